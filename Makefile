@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Fairlead's build: one file, no recursion. `make help` lists the targets. Everything that is made lies under build/.
+
+BOARD  ?= virt-arm64
+APP    ?= latency
+CPUS   ?= 4
+ARGS   ?=
+SAN    ?= 0
+LLVM   ?= 0
+ICOUNT ?= 0
+TIMEOUT ?= 120
+PYTHON ?= /usr/bin/python3
+V      ?= 0
+
+ifeq ($(wildcard boards/$(BOARD)/board.mk),)
+$(error BOARD=$(BOARD) is unknown; boards: $(notdir $(patsubst %/,%,$(wildcard boards/*/))))
+endif
+include boards/$(BOARD)/board.mk
+
+Q := $(if $(filter 1,$(V)),,@)
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# ---- tools and flags by architecture --------------------------------------------------------------------------------
+
+ifeq ($(ARCH),arm64)
+CROSS    := $(if $(CROSS_COMPILE),$(CROSS_COMPILE),aarch64-linux-gnu-)
+TRIPLE   := aarch64-none-elf
+PICOLIBC ?= /usr/lib/picolibc/aarch64-linux-gnu
+LIBC     := $(PICOLIBC)/lib/release/libc.a
+ARCHFLAGS := -mcpu=cortex-a53 -mcmodel=small -mstrict-align -mno-outline-atomics
+KERNELFLAGS := -mgeneral-regs-only
+NOTRAPFLAGS :=
+else
+CROSS    := $(if $(CROSS_COMPILE),$(CROSS_COMPILE),riscv64-unknown-elf-)
+TRIPLE   := riscv64-unknown-elf
+PICOLIBC ?= /usr/lib/picolibc/riscv64-unknown-elf
+LIBC     := $(PICOLIBC)/lib/release/rv64imafdc/lp64d/libc.a
+ARCHFLAGS := -march=rv64gc -mabi=lp64d -mcmodel=medany -mno-relax
+ARCHFLAGS += $(if $(filter 1,$(LLVM)),,-mstrict-align)
+KERNELFLAGS :=
+endif
+
+ifeq ($(LLVM),1)
+LLVM_SUFFIX ?= $(shell command -v clang-19 >/dev/null && echo -19)
+CC := clang$(LLVM_SUFFIX) --target=$(TRIPLE)
+LD := ld.lld$(LLVM_SUFFIX)
+else
+CC := $(CROSS)gcc
+LD := $(CROSS)ld
+endif
+NM      := $(CROSS)nm
+OBJCOPY := $(CROSS)objcopy
+OBJDUMP := $(CROSS)objdump
+LIBGCC   = $(shell $(CROSS)gcc $(filter -m%,$(ARCHFLAGS)) -print-libgcc-file-name)
+CCINCLUDE := $(shell $(CC) -print-file-name=include 2>/dev/null)
+
+# SAN=1: address sanitizer (kernel flavour, outlined) and undefined-behaviour sanitizer with our own reports; larger stacks.
+SANFLAGS_1 := -fsanitize=kernel-address -fsanitize=undefined -fno-sanitize=alignment -DFAIRLEAD_SAN=1 \
+	--param asan-instrumentation-with-call-threshold=0 --param asan-stack=0 --param asan-globals=0
+SANFLAGS := $(SANFLAGS_$(SAN))
+DEBUGFLAGS_1 := -DLOCK_DEBUG=1
+VARIANT := $(if $(filter 1,$(SAN)),-san)$(if $(filter 1,$(LLVM)),-llvm)
+
+OUT  := build/$(BOARD)
+OBJ  := $(OUT)/obj$(VARIANT)
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes
+CFLAGS := -std=gnu11 -O2 -g $(WARN) -ffreestanding -nostdinc -isystem $(PICOLIBC)/include -isystem $(CCINCLUDE) \
+	-I. -Iarch/$(ARCH) $(ARCHFLAGS) -fno-pic -fno-pie -ffunction-sections -fdata-sections -fno-common \
+	-fno-strict-aliasing -fno-omit-frame-pointer -ftls-model=local-exec -fno-stack-protector \
+	-fno-asynchronous-unwind-tables $(SANFLAGS) $(DEBUGFLAGS_$(SAN))
+ASFLAGS := $(filter-out -std=gnu11,$(CFLAGS)) -D__ASSEMBLY__
+
+# The hot path keeps no frame pointer: a switch is a chain of tail calls.
+HOT := sched/sched.c sched/eevdf.c sched/eevdf_tree.c sched/rt.c sched/balance.c core/sync.c core/wait.c core/timer.c \
+	core/irq.c core/lock.c core/thread.c core/mem/stack.c
+HOTFLAGS := -fomit-frame-pointer
+# These run where the sanitizer's own state cannot be used, or are it.
+NOSAN := core/string.c core/panic.c core/symbol.c core/mem/page.c core/mem/vm.c core/mem/san.c core/lock.c \
+	$(wildcard arch/$(ARCH)/*.c)
+
+# ---- sources ----------------------------------------------------------------------------------------------------------
+
+# A driver for one architecture only says so in its head comment: "Only for: arm64".
+DRIVERS_ALL := $(wildcard drivers/*/*.c)
+DRIVERS := $(filter-out $(shell grep -l 'Only for: ' /dev/null $(DRIVERS_ALL)),$(DRIVERS_ALL)) \
+	$(shell grep -l 'Only for: $(ARCH)$$' /dev/null $(DRIVERS_ALL))
+SAN_SRC := core/mem/san.c
+KERNEL_SRC := $(wildcard arch/$(ARCH)/*.S arch/$(ARCH)/*.c) $(filter-out $(SAN_SRC),$(wildcard core/*.c core/mem/*.c)) \
+	$(if $(filter 1,$(SAN)),$(SAN_SRC)) $(wildcard sched/*.c) $(DRIVERS)
+POSIX_SRC := $(wildcard posix/*.c)
+APP_DIR := $(if $(wildcard apps/$(APP)/*.c),apps/$(APP),$(APP))
+APP_NAME := $(notdir $(APP_DIR))
+APP_SRC := $(wildcard $(APP_DIR)/*.c)
+# The target tests are an application like any other, whose parts lie with the tests.
+APP_SRC += $(if $(filter selftest,$(APP_NAME)),$(wildcard tests/target/*.c))
+
+KERNEL_OBJ := $(patsubst %,$(OBJ)/%.o,$(KERNEL_SRC))
+POSIX_OBJ  := $(patsubst %,$(OBJ)/%.o,$(POSIX_SRC))
+APP_OBJ    := $(patsubst %,$(OBJ)/%.o,$(APP_SRC))
+
+APP_OUT := $(OUT)/$(APP_NAME)
+ELF     := $(APP_OUT)/fairlead$(VARIANT).elf
+IMAGE   := $(APP_OUT)/Image$(VARIANT)
+
+# ---- rules ------------------------------------------------------------------------------------------------------------
+
+KERNEL_ONLY = $(if $(filter arch/% core/% sched/% drivers/%,$<),$(KERNELFLAGS))
+PER_FILE = $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
+
+$(OBJ)/%.c.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  CC    $<")
+	$(Q)$(CC) $(CFLAGS) $(KERNEL_ONLY) $(PER_FILE) -MMD -MP -c $< -o $@
+
+$(OBJ)/%.S.o: %.S Makefile
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  AS    $<")
+	$(Q)$(CC) $(ASFLAGS) -MMD -MP -c $< -o $@
+
+LINK = $(LD) -static -nostdlib --gc-sections --build-id=none -z noexecstack -z max-page-size=4096 \
+	$(if $(filter 1,$(LLVM)),,--no-warn-rwx-segments) -T arch/$(ARCH)/link.ld
+OBJECTS = $(KERNEL_OBJ) $(POSIX_OBJ) $(APP_OBJ)
+LIBS = --start-group $(LIBC) $(LIBGCC) --end-group
+
+# Two links: the second one adds the table of function names behind everything that has an address in it.
+$(ELF): $(OBJECTS) arch/$(ARCH)/link.ld tools/symbols.py
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  LINK  $@")
+	$(Q)$(PYTHON) tools/symbols.py --empty -o $@.sym0.S
+	$(Q)$(CC) $(ARCHFLAGS) -c $@.sym0.S -o $@.sym0.o
+	$(Q)$(LINK) -o $@.pass1 $(OBJECTS) $@.sym0.o $(LIBS)
+	$(Q)$(NM) -n $@.pass1 | $(PYTHON) tools/symbols.py -o $@.sym1.S
+	$(Q)$(CC) $(ARCHFLAGS) -c $@.sym1.S -o $@.sym1.o
+	$(Q)$(LINK) -Map=$@.map -o $@ $(OBJECTS) $@.sym1.o $(LIBS)
+	@rm -f $@.sym* $@.pass1
+
+$(IMAGE): $(ELF)
+	$(Q)$(OBJCOPY) -O binary $< $@
+
+-include $(OBJECTS:.o=.d)
+
+# ---- targets ----------------------------------------------------------------------------------------------------------
+
+.PHONY: help run test bench image app gdb lint clean compile_commands host-tests app-check
+
+app-check:
+	@test -n "$(APP_SRC)" || { echo "make: APP=$(APP): neither a name under apps/ nor a folder with C files" >&2; exit 2; }
+
+app: app-check $(IMAGE) compile_commands.json
+elf: app-check $(ELF)
+
+image: app
+	@mkdir -p $(OUT)
+	@cp $(IMAGE) $(OUT)/fairlead-$(BOARD).img
+	@cd $(OUT) && sha256sum fairlead-$(BOARD).img > fairlead-$(BOARD).img.sha256
+	@echo "$(OUT)/fairlead-$(BOARD).img ($(APP_NAME))"
+
+run: app
+	@$(PYTHON) tools/run.py --board $(BOARD) --app $(APP_NAME) --image $(IMAGE) --out $(APP_OUT) --cpus $(CPUS) \
+		--args '$(ARGS)' --icount $(ICOUNT) --timeout $(TIMEOUT)
+
+bench:
+	@$(PYTHON) tools/bench.py --out build/bench
+
+test:
+	@$(PYTHON) tests/run_all.py --san $(SAN)
+
+gdb: app
+	@$(PYTHON) tools/run.py --board $(BOARD) --app $(APP_NAME) --image $(IMAGE) --out $(APP_OUT) --cpus $(CPUS) --gdb $(ELF)
+
+lint:
+	@$(PYTHON) tools/lint.py
+
+# For clangd and other tools: made from the very commands of this build.
+compile_commands.json: Makefile $(KERNEL_SRC) $(POSIX_SRC) $(APP_SRC)
+	@$(PYTHON) tools/compile_commands.py --out $@ --cc '$(CC)' --flags '$(CFLAGS) $(KERNELFLAGS)' $(filter %.c,$(KERNEL_SRC) $(POSIX_SRC) $(APP_SRC))
+
+clean:
+	rm -rf build compile_commands.json
+
+help:
+	@echo "Fairlead: a kernel that exists for scheduling. Targets:"
+	@echo
+	@echo "  make run     build APP for BOARD, boot it in QEMU, capture the UART, report"
+	@echo "  make test    all tests, both architectures (SAN=1: with KASAN and UBSan in the image)"
+	@echo "  make bench   counted instructions of the hot paths, beside the peers and the limits"
+	@echo "  make image   the bootable image of APP for BOARD, under build/BOARD/"
+	@echo "  make gdb     boot stopped and attach a debugger"
+	@echo "  make lint    layering, style, kernel objects, lock annotations"
+	@echo "  make clean   remove build/"
+	@echo
+	@echo "  BOARD=$(BOARD)   of: $(notdir $(patsubst %/,%,$(wildcard boards/*/)))"
+	@echo "  APP=$(APP)         of: $(notdir $(patsubst %/,%,$(wildcard apps/*/))), or a folder of C files"
+	@echo "  CPUS=$(CPUS)  ARGS='…' for the application  TIMEOUT=$(TIMEOUT) seconds  ICOUNT=1 virtual time (1 instruction = 1 ns)"
+	@echo "  CROSS_COMPILE=prefix-  LLVM=1 (clang, lld)  SAN=1  V=1 (show commands)"

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * arm64: the types and inline functions that core/arch.h asks for.
+ *
+ * The thread runs on SP_EL0 with its TLS pointer in TPIDR_EL0; TPIDR_EL1 holds the CPU, SP_EL1 the CPU's fault stack. Interrupt
+ * state is DAIF.I alone: FIQ, SError and debug exceptions stay unmasked, so that one which should not happen is reported.
+ */
+#pragma once
+
+#define ARCH_NAME             "arm64"
+#define ARCH_CPU_MAX          64
+#define ARCH_CACHE_LINE_BYTES 64
+#define ARCH_STACK_ALIGN      16
+#define ARCH_TLS_TCB_BYTES    16
+/* An interrupt frame, a switch frame and the frames of a handler between them, with room for the thread's own. */
+#define ARCH_STACK_MIN_BYTES  2048
+
+/* Offsets are known to switch.S (regs.h). */
+struct arch_context {
+	uintptr_t sp;
+	uintptr_t irq_flags;
+	uintptr_t tls;
+	uintptr_t fp; /* FP_LIVE_BIT, FP_SAVED_BIT */
+};
+
+/* Not cleared for a new thread: until FP_SAVED_BIT is set nobody reads it. */
+struct arch_fpu {
+	uint64_t v[64];
+	uint64_t fpsr, fpcr;
+} __aligned_to(16);
+
+/* Offsets are known to vectors.S (regs.h). */
+struct arch_cpu {
+	uintptr_t fault_stack_top;     /* [i] SP_EL1 outside exceptions */
+	uintptr_t emergency_stack_top; /* [i] for a fault on the fault stack */
+	uintptr_t entry_sp;            /* [i] the idle thread's stack and TLS register, for the first jump to C */
+	uintptr_t entry_tls;
+	uint32_t lock_id;              /* [i] */
+	uint32_t nested_faults;        /* [o] faults taken on the fault stack so far */
+};
+
+/*
+ * Reads that depend on "memory" through a word at sp, which costs nothing: the compiler may merge two of them, but not across a
+ * call, a lock or anything else after which the thread may be on another CPU.
+ */
+register unsigned long arch_sp __asm__("sp");
+#define ARCH_READ_MERGEABLE(reg)                                                                                       \
+	({                                                                                                             \
+		uintptr_t _v;                                                                                          \
+		__asm__("mrs %0, " #reg : "=r"(_v) : "Q"(*(const unsigned long *)arch_sp));                            \
+		_v;                                                                                                    \
+	})
+
+static inline struct cpu *arch_cpu_self(void)
+{
+	return (struct cpu *)ARCH_READ_MERGEABLE(tpidr_el1);
+}
+
+static inline void arch_cpu_set_self(struct cpu *cpu)
+{
+	__asm__ volatile("msr tpidr_el1, %0" : : "r"(cpu) : "memory");
+}
+
+static inline uint32_t arch_cpu_lock_id(void)
+{
+	return ((const struct arch_cpu *)arch_cpu_self())->lock_id;
+}
+
+static inline uintptr_t arch_tls_get(void)
+{
+	return ARCH_READ_MERGEABLE(tpidr_el0);
+}
+
+static inline void arch_tls_set(uintptr_t tls)
+{
+	__asm__ volatile("msr tpidr_el0, %0" : : "r"(tls) : "memory");
+}
+
+static inline void arch_cpu_relax(void)
+{
+	__asm__ volatile("yield" : : : "memory");
+}
+
+static inline unsigned long arch_irq_save(void)
+{
+	unsigned long flags;
+
+	__asm__ volatile("mrs %0, daif\n\tmsr daifset, #2" : "=r"(flags) : : "memory");
+	return flags;
+}
+
+static inline void arch_irq_restore(unsigned long flags)
+{
+	__asm__ volatile("msr daif, %0" : : "r"(flags) : "memory");
+}
+
+static inline void arch_irq_enable(void)
+{
+	__asm__ volatile("msr daifclr, #2" : : : "memory");
+}
+
+static inline void arch_irq_disable(void)
+{
+	__asm__ volatile("msr daifset, #2" : : : "memory");
+}
+
+static inline bool arch_irq_flags_enabled(unsigned long flags)
+{
+	return !(flags & 0x80);
+}
+
+static inline bool arch_irq_enabled(void)
+{
+	unsigned long flags;
+
+	__asm__ volatile("mrs %0, daif" : "=r"(flags) : : "memory");
+	return arch_irq_flags_enabled(flags);
+}
+
+static inline unsigned long arch_irq_flags_masked(void)
+{
+	return 0x80;
+}
+
+/* The isb keeps the read from being made early, before loads (a lock taken, a flag seen) that the caller did first. */
+static inline uint64_t arch_counter(void)
+{
+	uint64_t v;
+
+	__asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r"(v) : : "memory");
+	return v;
+}
+
+/* The comparator is level: a deadline that has passed asserts the interrupt as soon as it is written. */
+static inline void arch_timer_set(uint64_t deadline_cycles)
+{
+	__asm__ volatile("msr cntv_cval_el0, %0" : : "r"(deadline_cycles) : "memory");
+}
+
+static inline uint64_t arch_cycles(void)
+{
+	uint64_t v;
+
+	__asm__ volatile("isb\n\tmrs %0, pmccntr_el0" : "=r"(v) : : "memory");
+	return v;
+}
+
+static inline void arch_sync_point(void)
+{
+}
+
+static inline void arch_io_barrier(void)
+{
+	__asm__ volatile("dmb sy" : : : "memory");
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The context switch. 21 instructions for threads that use no FP/SIMD, from the first to the branch into sched_finish().
+ *
+ * The frame lies on the outgoing thread's stack; struct thread keeps sp, the interrupt state and the TLS pointer. Interrupts are masked
+ * and the CPU's run-queue lock is held from before the first instruction until sched_finish() releases it, so that no other CPU can
+ * resume @prev before its registers are in memory.
+ *
+ * FP/SIMD: CPACR_EL1.FPEN is on exactly while the running thread has FP_LIVE set. A thread that never touches a vector register pays the
+ * two instructions that test the flag, here, and nothing else anywhere.
+ */
+#include "regs.h"
+
+	.arch_extension fp
+	.arch_extension simd
+
+/* void arch_switch(x0 prev, x1 next, x2 irq_flags) */
+	.section .text.arch_switch, "ax", %progbits
+	.p2align 6
+	.globl	arch_switch
+	.type	arch_switch, %function
+arch_switch:
+	ldr	x3, [x0, #CONTEXT_FP]
+	tbnz	x3, #FP_LIVE_BIT, fp_save
+switch_integer:
+	stp	x29, x30, [sp, #-SWITCH_FRAME_BYTES]!
+	stp	x19, x20, [sp, #16]
+	stp	x21, x22, [sp, #32]
+	stp	x23, x24, [sp, #48]
+	stp	x25, x26, [sp, #64]
+	stp	x27, x28, [sp, #80]
+	mov	x3, sp
+	stp	x3, x2, [x0, #CONTEXT_SP]
+	ldr	x4, [x1, #CONTEXT_TLS]
+	ldp	x3, x1, [x1, #CONTEXT_SP]	/* x1 = next's irq_flags: the second argument of sched_finish() */
+	msr	tpidr_el0, x4
+	mov	sp, x3
+	ldp	x19, x20, [sp, #16]
+	ldp	x21, x22, [sp, #32]
+	ldp	x23, x24, [sp, #48]
+	ldp	x25, x26, [sp, #64]
+	ldp	x27, x28, [sp, #80]
+	ldp	x29, x30, [sp], #SWITCH_FRAME_BYTES
+	b	sched_finish
+	.size	arch_switch, . - arch_switch
+
+/* Cold side of arch_switch(): stores prev's registers and turns FP off. Keeps x0, x1, x2. */
+	.type	fp_save, %function
+fp_save:
+	movz	x4, #:abs_g0:thread_fpu_offset
+	add	x4, x0, x4
+	stp	q0, q1, [x4, #0]
+	stp	q2, q3, [x4, #32]
+	stp	q4, q5, [x4, #64]
+	stp	q6, q7, [x4, #96]
+	stp	q8, q9, [x4, #128]
+	stp	q10, q11, [x4, #160]
+	stp	q12, q13, [x4, #192]
+	stp	q14, q15, [x4, #224]
+	stp	q16, q17, [x4, #256]
+	stp	q18, q19, [x4, #288]
+	stp	q20, q21, [x4, #320]
+	stp	q22, q23, [x4, #352]
+	stp	q24, q25, [x4, #384]
+	stp	q26, q27, [x4, #416]
+	stp	q28, q29, [x4, #448]
+	stp	q30, q31, [x4, #480]
+	mrs	x5, fpsr
+	mrs	x6, fpcr
+	add	x4, x4, #512
+	stp	x5, x6, [x4]
+	mov	x5, #(1 << FP_SAVED_BIT)
+	str	x5, [x0, #CONTEXT_FP]
+	msr	cpacr_el1, xzr
+	isb					/* the next thread's first vector instruction must trap */
+	b	switch_integer
+	.size	fp_save, . - fp_save
+
+/*
+ * The first vector instruction of the running thread since it was switched in: from the synchronous vector, on the fault stack, with x0 and
+ * x1 saved at sp in a frame of TF_BYTES. Loads the thread's registers, or clears them the first time ever, and retries the instruction.
+ */
+	.section .text.trap_fp, "ax", %progbits
+	.p2align 6
+	.globl	trap_fp
+	.type	trap_fp, %function
+trap_fp:
+	mov	x0, #(3 << 20)
+	msr	cpacr_el1, x0
+	isb
+	str	x2, [sp, #16]
+	mrs	x0, tpidr_el0
+	movz	x1, #:abs_g0:thread_tls_offset
+	sub	x0, x0, x1			/* the thread */
+	ldr	x1, [x0, #CONTEXT_FP]
+	orr	x2, x1, #(1 << FP_LIVE_BIT)
+	str	x2, [x0, #CONTEXT_FP]
+	tbz	x1, #FP_SAVED_BIT, 1f
+	movz	x1, #:abs_g0:thread_fpu_offset
+	add	x0, x0, x1
+	ldp	q0, q1, [x0, #0]
+	ldp	q2, q3, [x0, #32]
+	ldp	q4, q5, [x0, #64]
+	ldp	q6, q7, [x0, #96]
+	ldp	q8, q9, [x0, #128]
+	ldp	q10, q11, [x0, #160]
+	ldp	q12, q13, [x0, #192]
+	ldp	q14, q15, [x0, #224]
+	ldp	q16, q17, [x0, #256]
+	ldp	q18, q19, [x0, #288]
+	ldp	q20, q21, [x0, #320]
+	ldp	q22, q23, [x0, #352]
+	ldp	q24, q25, [x0, #384]
+	ldp	q26, q27, [x0, #416]
+	ldp	q28, q29, [x0, #448]
+	ldp	q30, q31, [x0, #480]
+	add	x0, x0, #512
+	ldp	x1, x2, [x0]
+	b	2f
+1:
+	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	movi	v\n\().2d, #0
+	.endr
+	mov	x1, xzr
+	mov	x2, xzr
+2:	msr	fpsr, x1
+	msr	fpcr, x2
+	ldr	x2, [sp, #16]
+	ldp	x0, x1, [sp], #TF_BYTES
+	eret
+	.size	trap_fp, . - trap_fp
+
+/* Where a new thread's first return from sched_finish() lands: x19 = the thread (arch_context_init). The frame chain ends here. */
+	.section .text.thread_trampoline, "ax", %progbits
+	.globl	thread_trampoline
+	.type	thread_trampoline, %function
+thread_trampoline:
+	mov	x0, x19
+	mov	x30, xzr
+	b	thread_entry
+	.size	thread_trampoline, . - thread_trampoline
+
+	.section .note.GNU-stack, "", %progbits

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Exception vectors. Threads run on SP_EL0; every exception arrives on SP_EL1, the CPU's fault stack, which is always good.
+ *
+ * Interrupt: goes back to SP_EL0 at once and saves the caller-saved registers, elr and spsr on the thread's stack: 15 instructions to the first
+ * of trap_irq(). If that stack is full, the first store faults, and the fault is taken on SP_EL1 and names the thread.
+ * Everything else: a whole struct trap_frame on the fault stack, then trap_sync().
+ * An exception while already on SP_EL1 (a fault inside the handling of a fault): sp may be the problem, so nothing is stored through it;
+ * the frame goes on the CPU's emergency stack.
+ *
+ * There are two tables. trap_vectors_window is in VBAR_EL1 only while arch_timer_window_open() lets the timer through; its interrupts do not
+ * end in trap_exit(), because what they interrupted has interrupts masked and must not be switched away from.
+ */
+#include "regs.h"
+
+	.macro	irq_save
+	msr	spsel, #0
+	stp	x0, x1, [sp, #-IRQ_FRAME_BYTES]!
+	stp	x2, x3, [sp, #16]
+	stp	x4, x5, [sp, #32]
+	stp	x6, x7, [sp, #48]
+	stp	x8, x9, [sp, #64]
+	stp	x10, x11, [sp, #80]
+	stp	x12, x13, [sp, #96]
+	stp	x14, x15, [sp, #112]
+	stp	x16, x17, [sp, #128]
+	mrs	x0, elr_el1
+	mrs	x1, spsr_el1
+	stp	x18, x30, [sp, #144]
+	stp	x0, x1, [sp, #160]
+	.endm
+
+	/* spsr selects SP_EL0 again, whatever SPSel says now. */
+	.macro	irq_return
+	ldp	x0, x1, [sp, #160]
+	ldp	x18, x30, [sp, #144]
+	msr	elr_el1, x0
+	msr	spsr_el1, x1
+	ldp	x2, x3, [sp, #16]
+	ldp	x4, x5, [sp, #32]
+	ldp	x6, x7, [sp, #48]
+	ldp	x8, x9, [sp, #64]
+	ldp	x10, x11, [sp, #80]
+	ldp	x12, x13, [sp, #96]
+	ldp	x14, x15, [sp, #112]
+	ldp	x16, x17, [sp, #128]
+	ldp	x0, x1, [sp], #IRQ_FRAME_BYTES
+	eret
+	.endm
+
+	.macro	entry_sync
+	.p2align 7
+	stp	x0, x1, [sp, #-TF_BYTES]!
+	mrs	x0, esr_el1
+	lsr	x0, x0, #ESR_EC_SHIFT
+	cmp	x0, #ESR_EC_FP
+	b.eq	trap_fp
+	mov	x0, #VECTOR_SYNC
+	b	trap_full
+	.endm
+
+	.macro	entry_other vector
+	.p2align 7
+	stp	x0, x1, [sp, #-TF_BYTES]!
+	mov	x0, #\vector
+	b	trap_full
+	.endm
+
+	/* TPIDRRO_EL0 has no other use here: nothing runs at EL0. */
+	.macro	entry_nested vector
+	.p2align 7
+	msr	tpidrro_el0, x0
+	mrs	x0, tpidr_el1
+	ldr	x0, [x0, #CPU_EMERGENCY_STACK]
+	sub	x0, x0, #TF_BYTES
+	stp	x1, x2, [x0, #8]
+	mov	x1, sp
+	str	x1, [x0, #TF_SP]
+	mov	sp, x0
+	mrs	x1, tpidrro_el0
+	str	x1, [sp]
+	mov	x0, #\vector
+	b	trap_nested
+	.endm
+
+	.macro	entry_rest
+	entry_other VECTOR_FIQ
+	entry_other VECTOR_SERROR
+	entry_nested 4 + VECTOR_SYNC
+	entry_nested 4 + VECTOR_IRQ
+	entry_nested 4 + VECTOR_FIQ
+	entry_nested 4 + VECTOR_SERROR
+	entry_other 8 + VECTOR_SYNC
+	entry_other 8 + VECTOR_IRQ
+	entry_other 8 + VECTOR_FIQ
+	entry_other 8 + VECTOR_SERROR
+	entry_other 12 + VECTOR_SYNC
+	entry_other 12 + VECTOR_IRQ
+	entry_other 12 + VECTOR_FIQ
+	entry_other 12 + VECTOR_SERROR
+	.endm
+
+	.section .text.vectors, "ax", %progbits
+	.p2align 11
+	.globl	trap_vectors
+trap_vectors:
+	entry_sync
+	.p2align 7
+	irq_save
+	bl	trap_irq
+	bl	trap_exit
+	irq_return
+	entry_rest
+
+	.p2align 11
+	.globl	trap_vectors_window
+trap_vectors_window:
+	entry_sync
+	.p2align 7
+	irq_save
+	bl	trap_irq
+	irq_return
+	entry_rest
+	.p2align 7
+
+/* sp = struct trap_frame with x0, x1 stored; x0 = vector number. */
+trap_full:
+	stp	x2, x3, [sp, #16]
+	mrs	x2, sp_el0
+	str	x2, [sp, #TF_SP]
+	b	trap_common
+
+/* sp = struct trap_frame on the emergency stack with x0, x1, x2 and the interrupted sp stored; x0 = vector number. */
+trap_nested:
+	str	x3, [sp, #24]
+trap_common:
+	stp	x4, x5, [sp, #32]
+	stp	x6, x7, [sp, #48]
+	stp	x8, x9, [sp, #64]
+	stp	x10, x11, [sp, #80]
+	stp	x12, x13, [sp, #96]
+	stp	x14, x15, [sp, #112]
+	stp	x16, x17, [sp, #128]
+	stp	x18, x19, [sp, #144]
+	stp	x20, x21, [sp, #160]
+	stp	x22, x23, [sp, #176]
+	stp	x24, x25, [sp, #192]
+	stp	x26, x27, [sp, #208]
+	stp	x28, x29, [sp, #224]
+	str	x30, [sp, #240]
+	mrs	x1, elr_el1
+	mrs	x2, spsr_el1
+	mrs	x3, esr_el1
+	mrs	x4, far_el1
+	stp	x1, x2, [sp, #TF_PC]
+	stp	x3, x4, [sp, #TF_ESR]
+	str	x0, [sp, #TF_VECTOR]
+	mov	x29, xzr
+	mov	x30, xzr
+	mov	x0, sp
+	bl	trap_sync
+	/* Handled: pc and general registers may have been changed by the handler; sp may not. */
+	ldp	x1, x2, [sp, #TF_PC]
+	msr	elr_el1, x1
+	msr	spsr_el1, x2
+	ldp	x2, x3, [sp, #16]
+	ldp	x4, x5, [sp, #32]
+	ldp	x6, x7, [sp, #48]
+	ldp	x8, x9, [sp, #64]
+	ldp	x10, x11, [sp, #80]
+	ldp	x12, x13, [sp, #96]
+	ldp	x14, x15, [sp, #112]
+	ldp	x16, x17, [sp, #128]
+	ldp	x18, x19, [sp, #144]
+	ldp	x20, x21, [sp, #160]
+	ldp	x22, x23, [sp, #176]
+	ldp	x24, x25, [sp, #192]
+	ldp	x26, x27, [sp, #208]
+	ldp	x28, x29, [sp, #224]
+	ldr	x30, [sp, #240]
+	ldp	x0, x1, [sp], #TF_BYTES
+	eret
+
+	.section .note.GNU-stack, "", %progbits

@@ -1,0 +1,3 @@
+# QEMU virt with ARM64 CPUs (cortex-a72), GICv3, PL011.
+ARCH := arm64
+EMULATED := 1

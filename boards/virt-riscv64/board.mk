@@ -1,0 +1,3 @@
+# QEMU virt with RISC-V CPUs (rv64) under OpenSBI, PLIC, ACLINT software interrupts, NS16550.
+ARCH := riscv
+EMULATED := 1

@@ -1,0 +1,696 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The console: text and frames share one transmit ring in front of one UART; received bytes wait in another ring.
+ *
+ * con.lock (LOCK_CONSOLE, the last rank) guards everything here; holding it, nobody waits, wakes or takes another lock. printk() and
+ * console_frame() may therefore be called with any lock held, and never wake: threads wait for room, for the empty ring or for input
+ * only while the transmit interrupt is on or on behalf of the receive interrupt, and console_irq() wakes them after releasing con.lock.
+ * A thread enters its wait queue under the queue's lock, taken before con.lock, so that no wake-up is lost.
+ *
+ * Invariants: frames lie whole in the ring; a frame lies inside a line of text only after held_release() in mid-line; room for the held frames is
+ * kept free; interrupt-driven, the transmit interrupt is on exactly while the ring has bytes.
+ *
+ * In a panic one CPU owns the UART without the lock and polls; other CPUs that still run lose what they print. The ring's
+ * bytes are stored before its head moves on, so the owner finds whole pieces whatever the other CPUs were doing.
+ */
+#include "core/console.h"
+#include "core/frame.h"
+#include "core/irq.h"
+#include "core/print.h"
+#include "core/sync.h"
+#include "core/thread.h"
+#include "core/time.h"
+
+#define TX_BYTES     16384u          /* power of two */
+#define RX_BYTES     512u            /* power of two */
+#define RESUME_BYTES (TX_BYTES / 4)  /* free room that wakes writers, and in which losses are reported */
+#define PIECE_BYTES  160u            /* text queued in one go; fits RESUME_BYTES with every byte a line end */
+#define BURST_BYTES  32u             /* per interrupt or call: at least the FIFO of any PL011, so that it fills */
+#define POLL_TRIES   200000u         /* reads of a status register before a byte is given up: > 10 ms */
+#define POLL_READ_NS (2 * NSEC_PER_MSEC)
+#define IDLE_WAIT_NS (200 * NSEC_PER_USEC)
+#define IDLE_WAITS   2000u           /* a FIFO of 128 bytes at 4800 baud needs 270 ms */
+
+struct channel {
+	uint32_t sent;          /* [c] frames numbered so far; the low 16 bits are the next number */
+	uint32_t discarded;     /* [c] for want of room */
+	uint32_t reported;      /* [c] of those, said so */
+};
+
+/* [c] con.lock, [a] atomic, [w] the queue's own lock */
+static struct {
+	struct spinlock lock;
+	const struct uart *uart;                        /* [c] NULL: none yet */
+	bool irq_driven;                                /* [c] */
+	bool tx_on;                                     /* [c] transmit interrupt on */
+	bool stuck;                                     /* [c] the last polled byte was given up */
+	bool line_open;                                 /* [c] text queued last did not end a line */
+	bool lost;                                      /* [c] there is a loss to report */
+	uint32_t panic_cpu;                             /* [a] lock id of the CPU that took over; 0: none */
+	uint32_t tx_head, tx_tail, rx_head, rx_tail;    /* [c] count up, index modulo the ring's size */
+	uint32_t held_bytes;                            /* [c] */
+	uint32_t readers;                               /* [c] threads in console_read() */
+	uint64_t text_dropped, rx_dropped;              /* [c] bytes not yet reported */
+	unsigned room_waiters, flush_waiters, read_waiters; /* [c] threads that entered a queue below and have not gone on */
+	struct wait_queue room, flushed, input;         /* [w] */
+	struct channel channels[FRAME_CHANNEL_MAX + 1]; /* [c] */
+} con = {
+	.lock = SPINLOCK_INIT(LOCK_CONSOLE),
+	.room = WAIT_QUEUE_INIT,
+	.flushed = WAIT_QUEUE_INIT,
+	.input = WAIT_QUEUE_INIT,
+};
+
+static uint8_t tx_ring[TX_BYTES];        /* [c] */
+static uint8_t rx_ring[RX_BYTES];        /* [c] */
+static uint8_t held[CONSOLE_HELD_BYTES]; /* [c] frames that wait for the end of a line */
+
+static struct mutex record_mutex = MUTEX_INIT; /* the frames of one record follow each other */
+
+static bool panic_mode(void)
+{
+	return unlikely(atomic_load_relaxed(&con.panic_cpu));
+}
+
+static bool panic_is_mine(void)
+{
+	return atomic_load_relaxed(&con.panic_cpu) == arch_cpu_lock_id();
+}
+
+/* ---- the rings --------------------------------------------------------------------------------------------------- */
+
+static uint32_t tx_used(void) LOCK_REQUIRES(con.lock)
+{
+	return con.tx_head - con.tx_tail;
+}
+
+static uint32_t tx_room(void) LOCK_REQUIRES(con.lock)
+{
+	return TX_BYTES - tx_used() - con.held_bytes;
+}
+
+static void tx_put(uint8_t byte) LOCK_REQUIRES(con.lock)
+{
+	tx_ring[con.tx_head % TX_BYTES] = byte;
+	con.tx_head++;
+}
+
+static void tx_put_all(const uint8_t *bytes, size_t n) LOCK_REQUIRES(con.lock)
+{
+	for (size_t i = 0; i < n; i++)
+		tx_put(bytes[i]);
+}
+
+static void held_release(void) LOCK_REQUIRES(con.lock)
+{
+	tx_put_all(held, con.held_bytes);
+	con.held_bytes = 0;
+}
+
+static void tx_put_text_byte(uint8_t c) LOCK_REQUIRES(con.lock)
+{
+	tx_put(c);
+	if (c != '\r')
+		con.line_open = c != '\n';
+	if (!con.line_open)
+		held_release();
+}
+
+/* Text as the wire wants it: "\r\n" ends lines, and no byte 0, which delimits frames. */
+static void text_expand(void (*put)(uint8_t c), const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (s[i] == '\n')
+			put('\r');
+		if (s[i])
+			put((uint8_t)s[i]);
+	}
+}
+
+/* Sends up to @max bytes of the ring without waiting. */
+static void tx_fill(unsigned max) LOCK_REQUIRES(con.lock)
+{
+	while (max-- && tx_used() && con.uart->tx_ready()) {
+		con.uart->tx_byte(tx_ring[con.tx_tail % TX_BYTES]);
+		con.tx_tail++;
+	}
+}
+
+/* Waits, within bounds, until the UART takes a byte. A UART that once did not is asked only once from then on. */
+static bool poll_ready(void)
+{
+	unsigned tries = con.stuck ? 1 : POLL_TRIES;
+
+	while (!con.uart->tx_ready()) {
+		if (--tries == 0) {
+			con.stuck = true;
+			return false;
+		}
+		arch_cpu_relax();
+	}
+	con.stuck = false;
+	return true;
+}
+
+static void tx_poll(void) LOCK_REQUIRES(con.lock)
+{
+	while (tx_used() && poll_ready())
+		tx_fill(1);
+}
+
+static void tx_irq_update(void) LOCK_REQUIRES(con.lock)
+{
+	bool on = tx_used() != 0;
+
+	if (con.tx_on != on)
+		con.uart->tx_irq(on);
+	con.tx_on = on;
+}
+
+/*
+ * After bytes were queued. Interrupt-driven, an idle UART is primed by filling its FIFO: a PL011 interrupts when the FIFO
+ * runs low, not because it is empty. A UART at work will interrupt by itself.
+ */
+static void tx_kick(void) LOCK_REQUIRES(con.lock)
+{
+	if (!con.uart || con.tx_on)
+		return;
+	if (!con.irq_driven) {
+		tx_poll();
+		return;
+	}
+	tx_fill(BURST_BYTES);
+	tx_irq_update();
+}
+
+static void rx_fill(void) LOCK_REQUIRES(con.lock)
+{
+	int c;
+
+	for (unsigned i = 0; i < RX_BYTES && (c = con.uart->rx_byte()) >= 0; i++) {
+		if (con.rx_head - con.rx_tail == RX_BYTES) {
+			con.rx_dropped++;
+			con.lost = true;
+			continue;
+		}
+		rx_ring[con.rx_head % RX_BYTES] = (uint8_t)c;
+		con.rx_head++;
+	}
+}
+
+/* ---- losses ------------------------------------------------------------------------------------------------------ */
+
+static __printf_like(1, 2) void notice(const char *fmt, ...) LOCK_REQUIRES(con.lock)
+{
+	char line[80];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = fmt_vbuf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (con.line_open)
+		text_expand(tx_put_text_byte, "\n", 1);
+	text_expand(tx_put_text_byte, line, MIN((size_t)n, sizeof(line) - 1));
+}
+
+/* Says what was lost once there is room again, in the place where it is missing. */
+static void losses_report(void) LOCK_REQUIRES(con.lock)
+{
+	if (!con.lost || tx_room() < RESUME_BYTES)
+		return;
+	con.lost = false;
+	if (con.text_dropped)
+		notice("[console: %llu bytes dropped]\n", (unsigned long long)con.text_dropped);
+	if (con.rx_dropped)
+		notice("[console: %llu bytes of input dropped]\n", (unsigned long long)con.rx_dropped);
+	con.text_dropped = con.rx_dropped = 0;
+	for (unsigned i = 1; i <= FRAME_CHANNEL_MAX; i++) {
+		struct channel *ch = &con.channels[i];
+
+		if (ch->discarded != ch->reported)
+			notice("[console: %u frames of channel %u discarded]\n",
+			       ch->discarded - ch->reported, i);
+		ch->reported = ch->discarded;
+	}
+}
+
+/* ---- waiting and waking ------------------------------------------------------------------------------------------- */
+
+enum { WAKE_ROOM = 1, WAKE_FLUSHED = 2, WAKE_INPUT = 4 };
+
+static unsigned wakes_due(void) LOCK_REQUIRES(con.lock)
+{
+	unsigned due = 0;
+
+	if (con.room_waiters && tx_room() >= RESUME_BYTES)
+		due |= WAKE_ROOM;
+	if (con.flush_waiters && !tx_used())
+		due |= WAKE_FLUSHED;
+	if (con.read_waiters && con.rx_head != con.rx_tail)
+		due |= WAKE_INPUT;
+	return due;
+}
+
+static void wake_one(struct wait_queue *q)
+{
+	unsigned long flags = spin_lock_irqsave(&q->lock);
+	struct thread *t = wait_pop(q);
+
+	spin_unlock(&q->lock);
+	if (t)
+		sched_wake(t, flags);
+	else
+		arch_irq_restore(flags);
+}
+
+/* No lock held. One thread of each queue; it passes the wake-up on, see wait_for(). */
+static void wake(unsigned due)
+{
+	if (due & WAKE_ROOM)
+		wake_one(&con.room);
+	if (due & WAKE_FLUSHED)
+		wake_one(&con.flushed);
+	if (due & WAKE_INPUT)
+		wake_one(&con.input);
+}
+
+static bool room_ready(void) LOCK_REQUIRES(con.lock)
+{
+	return tx_room() >= RESUME_BYTES || !con.tx_on;
+}
+
+static bool flush_ready(void) LOCK_REQUIRES(con.lock)
+{
+	return !con.tx_on;
+}
+
+static bool input_ready(void) LOCK_REQUIRES(con.lock)
+{
+	return con.rx_head != con.rx_tail;
+}
+
+/* Waits until @ready() once. Whoever goes on wakes the next waiter if there is still reason to: interrupts wake one at a time. */
+static void wait_for(struct wait_queue *q, unsigned *waiters, bool (*ready)(void)) LOCK_UNCHECKED
+{
+	unsigned long flags = spin_lock_irqsave(&q->lock);
+	unsigned due;
+
+	spin_lock(&con.lock);
+	if (ready()) {
+		spin_unlock(&con.lock);
+		spin_unlock_irqrestore(&q->lock, flags);
+		return;
+	}
+	++*waiters;
+	spin_unlock(&con.lock);
+	wait_on(q, flags);
+	flags = spin_lock_irqsave(&con.lock);
+	--*waiters;
+	due = wakes_due();
+	spin_unlock_irqrestore(&con.lock, flags);
+	wake(due);
+}
+
+/* ---- text -------------------------------------------------------------------------------------------------------- */
+
+static void panic_put(uint8_t byte)
+{
+	if (con.uart && poll_ready())
+		con.uart->tx_byte(byte);
+}
+
+/* Queues all of @s or nothing. After a loss nothing passes until the loss is reported, so that it is reported in its place. */
+static bool text_put(const char *s, size_t n) LOCK_REQUIRES(con.lock)
+{
+	size_t need = n;
+
+	for (size_t i = 0; i < n; i++)
+		need += s[i] == '\n';
+	losses_report();
+	if (con.text_dropped || need > tx_room())
+		return false;
+	text_expand(tx_put_text_byte, s, n);
+	tx_kick();
+	return true;
+}
+
+/* False: no room, and waiting for the transmit interrupt is what helps. */
+static bool text_emit(const char *s, size_t n, bool may_wait)
+{
+	unsigned long flags;
+	bool done;
+
+	if (panic_mode()) {
+		if (panic_is_mine())
+			text_expand(panic_put, s, n);
+		return true;
+	}
+	flags = spin_lock_irqsave(&con.lock);
+	done = text_put(s, n);
+	if (!done && !(may_wait && con.irq_driven)) {
+		con.text_dropped += n;
+		con.lost = true;
+		tx_kick();
+		done = true;
+	}
+	spin_unlock_irqrestore(&con.lock, flags);
+	return done;
+}
+
+/* Formatted outside the lock; a message longer than this goes out in pieces, between which another CPU may print. */
+struct message {
+	size_t n;
+	char text[PIECE_BYTES];
+};
+
+static void message_put(void *ctx, const char *s, size_t n)
+{
+	struct message *m = ctx;
+
+	while (n-- > 0) {
+		m->text[m->n++] = *s++;
+		if (m->n == sizeof(m->text)) {
+			text_emit(m->text, m->n, false);
+			m->n = 0;
+		}
+	}
+}
+
+void printk_v(const char *fmt, va_list ap)
+{
+	struct message m;
+
+	m.n = 0;
+	fmt_write(message_put, &m, fmt, ap);
+	if (m.n)
+		text_emit(m.text, m.n, false);
+}
+
+void printk(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	printk_v(fmt, ap);
+	va_end(ap);
+}
+
+/* Up to the end of the line, so that lines of several threads stay whole, but never more than a piece. */
+static size_t piece_length(const char *s, size_t n)
+{
+	for (size_t i = 0; i < n && i < PIECE_BYTES; i++)
+		if (s[i] == '\n')
+			return i + 1;
+	return MIN(n, (size_t)PIECE_BYTES);
+}
+
+size_t console_write(const char *text, size_t n)
+{
+	for (size_t at = 0, piece; at < n; at += piece) {
+		piece = piece_length(text + at, n - at);
+		while (!text_emit(text + at, piece, true))
+			wait_for(&con.room, &con.room_waiters, room_ready);
+	}
+	return n;
+}
+
+/* ---- frames ------------------------------------------------------------------------------------------------------ */
+
+static int frame_queue(const uint8_t *wire, size_t n) LOCK_REQUIRES(con.lock)
+{
+	if (n > tx_room())
+		return -EAGAIN;
+	if (con.line_open && !con.readers) {
+		if (con.held_bytes + n <= sizeof(held)) {
+			for (size_t i = 0; i < n; i++)
+				held[con.held_bytes++] = wire[i];
+			return 0;
+		}
+		held_release();
+	}
+	tx_put_all(wire, n);
+	tx_kick();
+	return 0;
+}
+
+static void panic_frame(const uint8_t *wire, size_t n)
+{
+	for (size_t i = 0; i < n && panic_is_mine(); i++)
+		panic_put(wire[i]);
+}
+
+/*
+ * -EAGAIN: no room. Counted as discarded unless waiting helps, which is when @may_wait is set and an interrupt will make room.
+ * The frame is encoded before the lock is taken, with the number it will most likely get.
+ */
+static int frame_emit(unsigned channel, const void *payload, size_t n, bool may_wait, bool *waits)
+{
+	struct channel *ch = &con.channels[channel];
+	uint32_t seq = atomic_load_relaxed(&ch->sent);
+	uint8_t wire[FRAME_MAX_BYTES];
+	size_t size = frame_encode(wire, sizeof(wire), channel, (uint16_t)seq, payload, n);
+	unsigned long flags;
+	int err;
+
+	if (panic_mode()) {
+		panic_frame(wire, size);
+		ch->sent += panic_is_mine();
+		return 0;
+	}
+	flags = spin_lock_irqsave(&con.lock);
+	if (ch->sent != seq)
+		size = frame_encode(wire, sizeof(wire), channel, (uint16_t)ch->sent, payload, n);
+	err = frame_queue(wire, size);
+	*waits = err && may_wait && con.irq_driven;
+	if (!err) {
+		atomic_store_relaxed(&ch->sent, ch->sent + 1);
+	} else if (!*waits) {
+		ch->discarded++;
+		con.lost = true;
+		tx_kick();
+	}
+	spin_unlock_irqrestore(&con.lock, flags);
+	return err;
+}
+
+static int frame_check(unsigned channel, size_t n)
+{
+	if (channel == FRAME_CHANNEL_CONSOLE || channel > FRAME_CHANNEL_MAX)
+		return -EINVAL;
+	return n > FRAME_MAX_PAYLOAD ? -EMSGSIZE : 0;
+}
+
+int console_frame(unsigned channel, const void *payload, size_t n)
+{
+	int err = frame_check(channel, n);
+	bool waits;
+
+	return err ? err : frame_emit(channel, payload, n, false, &waits);
+}
+
+int console_frame_wait(unsigned channel, const void *payload, size_t n)
+{
+	int err = frame_check(channel, n);
+	bool waits = false;
+
+	if (err)
+		return err;
+	for (;;) {
+		err = frame_emit(channel, payload, n, true, &waits);
+		if (!err || !waits)
+			return err;
+		wait_for(&con.room, &con.room_waiters, room_ready);
+	}
+}
+
+int console_record(const char *json, size_t n)
+{
+	uint8_t payload[FRAME_MAX_PAYLOAD];
+	bool panicking = panic_mode();
+	size_t at = 0, size;
+	int err = 0;
+
+	if (!panicking)
+		mutex_lock(&record_mutex);
+	while (!err && (size = frame_record_chunk(payload, json, n, &at)) > 0)
+		err = console_frame_wait(FRAME_CHANNEL_RESULT, payload, size);
+	if (!panicking)
+		mutex_unlock(&record_mutex);
+	return err;
+}
+
+void console_exit_record(int status)
+{
+	char json[96];
+	int n;
+
+	for (unsigned i = 1; i <= FRAME_CHANNEL_MAX; i++) {
+		struct channel *ch = &con.channels[i];
+
+		if (!ch->sent && !ch->discarded)
+			continue;
+		n = fmt_buf(json, sizeof(json), "{\"r\":\"channel\",\"ch\":%u,\"sent\":%u,\"discarded\":%u}", i,
+			    ch->sent, ch->discarded);
+		console_record(json, (size_t)n);
+	}
+	n = fmt_buf(json, sizeof(json), "{\"r\":\"exit\",\"status\":%d}", status);
+	console_record(json, (size_t)n);
+}
+
+/* ---- input ------------------------------------------------------------------------------------------------------- */
+
+static size_t rx_take(char *buf, size_t n)
+{
+	unsigned long flags = spin_lock_irqsave(&con.lock);
+	size_t got = 0;
+
+	if (con.uart && !con.irq_driven)
+		rx_fill();
+	for (; got < n && con.rx_tail != con.rx_head; got++)
+		buf[got] = (char)rx_ring[con.rx_tail++ % RX_BYTES];
+	spin_unlock_irqrestore(&con.lock, flags);
+	return got;
+}
+
+/* A thread that reads behind an open line waits at a prompt: frames need not wait for the line's end. */
+static void reader_count(uint32_t change)
+{
+	unsigned long flags = spin_lock_irqsave(&con.lock);
+
+	con.readers += change;
+	held_release();
+	tx_kick();
+	spin_unlock_irqrestore(&con.lock, flags);
+}
+
+size_t console_read(char *buf, size_t n)
+{
+	size_t got = rx_take(buf, n);
+
+	if (got || !n)
+		return got;
+	reader_count(1);
+	while ((got = rx_take(buf, n)) == 0) {
+		if (con.irq_driven)
+			wait_for(&con.input, &con.read_waiters, input_ready);
+		else
+			thread_sleep_until(time_now_ns() + POLL_READ_NS);
+	}
+	reader_count(-1u);
+	return got;
+}
+
+/* ---- the UART ---------------------------------------------------------------------------------------------------- */
+
+void console_irq(void)
+{
+	unsigned long flags;
+	unsigned due;
+
+	if (panic_mode())
+		return;
+	flags = spin_lock_irqsave(&con.lock);
+	rx_fill();
+	losses_report();
+	tx_fill(BURST_BYTES);
+	tx_irq_update();
+	due = wakes_due();
+	spin_unlock_irqrestore(&con.lock, flags);
+	wake(due);
+}
+
+void console_bind(const struct uart *uart)
+{
+	unsigned long flags = spin_lock_irqsave(&con.lock);
+
+	con.uart = uart;
+	con.irq_driven = uart->tx_irq && !uart->irq_start;
+	con.stuck = con.tx_on = false;
+	tx_kick();
+	losses_report();
+	tx_kick();
+	spin_unlock_irqrestore(&con.lock, flags);
+}
+
+int console_irq_start(const struct dt *dt)
+{
+	unsigned long flags;
+	int err;
+
+	if (!con.uart || !con.uart->irq_start || con.irq_driven)
+		return 0;
+	err = con.uart->irq_start(dt);
+	if (err) {
+		printk("console: no interrupt for %s (error %d), output stays polled\n", con.uart->name, err);
+		return err;
+	}
+	flags = spin_lock_irqsave(&con.lock);
+	con.irq_driven = true;
+	tx_kick();
+	spin_unlock_irqrestore(&con.lock, flags);
+	return 0;
+}
+
+/* The last bytes leave the FIFO by themselves, but not if the power goes first. */
+static bool uart_idle(void)
+{
+	unsigned long flags = spin_lock_irqsave(&con.lock);
+	bool idle = !con.uart->tx_idle || con.uart->tx_idle();
+
+	spin_unlock_irqrestore(&con.lock, flags);
+	return idle;
+}
+
+static void panic_flush(void)
+{
+	unsigned tries = POLL_TRIES;
+
+	while (con.uart && con.uart->tx_idle && !con.uart->tx_idle() && --tries)
+		arch_cpu_relax();
+}
+
+void console_flush(void)
+{
+	unsigned long flags;
+
+	if (panic_mode()) {
+		panic_flush();
+		return;
+	}
+	flags = spin_lock_irqsave(&con.lock);
+	held_release();
+	tx_kick();
+	spin_unlock_irqrestore(&con.lock, flags);
+	if (!con.irq_driven) {
+		panic_flush();
+		return;
+	}
+	wait_for(&con.flushed, &con.flush_waiters, flush_ready);
+	for (unsigned i = 0; i < IDLE_WAITS && !uart_idle(); i++)
+		thread_sleep_until(time_now_ns() + IDLE_WAIT_NS);
+}
+
+/*
+ * What the ring holds goes first: it is what led here, and a frame that was under way is completed. Were the ring's indexes themselves
+ * destroyed, a delimiter ends whatever was under way instead.
+ */
+void console_panic_takeover(void) LOCK_UNCHECKED
+{
+	if (panic_mode() && panic_is_mine())
+		return;
+	atomic_store_release(&con.panic_cpu, arch_cpu_lock_id());
+	if (!con.uart)
+		return;
+	if (con.uart->tx_irq)
+		con.uart->tx_irq(false);
+	if (tx_used() > TX_BYTES || con.held_bytes > sizeof(held)) {
+		con.tx_tail = con.tx_head;
+		con.held_bytes = 0;
+		panic_put(0);
+	}
+	tx_poll();
+	panic_frame(held, con.held_bytes);
+	if (con.line_open)
+		text_expand(panic_put, "\n", 1);
+}

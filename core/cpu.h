@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * CPUs. Numbered 0.. in device-tree order; the hardware id is a field. struct cpu is reached through arch_cpu_self() with irqs masked,
+ * or through cpu_at(). Lock legend: [i] immutable after bring-up, [o] owner CPU only with irqs masked, [q] rq.lock, [a] atomic.
+ */
+#pragma once
+
+#include "core/arch.h"
+#include "core/cpumask.h"
+#include "core/lock.h"
+#include "core/runqueue.h"
+#include "core/timer.h"
+
+struct dt;
+struct thread;
+
+struct cpu {
+	struct arch_cpu arch;            /* first: trap entry finds it at offset 0 */
+	struct runqueue rq;
+	struct timer_queue timers;
+	struct lock_node lock_node;      /* [a] this CPU's place in the queue of a contended lock */
+	struct lock_ranks lock_ranks;    /* [o] ranks held, debug builds */
+	uint64_t hwid;                   /* [i] MPIDR affinity or hart id */
+	uint32_t window;                 /* [o] the timer window is open: a nested trap_exit() must not switch */
+	uint32_t index;                  /* [i] 0.. in device-tree order */
+	uint32_t online;                 /* [a] 1 once it schedules, 2: came too late and parked */
+	void *irq_private;               /* [i] of the interrupt controller's driver (redistributor, PLIC context) */
+	void *ipi_private;               /* [i] of the IPI driver */
+	struct list_head stack_cache[4]; /* [o] core/mem/stack.c: cached stacks by size class */
+	unsigned stack_cached[4];        /* [o] */
+} __aligned_to(ARCH_CACHE_LINE_BYTES);
+
+extern struct cpu *cpu_table[ARCH_CPU_MAX]; /* [i] */
+extern unsigned cpu_count;                  /* [i] CPUs in the tree that this kernel knows, up or not */
+extern struct cpumask cpu_online_mask;      /* [a] */
+
+static inline struct cpu *cpu_at(unsigned index)
+{
+	return cpu_table[index];
+}
+
+/* The CPU this runs on, from nothing: traps, per-CPU pointer, idle thread. Its number is its place in @dt (NULL: 0). First of all calls. */
+void cpu_init_boot(struct cpu *cpu, struct thread *idle, const struct dt *dt, uint64_t hwid);
+/* Numbers all CPUs of the tree, allocates what each needs. -ENOMEM. Context: boot. */
+int cpu_enumerate(const struct dt *dt);
+/* Starts all (@limit in all, 0: no limit), then waits for all together, 10 s at most; those missing are named and left off. Context: boot. */
+void cpu_start_all(unsigned limit);
+/* A secondary CPU is ready to schedule. False: it came too late and must park. */
+bool cpu_report_online(struct cpu *cpu);

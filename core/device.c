@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Binding drivers to nodes: the linker collects the DRIVER() lines of all files, and the tree's compatible strings choose.
+ *
+ * Callers: the boot CPU; nothing here is locked. A node's compatible strings go from special to general, so the first string that a
+ * driver of the class names decides, and a driver that declines (-ENODEV) leaves the node to the next string. What a driver cannot do with a node is
+ * bad input and never a panic: one message that names the node, and the next node.
+ */
+#include "core/device.h"
+#include "core/console.h"
+#include "core/fdt.h"
+#include "core/mem/mem.h"
+#include "core/print.h"
+
+extern const struct driver __start_drivers[], __stop_drivers[];
+
+static bool string_equal(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
+static bool string_starts(const char *s, const char *start)
+{
+	while (*start && *s == *start)
+		s++, start++;
+	return !*start;
+}
+
+static const char *const fallback = "fallback,";
+
+static bool driver_names(const struct driver *driver, const char *compatible)
+{
+	for (const char *const *name = driver->compatible; *name; name++)
+		if (compatible == fallback ? string_starts(*name, fallback) : string_equal(*name, compatible))
+			return true;
+	return false;
+}
+
+bool device_enabled(const struct dt *dt, int node)
+{
+	int chain[DT_DEPTH_MAX], depth = dt_ancestors(dt, node, chain);
+
+	for (int i = 0; i <= depth; i++)
+		if (!dt_status_ok(dt, chain[i]))
+			return false;
+	return true;
+}
+
+const char *device_path(const struct dt *dt, int node, char *buf, size_t size)
+{
+	int chain[DT_DEPTH_MAX], depth = dt_ancestors(dt, node, chain);
+	size_t at = 0;
+
+	fmt_buf(buf, size, node < 0 ? "(no node)" : "/");
+	for (int i = 1; i <= depth && at < size; i++)
+		at += (size_t)fmt_buf(buf + at, size - at, "/%s", dt_name(dt, chain[i]));
+	return buf;
+}
+
+/* Tries the drivers that name @compatible. *@err keeps the last error other than "declined". */
+static bool drivers_try(const struct dt *dt, int node, enum driver_class class, const char *compatible, int *err)
+{
+	char path[DEVICE_PATH_BYTES];
+
+	for (const struct driver *d = __start_drivers; d < __stop_drivers; d++) {
+		int result;
+
+		if (d->class != class || !driver_names(d, compatible))
+			continue;
+		result = d->probe(dt, node);
+		if (result == 0)
+			return true;
+		if (result == -ENODEV)
+			continue;
+		*err = result;
+		printk("%s: driver %s failed (error %d)\n", device_path(dt, node, path, sizeof(path)), d->name,
+		       result);
+	}
+	return false;
+}
+
+int device_probe_node(const struct dt *dt, int node, enum driver_class class)
+{
+	const char *compatible;
+	int err = -ENODEV;
+
+	if (node == DEVICE_FALLBACK)
+		return drivers_try(dt, node, class, fallback, &err) ? 0 : err;
+	for (int i = 0; (compatible = dt_string_at(dt, node, "compatible", i)); i++)
+		if (drivers_try(dt, node, class, compatible, &err))
+			return 0;
+	return err;
+}
+
+int device_probe_class(const struct dt *dt, enum driver_class class)
+{
+	int bound = 0;
+
+	for (int node = dt_next_node(dt, DT_START, NULL); node >= 0; node = dt_next_node(dt, node, NULL))
+		if (device_enabled(dt, node) && device_probe_node(dt, node, class) == 0)
+			bound++;
+	return bound;
+}
+
+void device_list_supported(enum driver_class class)
+{
+	for (const struct driver *d = __start_drivers; d < __stop_drivers; d++)
+		for (const char *const *name = d->compatible; d->class == class && *name; name++)
+			if (!string_starts(*name, fallback))
+				printk(" %s", *name);
+	printk("\n");
+}
+
+volatile void *device_map_reg(const struct dt *dt, int node, int index, size_t *bytes)
+{
+	char path[DEVICE_PATH_BYTES];
+	volatile void *base;
+	uint64_t pa, size;
+	int err = dt_reg(dt, node, index, &pa, &size);
+
+	device_path(dt, node, path, sizeof(path));
+	if (err || size == 0) {
+		printk("%s: reg entry %d is %s; expected address and size of device registers\n", path, index,
+		       err == -ENOENT ? "missing" : err ? "malformed" : "empty");
+		return NULL;
+	}
+	base = mmio_map(pa, size);
+	if (!base)
+		printk("%s: cannot map 0x%llx bytes of registers at 0x%llx\n", path, (unsigned long long)size,
+		       (unsigned long long)pa);
+	else if (bytes)
+		*bytes = size;
+	return base;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Interrupt dispatch: one root controller, one table of handlers by the controller's own numbers. A handler runs with interrupts masked on the stack of
+ * the thread it interrupted, and ends by setting need_resched at most; the switch is made by trap_exit().
+ * The table is written under irq_lock and read without it: an entry is complete before its interrupt is unmasked.
+ */
+#include "core/irq.h"
+#include "core/console.h"
+#include "core/cpu.h"
+#include "core/device.h"
+#include "core/fdt.h"
+#include "core/panic.h"
+#include "core/thread.h"
+
+struct irq_action {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static struct irq_action irq_actions[IRQ_MAX];
+static struct spinlock irq_lock = SPINLOCK_INIT(LOCK_IRQ);
+static const struct irq_chip *root;
+
+void (*ipi_send)(struct cpu *target);
+const char *ipi_name = "none";
+
+void irq_root_set(const struct irq_chip *chip)
+{
+	root = chip;
+}
+
+const struct irq_chip *irq_root(void)
+{
+	return root;
+}
+
+void trap_irq(void)
+{
+	root->handle();
+}
+
+static __cold void irq_unexpected(unsigned hwirq)
+{
+	printk("irq %u: no handler; masked\n", hwirq);
+	root->mask(hwirq);
+}
+
+void irq_dispatch(unsigned hwirq)
+{
+	struct irq_action *a = &irq_actions[hwirq];
+
+	if (likely(a->fn))
+		a->fn(a->arg);
+	else
+		irq_unexpected(hwirq);
+}
+
+void trap_ipi(void)
+{
+	if (unlikely(panic_in_progress()))
+		arch_cpu_halt();
+	sched_ipi(arch_cpu_self());
+}
+
+int irq_request(unsigned hwirq, void (*fn)(void *arg), void *arg)
+{
+	unsigned long flags;
+	int err = -EBUSY;
+
+	if (hwirq >= IRQ_MAX || !fn)
+		return -EINVAL;
+	flags = spin_lock_irqsave(&irq_lock);
+	if (!irq_actions[hwirq].fn) {
+		irq_actions[hwirq].arg = arg;
+		atomic_store_release(&irq_actions[hwirq].fn, fn);
+		err = 0;
+	}
+	spin_unlock_irqrestore(&irq_lock, flags);
+	return err;
+}
+
+void irq_free(unsigned hwirq)
+{
+	unsigned long flags;
+
+	irq_mask(hwirq);
+	flags = spin_lock_irqsave(&irq_lock);
+	irq_actions[hwirq].fn = NULL;
+	spin_unlock_irqrestore(&irq_lock, flags);
+}
+
+void irq_unmask(unsigned hwirq)
+{
+	root->unmask(hwirq);
+}
+
+void irq_mask(unsigned hwirq)
+{
+	root->mask(hwirq);
+}
+
+int irq_of_node(const struct dt *dt, int node, int index, unsigned *hwirq)
+{
+	uint32_t cells[DT_ARGS_MAX];
+	int n, controller;
+	int err = dt_interrupt(dt, node, index, cells, &n, &controller);
+
+	return err ? err : root->translate(cells, n, hwirq);
+}
+
+int irq_init(const struct dt *dt)
+{
+	device_probe_class(dt, DRIVER_IRQCHIP);
+	if (!root) {
+		printk("no interrupt controller that this kernel knows; supported:");
+		device_list_supported(DRIVER_IRQCHIP);
+		return -ENODEV;
+	}
+	device_probe_class(dt, DRIVER_IPI);
+	return 0;
+}
+
+void irq_cpu_init(struct cpu *cpu)
+{
+	root->cpu_init(cpu);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Spinlocks. One 32-bit word: low half the owner (CPU index + 1), high half the last waiter (CPU index + 1). Free and
+ * uncontended it is taken by one compare-and-swap and released by one 16-bit store; contended, CPUs queue in arrival order and each
+ * spins on its own node. The owner is known for free, so that "is it held by me" is an assertion of one compare.
+ *
+ * Rules: irqs masked while holding one. A CPU waits for one lock at a time, so one node per CPU is enough.
+ * Locks are taken in ascending rank; two of one rank only by spin_lock_pair(), lower address first. Checked when LOCK_DEBUG is 1.
+ */
+#pragma once
+
+#include "core/atomic.h"
+
+/* Annotations read by clang -Wthread-safety in `make lint`; empty for GCC. */
+#ifdef __clang__
+#define LOCK_CAPABILITY(name) __attribute__((capability(name)))
+#define LOCK_ACQUIRES(...)    __attribute__((acquire_capability(__VA_ARGS__)))
+#define LOCK_RELEASES(...)    __attribute__((release_capability(__VA_ARGS__)))
+#define LOCK_REQUIRES(...)    __attribute__((requires_capability(__VA_ARGS__)))
+#define LOCK_UNCHECKED        __attribute__((no_thread_safety_analysis))
+#else
+#define LOCK_CAPABILITY(name)
+#define LOCK_ACQUIRES(...)
+#define LOCK_RELEASES(...)
+#define LOCK_REQUIRES(...)
+#define LOCK_UNCHECKED
+#endif
+
+#ifndef LOCK_DEBUG
+#define LOCK_DEBUG 0
+#endif
+
+/* The one table of ranks: a lock may be taken while holding only locks of smaller rank. */
+enum lock_rank {
+	LOCK_MM = 1,      /* core/mem: translation tables, areas */
+	LOCK_STACKS,      /* core/mem: free stack slots */
+	LOCK_TIDS,        /* core/thread: the tid table */
+	LOCK_CONDITION,   /* a condition variable: its mutex is given up inside */
+	LOCK_WAIT,        /* a wait queue, semaphore, mutex, condition variable */
+	LOCK_RUNQUEUE,    /* a CPU's run queue */
+	LOCK_TIMER,       /* a CPU's timer queue */
+	LOCK_PAGES,       /* core/mem/page.c */
+	LOCK_IRQ,         /* controller registers shared by CPUs */
+	LOCK_CONSOLE,     /* the output ring; last, so that anyone may print */
+};
+
+struct LOCK_CAPABILITY("spinlock") spinlock {
+	union {
+		uint32_t word;                        /* [a] */
+		struct {
+			uint16_t owner, tail;         /* little endian, both architectures */
+		};
+	};
+	uint8_t rank;                                 /* [i] enum lock_rank */
+};
+
+struct lock_node {
+	struct lock_node *next;                       /* [a] who waits behind us */
+	uint32_t ready;                               /* [a] our turn at the head */
+};
+
+struct lock_ranks {
+	uint8_t held[8];
+	unsigned n;
+};
+
+#define SPINLOCK_INIT(r) { .word = 0, .rank = (r) }
+
+static inline void spin_init(struct spinlock *l, enum lock_rank rank)
+{
+	l->word = 0;
+	l->rank = (uint8_t)rank;
+}
+
+/* Out of line: contention, and the debug checks. All registers of the fast path stay live across neither. */
+void spin_lock_slow(struct spinlock *l, uint32_t self) LOCK_UNCHECKED;
+void lock_debug_acquire(const struct spinlock *l);
+void lock_debug_release(const struct spinlock *l);
+
+/* arch_cpu_lock_id(): index + 1 of this CPU, kept in struct arch_cpu so that a lock costs one load to name its owner. */
+static inline void spin_lock(struct spinlock *l) LOCK_ACQUIRES(*l) LOCK_UNCHECKED
+{
+	uint32_t self = arch_cpu_lock_id(), free = 0;
+
+	if (LOCK_DEBUG)
+		lock_debug_acquire(l);
+	if (unlikely(!atomic_cas_acquire(&l->word, &free, self)))
+		spin_lock_slow(l, self);
+}
+
+static inline void spin_unlock(struct spinlock *l) LOCK_RELEASES(*l) LOCK_UNCHECKED
+{
+	if (LOCK_DEBUG)
+		lock_debug_release(l);
+	atomic_store_release(&l->owner, (uint16_t)0);
+}
+
+static inline bool spin_held(const struct spinlock *l)
+{
+	return __atomic_load_n(&l->owner, __ATOMIC_RELAXED) == arch_cpu_lock_id();
+}
+
+static inline unsigned long spin_lock_irqsave(struct spinlock *l) LOCK_ACQUIRES(*l)
+{
+	unsigned long flags = arch_irq_save();
+
+	spin_lock(l);
+	return flags;
+}
+
+static inline void spin_unlock_irqrestore(struct spinlock *l, unsigned long flags) LOCK_RELEASES(*l)
+{
+	spin_unlock(l);
+	arch_irq_restore(flags);
+}
+
+/* Two locks of one rank, in address order. @a != @b. */
+void spin_lock_pair(struct spinlock *a, struct spinlock *b) LOCK_ACQUIRES(*a, *b) LOCK_UNCHECKED;

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Changes to the translation tables after boot. arch_map() and arch_unmap() want their callers serialised: mm_lock does
+ * that, with irqs masked, so no call made under it may be long. Memory is therefore mapped page by page and unmapped in
+ * small batches, the lock dropped in between; as pages need not be contiguous, fragmentation cannot make this fail.
+ *
+ * Table pages come from the page allocator (LOCK_PAGES, taken under mm_lock), and before it is up, or when it is empty,
+ * from a static pool. They are never given back: an area that was mapped once keeps its tables, 4 KiB for 2 MiB.
+ *
+ * Callers: thread context or boot. What may never happen: two CPUs in arch_map() at once; a page given back while a CPU
+ * can still reach it (arch_unmap() returns when no CPU can).
+ */
+#include "core/lock.h"
+#include "core/mem/mem.h"
+
+#define TABLE_POOL_PAGES  24 /* direct map of the first GiB with its holes, image, device registers of early drivers */
+#define UNMAP_BATCH_PAGES 16
+
+static struct spinlock mm_lock = SPINLOCK_INIT(LOCK_MM);
+
+static uint8_t table_pool[TABLE_POOL_PAGES][PAGE_SIZE] __aligned_to(PAGE_SIZE);
+static unsigned table_pool_used; /* under mm_lock, or boot */
+
+void *table_page_alloc(void)
+{
+	/* Boot code may ask before there are caches, without which locks do not work: no lock until there is need for one. */
+	void *page = page_total_bytes() ? page_alloc_zero(0) : NULL;
+
+	if (page || table_pool_used == TABLE_POOL_PAGES)
+		return page;
+	return table_pool[table_pool_used++]; /* .bss: clear */
+}
+
+int vm_map(uintptr_t va, pa_t pa, size_t bytes, unsigned prot)
+{
+	unsigned long flags = spin_lock_irqsave(&mm_lock);
+	int err = arch_map(va, pa, bytes, prot);
+
+	spin_unlock_irqrestore(&mm_lock, flags);
+	return err;
+}
+
+static int map_fresh_page(uintptr_t va)
+{
+	void *page = page_alloc_zero(0);
+	int err;
+
+	if (!page)
+		return -ENOMEM;
+	err = vm_map(va, direct_pa(page), PAGE_SIZE, MAP_READ | MAP_WRITE);
+	if (err)
+		page_free(page, 0);
+	return err;
+}
+
+int vm_map_fresh(uintptr_t va, size_t bytes)
+{
+	for (size_t at = 0; at < bytes; at += PAGE_SIZE) {
+		int err = map_fresh_page(va + at);
+
+		if (err) {
+			vm_unmap_free(va, at);
+			return err;
+		}
+	}
+	return 0;
+}
+
+/* Unmaps first and frees after that; the addresses of the pages are all that is left of them in between. */
+static void unmap_batch(uintptr_t va, unsigned n)
+{
+	pa_t pa[UNMAP_BATCH_PAGES];
+	unsigned long flags = spin_lock_irqsave(&mm_lock);
+
+	for (unsigned i = 0; i < n; i++)
+		pa[i] = arch_pa((const void *)(va + i * PAGE_SIZE));
+	arch_unmap(va, n * PAGE_SIZE);
+	spin_unlock_irqrestore(&mm_lock, flags);
+
+	for (unsigned i = 0; i < n; i++) {
+		ASSERT(pa[i]);
+		page_free(direct_va(pa[i]), 0);
+	}
+}
+
+void vm_unmap_free(uintptr_t va, size_t bytes)
+{
+	size_t left = bytes / PAGE_SIZE;
+
+	while (left) {
+		unsigned n = (unsigned)MIN(left, (size_t)UNMAP_BATCH_PAGES);
+
+		unmap_batch(va, n);
+		va += n * PAGE_SIZE;
+		left -= n;
+	}
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The end of the road: ASSERT, panic, and exceptions that nobody handled.
+ *
+ * Callers: any context, any lock held, any stack that has some 2 KiB left; irqs are masked here for good. No lock is taken: the console
+ * is taken over and polled, so a panic with the console lock held still speaks.
+ *
+ * The first CPU to panic owns the panic (one compare-and-swap); others that come later park themselves. The owner asks the
+ * other CPUs to stop and waits for them, but not for long: one that spins with irqs masked never answers. A panic or an exception inside
+ * the panic ends it with one line; if even that goes wrong the CPU parks. What may never happen: that a panic waits for anybody for ever.
+ */
+#include "core/bootargs.h"
+#include "core/console.h"
+#include "core/cpu.h"
+#include "core/irq.h"
+#include "core/mem/mem.h"
+#include "core/panic.h"
+#include "core/thread.h"
+#include "core/time.h"
+
+#define STOP_WAIT_NS (10 * NSEC_PER_MSEC)
+#define STOP_SPINS   1000000u /* bounds the wait when the counter's frequency is not known yet, or it stands still */
+
+static uint32_t panic_owner; /* [a] lock id of the CPU that panicked first; 0: none */
+static uint32_t panic_depth; /* [o] of the owner: how often it panicked */
+static uint32_t panic_stopped; /* [a] CPUs that have seen the panic */
+
+bool panic_in_progress(void)
+{
+	uint32_t owner = atomic_load_relaxed(&panic_owner);
+
+	if (likely(!owner) || owner == arch_cpu_lock_id())
+		return false;
+	atomic_fetch_add_acq_rel(&panic_stopped, 1u);
+	return true;
+}
+
+/* Asks every other online CPU to stop; returns how many did not in time. */
+static unsigned cpus_stop(void)
+{
+	uint32_t self = arch_cpu_lock_id() - 1, sent = 0;
+	uint64_t start = arch_counter();
+
+	if (!ipi_send)
+		return 0;
+	cpumask_for_each (cpu, &cpu_online_mask) {
+		if (cpu == self || cpu >= cpu_count)
+			continue;
+		ipi_send(cpu_at(cpu));
+		sent++;
+	}
+	for (unsigned spins = 0; spins < STOP_SPINS; spins++) {
+		if (atomic_load_relaxed(&panic_stopped) >= sent)
+			return 0;
+		if (clock.hz && cycles_to_ns(arch_counter() - start) > STOP_WAIT_NS)
+			break;
+		arch_cpu_relax();
+	}
+	return sent - MIN(sent, atomic_load_relaxed(&panic_stopped));
+}
+
+/* Reports the status where somebody may listen, then power off; parks when firmware cannot. */
+static __noreturn void panic_end(void)
+{
+	console_exit_record(EXIT_STATUS_PANIC);
+	console_flush();
+	arch_system_off(EXIT_STATUS_PANIC, semihosting_requested);
+	printk("This machine has no power-off: CPU parked.\n");
+	console_flush();
+	arch_cpu_halt();
+}
+
+/* Lets the first CPU through once; whoever comes later does not return. */
+static void panic_enter(void)
+{
+	uint32_t self, owner = 0;
+
+	arch_irq_save();
+	self = arch_cpu_lock_id();
+	if (!atomic_cas_acq_rel(&panic_owner, &owner, self) && owner != self) {
+		atomic_fetch_add_acq_rel(&panic_stopped, 1u);
+		arch_cpu_halt();
+	}
+	panic_depth++;
+}
+
+/* A panic inside a panic: the message is worth a line, nothing else here can be trusted. */
+static void panic_again(const char *fmt, va_list ap)
+{
+	if (panic_depth > 2)
+		arch_cpu_halt();
+	console_panic_takeover();
+	printk("panic while panicking: ");
+	printk_v(fmt, ap);
+	printk("\n");
+	panic_end();
+}
+
+static void print_place(void)
+{
+	struct thread *t = thread_current();
+
+	printk("cpu %u", arch_cpu_lock_id() - 1);
+	/* The TLS register is whatever the thread left in it: do not follow it into the lower half. */
+	if ((uintptr_t)t >= DIRECT_MAP_BASE && IS_ALIGNED((uintptr_t)t, 8))
+		printk("  thread %d %.*s", (int)t->tid, THREAD_NAME_BYTES, t->name);
+	printk("\n");
+}
+
+struct backtrace {
+	unsigned depth;
+	bool exact; /* the first address is where it happened, not where a call returns to */
+};
+
+static void print_step(void *ctx, uintptr_t pc)
+{
+	struct backtrace *b = ctx;
+	char name[64];
+
+	/* A call that never returns may be the last instruction of its function: look up the call, not what lies behind it. */
+	printk("  #%u 0x%lx %s\n", b->depth, (unsigned long)pc,
+	       symbol_name(b->exact ? pc : pc - 1, name, sizeof(name)));
+	b->depth++;
+	b->exact = false;
+}
+
+static void print_backtrace(const struct trap_frame *tf)
+{
+	struct backtrace b = { .depth = 0, .exact = tf != NULL };
+
+	printk("backtrace:\n");
+	arch_backtrace(tf, print_step, &b);
+}
+
+static __noreturn void panic_report(const struct trap_frame *tf, const char *fmt, va_list ap)
+{
+	unsigned deaf;
+
+	panic_enter();
+	if (panic_depth > 1)
+		panic_again(fmt, ap);
+	deaf = cpus_stop();
+	console_panic_takeover();
+	printk("\nPANIC: ");
+	printk_v(fmt, ap);
+	printk("\n");
+	print_place();
+	if (tf)
+		arch_trap_dump(tf);
+	print_backtrace(tf);
+	if (deaf)
+		printk("%u other CPUs did not stop\n", deaf);
+	panic_end();
+}
+
+void panic(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	panic_report(NULL, fmt, ap);
+}
+
+void panic_trap(const struct trap_frame *tf, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	panic_report(tf, fmt, ap);
+}
+
+void assert_failed(const char *expr, const char *file, int line)
+{
+	panic("assertion failed: %s\n  at %s:%d", expr, file, line);
+}
+
+extern const char text_start[], text_end[], rodata_start[], rodata_end[];
+
+/* What lies at @addr, as far as the layout tells. */
+static const char *address_hint(uintptr_t addr)
+{
+	if (addr < PAGE_SIZE)
+		return "NULL dereference";
+	if (addr >= (uintptr_t)text_start && addr < (uintptr_t)text_end)
+		return "in kernel code, which is read-only";
+	if (addr >= (uintptr_t)rodata_start && addr < (uintptr_t)rodata_end)
+		return "in constant data, which is read-only and not executable";
+	if (addr >= MMIO_AREA_BASE && addr < MMIO_AREA_BASE + MMIO_AREA_BYTES)
+		return "in device registers";
+	if (addr >= HEAP_AREA_BASE && addr < HEAP_AREA_BASE + HEAP_AREA_BYTES)
+		return "in the heap area";
+	if (addr >= STACK_AREA_BASE && addr < STACK_AREA_BASE + STACK_AREA_BYTES)
+		return "in the stack area";
+	if (addr >= DIRECT_MAP_BASE && addr < DIRECT_MAP_BASE + DIRECT_MAP_BYTES)
+		return "in the direct map of memory";
+	return addr < DIRECT_MAP_BASE ? "outside the kernel's address space" : "in the kernel image";
+}
+
+void trap_fault(struct trap_frame *tf, const char *what, uintptr_t addr)
+{
+	if (stack_is_guard(addr))
+		panic_trap(tf, "stack overflow in thread %d %.*s: %s at 0x%lx",
+			   (int)thread_current()->tid, THREAD_NAME_BYTES, thread_current()->name, what,
+			   (unsigned long)addr);
+	panic_trap(tf, "%s at 0x%lx (%s)", what, (unsigned long)addr, address_hint(addr));
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Red-black tree with the first node cached (see rbtree.h). Both mirror images of each case are one piece of code over a side index.
+ * Rules: the owner's lock is held; a node is in one tree at a time; nothing here allocates.
+ */
+#include "core/rbtree.h"
+
+static int rb_side(const struct rb_node *n)
+{
+	return n == n->parent->child[1];
+}
+
+static void rb_replace_child(struct rb_root *t, struct rb_node *old, struct rb_node *new)
+{
+	if (!old->parent)
+		t->root = new;
+	else
+		old->parent->child[rb_side(old)] = new;
+	if (new)
+		new->parent = old->parent;
+}
+
+/* @n's child on the other side takes @n's place; @n becomes its child on @side. */
+static void rb_rotate(struct rb_root *t, struct rb_node *n, int side)
+{
+	struct rb_node *up = n->child[!side];
+
+	rb_replace_child(t, n, up);
+	n->child[!side] = up->child[side];
+	if (n->child[!side])
+		n->child[!side]->parent = n;
+	up->child[side] = n;
+	n->parent = up;
+}
+
+static bool rb_is_red(const struct rb_node *n)
+{
+	return n && n->red;
+}
+
+static void rb_insert_fix(struct rb_root *t, struct rb_node *n)
+{
+	while (rb_is_red(n->parent)) {
+		struct rb_node *p = n->parent, *g = p->parent;
+		int side = rb_side(p);
+		struct rb_node *uncle = g->child[!side];
+
+		g->red = true;
+		if (rb_is_red(uncle)) {
+			p->red = uncle->red = false;
+			n = g;
+			continue;
+		}
+		if (rb_side(n) != side) {
+			rb_rotate(t, p, side);
+			p = n;
+		}
+		p->red = false;
+		rb_rotate(t, g, !side);
+		break;
+	}
+	t->root->red = false;
+}
+
+void rb_insert(struct rb_root *t, struct rb_node *n, bool (*less)(const struct rb_node *, const struct rb_node *))
+{
+	struct rb_node *p = NULL, **link = &t->root;
+	bool first = true;
+
+	n->child[0] = n->child[1] = NULL;
+	while (*link) {
+		p = *link;
+		if (less(n, p)) {
+			link = &p->child[0];
+		} else {
+			link = &p->child[1];
+			first = false;
+		}
+	}
+	*link = n;
+	n->parent = p;
+	n->red = p != NULL;
+	if (first)
+		t->first = n;
+	if (p)
+		rb_insert_fix(t, n);
+}
+
+/* The subtree of @p on @side lost one black node (its top may be NULL). */
+static void rb_erase_fix(struct rb_root *t, struct rb_node *p, int side)
+{
+	for (;;) {
+		struct rb_node *n = p->child[side], *s = p->child[!side];
+
+		if (rb_is_red(n)) {
+			n->red = false;
+			return;
+		}
+		if (s->red) {
+			s->red = false;
+			p->red = true;
+			rb_rotate(t, p, side);
+			s = p->child[!side];
+		}
+		if (!rb_is_red(s->child[0]) && !rb_is_red(s->child[1])) {
+			s->red = true;
+			if (p->red || !p->parent) {
+				p->red = false;
+				return;
+			}
+			side = rb_side(p);
+			p = p->parent;
+			continue;
+		}
+		if (!rb_is_red(s->child[!side])) {
+			s->child[side]->red = false;
+			s->red = true;
+			rb_rotate(t, s, !side);
+			s = p->child[!side];
+		}
+		s->red = p->red;
+		p->red = false;
+		s->child[!side]->red = false;
+		rb_rotate(t, p, side);
+		return;
+	}
+}
+
+struct rb_node *rb_next(const struct rb_node *n)
+{
+	if (n->child[1]) {
+		for (n = n->child[1]; n->child[0]; n = n->child[0])
+			;
+		return (struct rb_node *)n;
+	}
+	while (n->parent && rb_side(n) == 1)
+		n = n->parent;
+	return n->parent;
+}
+
+/* Puts @heir, the successor of @n in its right subtree, into @n's place; *p becomes the parent of the place that the heir left. */
+static void rb_swap_heir(struct rb_root *t, struct rb_node *n, struct rb_node *heir, struct rb_node **p)
+{
+	if (*p == n) {
+		*p = heir;
+	} else {
+		rb_replace_child(t, heir, heir->child[1]);
+		heir->child[1] = n->child[1];
+		heir->child[1]->parent = heir;
+	}
+	rb_replace_child(t, n, heir);
+	heir->child[0] = n->child[0];
+	heir->child[0]->parent = heir;
+	heir->red = n->red;
+}
+
+void rb_erase(struct rb_root *t, struct rb_node *n)
+{
+	struct rb_node *p = n->parent;
+	bool lost_black = !n->red;
+	int side = p ? rb_side(n) : 0;
+
+	if (t->first == n)
+		t->first = rb_next(n);
+	if (n->child[0] && n->child[1]) {
+		struct rb_node *heir = rb_next(n);
+
+		lost_black = !heir->red;
+		p = heir->parent;
+		side = rb_side(heir);
+		rb_swap_heir(t, n, heir, &p);
+	} else {
+		rb_replace_child(t, n, n->child[0] ? n->child[0] : n->child[1]);
+	}
+	if (!lost_black)
+		return;
+	if (p)
+		rb_erase_fix(t, p, side);
+	else if (t->root)
+		t->root->red = false;
+}
+
+/* Black height of the subtree, or -1 when a rule is broken. Depth is bounded by the tree's own balance. */
+static int rb_check_node(const struct rb_node *n, const struct rb_node *parent, int *count,
+			 bool (*less)(const struct rb_node *, const struct rb_node *))
+{
+	int left, right;
+
+	if (!n)
+		return 0;
+	if (n->parent != parent || (n->red && rb_is_red(parent)))
+		return -1;
+	if ((n->child[0] && less(n, n->child[0])) || (n->child[1] && less(n->child[1], n)))
+		return -1;
+	left = rb_check_node(n->child[0], n, count, less);
+	right = rb_check_node(n->child[1], n, count, less);
+	if (left < 0 || left != right)
+		return -1;
+	++*count;
+	return left + !n->red;
+}
+
+int rb_check(const struct rb_root *t, bool (*less)(const struct rb_node *, const struct rb_node *))
+{
+	const struct rb_node *first = t->root;
+	int count = 0;
+
+	while (first && first->child[0])
+		first = first->child[0];
+	if (first != t->first || rb_is_red(t->root) || rb_check_node(t->root, NULL, &count, less) < 0)
+		return -1;
+	return count;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Intrusive red-black tree with its first node cached: timers and wait queues. (The fair class has its own, augmented one.)
+ * Equal keys keep their order of insertion. Insert and erase O(log n), first O(1). Needs the owner's lock.
+ */
+#pragma once
+
+#include "core/base.h"
+
+struct rb_node {
+	struct rb_node *parent, *child[2];
+	bool red;
+};
+
+struct rb_root {
+	struct rb_node *root, *first;
+};
+
+static inline void rb_init(struct rb_root *t)
+{
+	t->root = t->first = NULL;
+}
+
+static inline bool rb_empty(const struct rb_root *t)
+{
+	return !t->root;
+}
+
+static inline struct rb_node *rb_first(const struct rb_root *t)
+{
+	return t->first;
+}
+
+/* @less(a, b): a goes before b. */
+void rb_insert(struct rb_root *t, struct rb_node *n, bool (*less)(const struct rb_node *, const struct rb_node *));
+void rb_erase(struct rb_root *t, struct rb_node *n);
+struct rb_node *rb_next(const struct rb_node *n);
+/* Full check of order, colours and the cached first node; tests and debug builds. Returns the number of nodes or -1. */
+int rb_check(const struct rb_root *t, bool (*less)(const struct rb_node *, const struct rb_node *));

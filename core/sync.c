@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Mutex, semaphore, condition variable (see sync.h). Fast paths are a compare-and-swap; the rest runs under the wait-queue lock and ends in a tail call
+ * into the scheduler, so that no registers are saved on the way to the switch.
+ *
+ * Semaphore: count == -1 exactly when the queue may hold waiters; then the word changes only under the lock, because both fast paths need count >= 0 or > 0.
+ * A unit posted to a waiter is handed over: it never shows in the count, so nobody can snatch it.
+ *
+ * Mutex: bit 0 of the owner word says that somebody waits; then both fast paths fail. Unlocking with waiters hands the mutex to the best one.
+ */
+#include "core/sync.h"
+#include "core/thread.h"
+
+/* ---- semaphore ------------------------------------------------------------------------------------------------- */
+
+void semaphore_init(struct semaphore *s, int32_t count)
+{
+	ASSERT(count >= 0);
+	s->count = count;
+	wait_queue_init(&s->waiters);
+}
+
+static __noinline int semaphore_post_slow(struct semaphore *s)
+{
+	unsigned long flags = spin_lock_irqsave(&s->waiters.lock);
+	int32_t count = atomic_load_relaxed(&s->count);
+	struct thread *t;
+
+	if (count >= 0) {
+		spin_unlock_irqrestore(&s->waiters.lock, flags);
+		return semaphore_post(s);
+	}
+	t = wait_pop(&s->waiters);
+	if (wait_queue_empty(&s->waiters))
+		atomic_store_release(&s->count, t ? 0 : 1);
+	spin_unlock(&s->waiters.lock);
+	if (likely(t))
+		sched_wake(t, flags);
+	else
+		arch_irq_restore(flags);
+	return 0;
+}
+
+int semaphore_post(struct semaphore *s)
+{
+	int32_t count = atomic_load_relaxed(&s->count);
+
+	while (likely(count >= 0)) {
+		if (unlikely(count == SEMAPHORE_MAX))
+			return -EOVERFLOW;
+		if (atomic_cas_release(&s->count, &count, count + 1))
+			return 0;
+	}
+	return semaphore_post_slow(s);
+}
+
+int semaphore_trywait(struct semaphore *s)
+{
+	int32_t count = atomic_load_relaxed(&s->count);
+
+	while (count > 0)
+		if (atomic_cas_acquire(&s->count, &count, count - 1))
+			return 0;
+	return -EAGAIN;
+}
+
+/* With the lock held: takes a unit if one came meanwhile, else marks the word so that every post comes through the lock. */
+static inline bool semaphore_take_or_mark(struct semaphore *s)
+{
+	int32_t count = atomic_load_relaxed(&s->count);
+
+	while (count >= 0)
+		if (atomic_cas_acq_rel(&s->count, &count, count - 1))
+			return count > 0;
+	return false;
+}
+
+static __noinline int semaphore_wait_slow(struct semaphore *s, uint64_t until_ns)
+{
+	unsigned long flags = arch_irq_save();
+
+	ASSERT(arch_irq_flags_enabled(flags));
+	spin_lock(&s->waiters.lock);
+	if (unlikely(semaphore_take_or_mark(s))) {
+		spin_unlock_irqrestore(&s->waiters.lock, flags);
+		return 0;
+	}
+	if (likely(until_ns == UINT64_MAX))
+		return wait_on(&s->waiters, flags);
+	return wait_on_until(&s->waiters, flags, until_ns);
+}
+
+void semaphore_wait(struct semaphore *s)
+{
+	if (unlikely(semaphore_trywait(s)))
+		semaphore_wait_slow(s, UINT64_MAX);
+}
+
+int semaphore_wait_until(struct semaphore *s, uint64_t until_ns)
+{
+	if (likely(!semaphore_trywait(s)))
+		return 0;
+	return semaphore_wait_slow(s, until_ns);
+}
+
+/* ---- mutex ----------------------------------------------------------------------------------------------------- */
+
+#define MUTEX_WAITERS 1ul
+
+void mutex_init(struct mutex *m)
+{
+	m->owner = 0;
+	wait_queue_init(&m->waiters);
+}
+
+static bool mutex_is_mine(const struct mutex *m)
+{
+	return (atomic_load_relaxed(&m->owner) & ~MUTEX_WAITERS) == (uintptr_t)thread_current();
+}
+
+/* With the lock held: sets the waiters bit, or takes the mutex if it became free. */
+static bool mutex_take_or_mark(struct mutex *m, uintptr_t self)
+{
+	uintptr_t owner = atomic_load_relaxed(&m->owner);
+
+	for (;;) {
+		uintptr_t new = owner ? owner | MUTEX_WAITERS : self;
+
+		if (atomic_cas_acq_rel(&m->owner, &owner, new))
+			return owner == 0;
+	}
+}
+
+static __noinline int mutex_lock_slow(struct mutex *m, uint64_t until_ns)
+{
+	unsigned long flags;
+
+	if (mutex_is_mine(m))
+		return -EDEADLK;
+	flags = arch_irq_save();
+	ASSERT(arch_irq_flags_enabled(flags));
+	spin_lock(&m->waiters.lock);
+	if (mutex_take_or_mark(m, (uintptr_t)thread_current())) {
+		spin_unlock_irqrestore(&m->waiters.lock, flags);
+		return 0;
+	}
+	if (until_ns == UINT64_MAX)
+		return wait_on(&m->waiters, flags);
+	return wait_on_until(&m->waiters, flags, until_ns);
+}
+
+int mutex_trylock(struct mutex *m)
+{
+	uintptr_t owner = 0;
+
+	return atomic_cas_acquire(&m->owner, &owner, (uintptr_t)thread_current()) ? 0 : -EBUSY;
+}
+
+int mutex_lock(struct mutex *m)
+{
+	uintptr_t owner = 0;
+
+	if (likely(atomic_cas_acquire(&m->owner, &owner, (uintptr_t)thread_current())))
+		return 0;
+	return mutex_lock_slow(m, UINT64_MAX);
+}
+
+int mutex_lock_until(struct mutex *m, uint64_t until_ns)
+{
+	if (likely(!mutex_trylock(m)))
+		return 0;
+	return mutex_lock_slow(m, until_ns);
+}
+
+/* Hands the mutex, which the caller owns, to the best waiter, who is returned to be woken. Irqs masked. */
+static struct thread *mutex_pass_on(struct mutex *m)
+{
+	struct thread *t;
+
+	spin_lock(&m->waiters.lock);
+	t = wait_pop(&m->waiters);
+	atomic_store_release(&m->owner, (uintptr_t)t | (wait_queue_empty(&m->waiters) ? 0 : MUTEX_WAITERS));
+	spin_unlock(&m->waiters.lock);
+	return t;
+}
+
+/* A time-out may have emptied the queue since the waiters bit was set. */
+static __noinline int mutex_unlock_slow(struct mutex *m)
+{
+	unsigned long flags;
+	struct thread *t;
+
+	if (!mutex_is_mine(m))
+		return -EPERM;
+	flags = arch_irq_save();
+	t = mutex_pass_on(m);
+	if (t)
+		sched_wake(t, flags);
+	else
+		arch_irq_restore(flags);
+	return 0;
+}
+
+int mutex_unlock(struct mutex *m)
+{
+	uintptr_t owner = (uintptr_t)thread_current();
+
+	if (likely(atomic_cas_release(&m->owner, &owner, (uintptr_t)0)))
+		return 0;
+	return mutex_unlock_slow(m);
+}
+
+/* ---- condition variable ---------------------------------------------------------------------------------------- */
+
+void condition_init(struct condition *c)
+{
+	wait_queue_init(&c->waiters);
+	c->waiters.lock.rank = LOCK_CONDITION;
+	c->ticket = 0;
+	c->waiting = 0;
+}
+
+/*
+ * The mutex is given up with the condition's lock held: a signal by whoever owns the mutex next has to come through that lock, and then
+ * finds us queued. The next owner is woken with interrupts masked, which only queues it: sched_block() looks who is best.
+ */
+int condition_wait_until(struct condition *c, struct mutex *m, uint64_t until_ns)
+{
+	unsigned long flags;
+	struct thread *next;
+	int result;
+
+	if (!mutex_is_mine(m))
+		return -EPERM;
+	flags = spin_lock_irqsave(&c->waiters.lock);
+	next = mutex_pass_on(m);
+	if (next)
+		sched_wake(next, arch_irq_flags_masked());
+	thread_current()->waiter.ticket = c->ticket++;
+	c->waiting++;
+	result = until_ns == UINT64_MAX ? wait_on(&c->waiters, flags) : wait_on_until(&c->waiters, flags, until_ns);
+	if (result) {
+		flags = spin_lock_irqsave(&c->waiters.lock);
+		c->waiting--;
+		spin_unlock_irqrestore(&c->waiters.lock, flags);
+	}
+	mutex_lock(m);
+	return result;
+}
+
+int condition_wait(struct condition *c, struct mutex *m)
+{
+	return condition_wait_until(c, m, UINT64_MAX);
+}
+
+/* The best waiter, or NULL; counts it out. */
+static struct thread *condition_pop(struct condition *c)
+{
+	struct thread *t = wait_pop(&c->waiters);
+
+	if (t)
+		c->waiting--;
+	return t;
+}
+
+void condition_signal(struct condition *c)
+{
+	unsigned long flags = spin_lock_irqsave(&c->waiters.lock);
+	struct thread *t = condition_pop(c);
+
+	spin_unlock(&c->waiters.lock);
+	if (t)
+		sched_wake(t, flags);
+	else
+		arch_irq_restore(flags);
+}
+
+/*
+ * Wakes one waiter at a time, so that interrupts are never masked for more than one wake-up: until all @old ones that waited when the
+ * call began are gone. Better ones that come meanwhile may be woken too, which a condition variable allows.
+ */
+void condition_broadcast(struct condition *c)
+{
+	unsigned long flags = spin_lock_irqsave(&c->waiters.lock);
+	uint32_t end = c->ticket, old = c->waiting;
+
+	while (old) {
+		struct thread *t = condition_pop(c);
+
+		if (!t)
+			break;
+		old -= (int32_t)(t->waiter.ticket - end) < 0;
+		spin_unlock(&c->waiters.lock);
+		sched_wake(t, flags);
+		flags = spin_lock_irqsave(&c->waiters.lock);
+	}
+	spin_unlock_irqrestore(&c->waiters.lock, flags);
+}

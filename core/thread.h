@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Threads: creation, exit, join, names, ids, and the two doors to the scheduler (block and wake).
+ *
+ * One stack slot holds everything of a thread: stack at the bottom (over its guard page), the C library's TLS block and struct thread at the top. The TLS
+ * register therefore names the thread: thread_current() is one subtraction, right even while the thread is being moved to another CPU.
+ *
+ * Lock legend: [i] immutable after creation, [s] the thread itself, [q] rq.lock of its CPU, [w] the lock of what it waits on, [j] join.lock, [a] atomic, [t] tid table lock.
+ */
+#pragma once
+
+#include "core/cpu.h"
+#include "core/wait.h"
+
+enum thread_state { THREAD_RUNNABLE, THREAD_BLOCKED, THREAD_WAKING, THREAD_DEAD };
+
+#define THREAD_NAME_BYTES 16
+
+struct thread {
+	struct arch_context context;            /* first: the switch finds it at offset 0 */
+	struct sched_entity sched;
+	struct cpumask affinity;                /* [q] */
+	void (*hook)(struct thread *);          /* [a] called once at the next return from a trap or a blocking wait; NULL: none */
+	struct waiter waiter;                   /* [w] this thread's place in a wait queue */
+	struct timer timer;                     /* [o] of sleeping and timed waits */
+	int32_t tid;                            /* [i] small, positive; not reused while the thread is referenced */
+	uint32_t generation;                    /* [i] of this use of the tid; both together are the handle */
+	char name[THREAD_NAME_BYTES];           /* [s] NUL-terminated */
+	void *(*entry)(void *);                 /* [i] */
+	void *arg;                              /* [i] */
+	void *result;                           /* [j] */
+	struct wait_queue join;                 /* [j] who joins, and the lock of the three below */
+	bool detached;                          /* [j] */
+	bool joined;                            /* [j] somebody is joining or has */
+	bool exited;                            /* [j] */
+	void *stack;                            /* [i] lowest address of the slot */
+	size_t stack_bytes;                     /* [i] of the slot */
+	struct thread *reap_next;               /* [t] dead and detached, to be freed */
+	struct arch_fpu fpu;                    /* last: only threads that used FP/SIMD touch it */
+};
+
+/* From the start of struct thread to the value of the TLS register. */
+#define THREAD_TLS_OFFSET ALIGN_UP(sizeof(struct thread), 64)
+
+/* Context: any; in an interrupt, the interrupted thread. */
+static inline struct thread *thread_current(void)
+{
+	return (struct thread *)(arch_tls_get() - THREAD_TLS_OFFSET);
+}
+
+struct thread_attr {
+	const char *name;                       /* NULL: "thread" */
+	size_t stack_bytes;                     /* usable for the stack; 0: THREAD_STACK_DEFAULT */
+	const struct cpumask *affinity;         /* NULL: the creator's */
+	uint8_t policy;                         /* SCHED_OTHER, SCHED_FIFO, SCHED_RR */
+	uint8_t priority;                       /* 1..99 for FIFO and RR, else 0 */
+	int8_t nice;                            /* -20..19 for SCHED_OTHER */
+	bool detached;
+};
+
+#define THREAD_STACK_DEFAULT (16 * 1024 - 2048) /* with TLS and struct thread: one 16 KiB slot */
+
+/*
+ * Context: thread. @attr NULL: fair, nice 0, joinable, default stack. 0; -EAGAIN: no memory for it (nothing is left behind); -EINVAL: an attribute
+ * out of range, or an affinity without an online CPU.
+ */
+int thread_create(struct thread **out, const struct thread_attr *attr, void *(*entry)(void *), void *arg);
+/* Context: thread. -EINVAL: detached or being joined already; -EDEADLK: itself. */
+int thread_join(struct thread *t, void **result);
+int thread_detach(struct thread *t);
+__noreturn void thread_exit(void *result);
+
+int32_t thread_tid(const struct thread *t);
+/* Up to 15 characters and NUL; -ERANGE if longer. Context: thread. */
+int thread_set_name(struct thread *t, const char *name);
+/* -EINVAL: no online CPU in @mask. Takes effect before it returns (a running thread moves at once). Context: thread. */
+int thread_set_affinity(struct thread *t, const struct cpumask *mask);
+/* Sleeps until the monotonic clock shows @ns. Context: thread. */
+void thread_sleep_until(uint64_t ns);
+/* Sets the one call that @t makes at its next return from a trap or a blocking wait. -EBUSY: one is set already. Context: any. */
+int thread_set_hook(struct thread *t, void (*hook)(struct thread *));
+void thread_run_hook(void);
+/* CPU time used so far. Context: thread. */
+uint64_t thread_runtime_ns(struct thread *t);
+/* Threads alive, idle threads not counted. */
+unsigned thread_count(void);
+
+/* The idle thread of a CPU that has not started; of the boot CPU: of what runs now. NULL: out of memory. Context: boot. */
+struct thread *thread_alloc_idle(struct cpu *cpu);
+
+/* Policies, Linux's numbers. */
+enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2 };
+
+/* ---- implemented by sched/: the doors that core/ uses ---------------------------------------------------------- */
+
+void sched_init_cpu(struct cpu *cpu, struct thread *idle);
+/* Fills t->sched from @attr. 0 or -EINVAL. Context: thread, boot. */
+int sched_thread_init(struct thread *t, const struct thread_attr *attr);
+/* Makes a new thread runnable for the first time. Context: thread. */
+void sched_start(struct thread *t);
+/*
+ * Blocks the current thread, which is on a wait list or has a timer armed. Irqs masked; @wait_lock (may be NULL) is held and is
+ * released once no waker can miss the thread. Returns with irqs as @flags say after sched_wake(). Tail-call it.
+ */
+void sched_block(struct spinlock *wait_lock, unsigned long flags);
+/*
+ * Wakes a thread that the caller has taken off its wait list. Irqs masked, no lock held; @flags: the interrupt state to restore. If they are
+ * enabled this is thread context and a better thread runs at once; if not, trap_exit() sees to it. Tail-call it.
+ */
+void sched_wake(struct thread *t, unsigned long flags);
+void sched_yield_current(void);
+/* The last act of a thread; irqs masked. */
+__noreturn void sched_exit(void);
+__noreturn void sched_idle_loop(void);
+/* -EINVAL: no online CPU in @mask. Context: thread. */
+int sched_set_affinity(struct thread *t, const struct cpumask *mask);
+/* Changes class and priority, as struct thread_attr has them. Context: thread. */
+int sched_set_policy(struct thread *t, int policy, int priority, int nice);
+uint64_t sched_runtime_ns(struct thread *t);
+/* @t has a hook to run: it is to pass through trap_exit() soon. Context: any. */
+void sched_notify(struct thread *t);
+/* From trap_timer() after the timers ran: ends slices and programs the hardware for the next event. */
+void sched_timer(struct cpu *cpu, uint64_t now_ns, uint64_t next_timer_ns);
+/* From trap_ipi(). */
+void sched_ipi(struct cpu *cpu);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Per-CPU timer queues (see timer.h). A timer is added to the queue of the CPU that calls, and fires there. Any CPU may cancel it.
+ * The function runs with no lock held, so it may take any lock and wake anybody; queue->running says whose is being called, and lives in the CPU and not in the
+ * timer, because the function may be what lets the timer's owner go away.
+ * Never with a lock of rank LOCK_TIMER or above held.
+ */
+#include "core/timer.h"
+#include "core/cpu.h"
+#include "core/thread.h"
+#include "core/time.h"
+
+static bool timer_less(const struct rb_node *a, const struct rb_node *b)
+{
+	return container_of(a, struct timer, node)->expires_ns < container_of(b, struct timer, node)->expires_ns;
+}
+
+void timer_queue_init(struct timer_queue *q)
+{
+	spin_init(&q->lock, LOCK_TIMER);
+	rb_init(&q->tree);
+	q->running = NULL;
+	q->armed_ns = UINT64_MAX;
+}
+
+void timer_init(struct timer *t, void (*fn)(struct timer *timer))
+{
+	*t = (struct timer){ .fn = fn };
+}
+
+void timer_arm(struct cpu *cpu, uint64_t deadline_ns)
+{
+	if (deadline_ns >= cpu->timers.armed_ns)
+		return;
+	cpu->timers.armed_ns = deadline_ns;
+	arch_timer_set(ns_to_cycles(deadline_ns));
+}
+
+void timer_add(struct timer *t, uint64_t expires_ns)
+{
+	struct cpu *cpu = arch_cpu_self();
+	struct timer_queue *q = &cpu->timers;
+
+	ASSERT(!t->armed);
+	spin_lock(&q->lock);
+	t->cpu = cpu;
+	t->armed = true;
+	t->expires_ns = expires_ns;
+	rb_insert(&q->tree, &t->node, timer_less);
+	spin_unlock(&q->lock);
+	timer_arm(cpu, expires_ns);
+}
+
+bool timer_cancel(struct timer *t)
+{
+	struct timer_queue *q;
+	bool armed;
+
+	if (!t->cpu)
+		return false;
+	q = &t->cpu->timers;
+	spin_lock(&q->lock);
+	armed = t->armed;
+	if (armed) {
+		rb_erase(&q->tree, &t->node);
+		t->armed = false;
+	}
+	spin_unlock(&q->lock);
+	return armed;
+}
+
+void timer_cancel_wait(struct timer *t)
+{
+	unsigned long flags = arch_irq_save();
+	bool cancelled = timer_cancel(t);
+
+	arch_irq_restore(flags);
+	if (cancelled || !t->cpu)
+		return;
+	while (atomic_load_acquire(&t->cpu->timers.running) == t)
+		arch_cpu_relax();
+}
+
+/* The first timer that is due, taken off; NULL and *next_ns when none is. */
+static struct timer *timer_pop_due(struct timer_queue *q, uint64_t now_ns, uint64_t *next_ns)
+{
+	struct timer *t = NULL;
+	struct rb_node *n;
+
+	spin_lock(&q->lock);
+	n = rb_first(&q->tree);
+	*next_ns = n ? container_of(n, struct timer, node)->expires_ns : UINT64_MAX;
+	if (*next_ns <= now_ns) {
+		t = container_of(n, struct timer, node);
+		rb_erase(&q->tree, n);
+		t->armed = false;
+	}
+	atomic_store_release(&q->running, t);
+	spin_unlock(&q->lock);
+	return t;
+}
+
+/*
+ * A batch only: what is still due after it leaves the queue's expiry in the past, the hardware fires again as soon as interrupts are on, and
+ * whoever was woken meanwhile has its turn at trap_exit().
+ */
+uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
+{
+	struct timer_queue *q = &cpu->timers;
+	uint64_t next_ns = UINT64_MAX;
+
+	for (unsigned i = 0; i < TIMER_BATCH; i++) {
+		struct timer *t = timer_pop_due(q, now_ns, &next_ns);
+
+		if (!t)
+			return next_ns;
+		t->fn(t);
+	}
+	atomic_store_release(&q->running, NULL);
+	return now_ns;
+}
+
+void trap_timer(void)
+{
+	struct cpu *cpu = arch_cpu_self();
+	uint64_t now_ns = time_now_ns(), next_ns;
+
+	cpu->timers.armed_ns = UINT64_MAX;
+	next_ns = timer_run(cpu, now_ns);
+	sched_timer(cpu, now_ns, next_ns);
+	if (cpu->timers.armed_ns == UINT64_MAX)
+		arch_timer_set(UINT64_MAX);
+}
+
+unsigned long timer_window_open(void)
+{
+	ASSERT(!arch_irq_enabled());
+	arch_cpu_self()->window++;
+	return arch_timer_window_open();
+}
+
+void timer_window_close(unsigned long state)
+{
+	arch_timer_window_close(state);
+	arch_cpu_self()->window--;
+}

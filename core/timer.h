@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Per-CPU timer queues over the one-shot hardware timer: a tree by expiry with its first node cached; add and cancel O(log n). At most
+ * TIMER_BATCH expire in one interrupt; if more are due the hardware fires again at once, so that nobody is kept out for longer than a batch.
+ */
+#pragma once
+
+#include "core/lock.h"
+#include "core/rbtree.h"
+
+struct cpu;
+
+#define TIMER_BATCH 8
+
+struct timer {
+	struct rb_node node;              /* [t] */
+	uint64_t expires_ns;              /* [t] */
+	struct cpu *cpu;                  /* [t] whose queue it is or was last in */
+	bool armed;                       /* [t] */
+	void (*fn)(struct timer *timer);  /* [i] runs in irq context, irqs masked, no lock held, timer not armed */
+};
+
+struct timer_queue {
+	struct spinlock lock;             /* rank LOCK_TIMER; guards [t] of the timers queued here */
+	struct rb_root tree;              /* [t] */
+	struct timer *running;            /* [a] whose function is being called */
+	uint64_t armed_ns;                /* [o] what the hardware will fire at; UINT64_MAX: nothing */
+};
+
+void timer_queue_init(struct timer_queue *q);
+void timer_init(struct timer *t, void (*fn)(struct timer *timer));
+/* Arms @t on this CPU for @expires_ns; a past time fires at once. Context: any, irqs masked; @t not armed. */
+void timer_add(struct timer *t, uint64_t expires_ns);
+/* True: it was armed and will not run. False: it was not armed, or its function has begun. Context: any, irqs masked. */
+bool timer_cancel(struct timer *t);
+/* The same, and its function is not running when this returns. Not from within it, nor with a lock held that it takes. Context: thread. */
+void timer_cancel_wait(struct timer *t);
+
+/* Programs the hardware if @deadline_ns comes before what it is set to. Own CPU, irqs masked. */
+void timer_arm(struct cpu *cpu, uint64_t deadline_ns);
+/* From trap_timer(). Runs what is due, at most a batch, and returns the queue's next expiry. */
+uint64_t timer_run(struct cpu *cpu, uint64_t now_ns);
+
+/* Lets the timer interrupt alone through on a CPU that is otherwise masked; timers run, but nobody is switched to before the
+ * window is closed and the enclosing interrupt, if any, ends. Own CPU, irqs masked before and after; not with a lock held. */
+unsigned long timer_window_open(void);
+void timer_window_close(unsigned long state);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Wait queues (see wait.h). Whoever takes a thread off its queue, under the queue's lock, has the one right and duty to wake it: a waker by
+ * wait_pop(), or the thread's own timer by wait_timeout(). So a thread is woken exactly once, and which of the two it was is in waiter.result.
+ *
+ * time-out vs wake
+ *   CPU 0: timer interrupt             CPU 1: waker
+ *   queue = T's queue                  lock(queue), takes T off, T's queue = NULL, unlock
+ *   lock(queue) ... waits              wakes T
+ *   has it: T's queue is not this      T: timer_cancel_wait() returns only when the function
+ *   one any more: nothing to do           on CPU 0 has ended; then T may free the queue
+ */
+#include "core/wait.h"
+#include "core/thread.h"
+
+void wait_queue_init(struct wait_queue *q)
+{
+	spin_init(&q->lock, LOCK_WAIT);
+	rb_init(&q->waiters);
+}
+
+static bool wait_before(const struct rb_node *a, const struct rb_node *b)
+{
+	return container_of(a, struct waiter, node)->rank > container_of(b, struct waiter, node)->rank;
+}
+
+static void wait_insert(struct wait_queue *q, struct thread *t)
+{
+	t->waiter.rank = t->sched.rank;
+	t->waiter.result = 0;
+	atomic_store_relaxed(&t->waiter.queue, q);
+	rb_insert(&q->waiters, &t->waiter.node, wait_before);
+}
+
+static void wait_remove(struct wait_queue *q, struct thread *t)
+{
+	rb_erase(&q->waiters, &t->waiter.node);
+	atomic_store_relaxed(&t->waiter.queue, (struct wait_queue *)NULL);
+}
+
+struct thread *wait_pop(struct wait_queue *q)
+{
+	struct rb_node *first = rb_first(&q->waiters);
+	struct thread *t;
+
+	if (!first)
+		return NULL;
+	t = container_of(first, struct thread, waiter.node);
+	wait_remove(q, t);
+	return t;
+}
+
+int wait_on(struct wait_queue *q, unsigned long flags)
+{
+	struct thread *self = thread_current();
+
+	wait_insert(q, self);
+	sched_block(&q->lock, flags);
+	if (unlikely(self->hook))
+		thread_run_hook();
+	return self->waiter.result;
+}
+
+/* The thread's timer: irq context. */
+static void wait_timeout(struct timer *timer)
+{
+	struct thread *t = container_of(timer, struct thread, timer);
+	struct wait_queue *q = atomic_load_relaxed(&t->waiter.queue);
+	bool mine;
+
+	if (!q)
+		return;
+	spin_lock(&q->lock);
+	mine = atomic_load_relaxed(&t->waiter.queue) == q;
+	if (mine) {
+		wait_remove(q, t);
+		t->waiter.result = -ETIMEDOUT;
+	}
+	spin_unlock(&q->lock);
+	if (mine)
+		sched_wake(t, arch_irq_flags_masked());
+}
+
+int wait_on_until(struct wait_queue *q, unsigned long flags, uint64_t until_ns)
+{
+	struct thread *self = thread_current();
+
+	wait_insert(q, self);
+	timer_init(&self->timer, wait_timeout);
+	timer_add(&self->timer, until_ns);
+	sched_block(&q->lock, flags);
+	timer_cancel_wait(&self->timer);
+	if (unlikely(self->hook))
+		thread_run_hook();
+	return self->waiter.result;
+}

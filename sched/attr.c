@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Attributes of threads: class, priority, nice, affinity, CPU time; and what a new thread or CPU starts with.
+ * A change to a thread that waits takes it out of its queue and puts it back under the same lock; to one that runs elsewhere, it makes that CPU look again.
+ */
+#include "sched/sched.h"
+#include "core/irq.h"
+
+void sched_init_cpu(struct cpu *cpu, struct thread *idle)
+{
+	struct runqueue *rq = &cpu->rq;
+
+	*rq = (struct runqueue){ .curr = idle, .idle = idle, .slice_end_ns = UINT64_MAX };
+	spin_init(&rq->lock, LOCK_RUNQUEUE);
+	eevdf_init(&rq->fair);
+	list_init(&rq->outgoing);
+	for (unsigned i = 0; i < ARRAY_SIZE(rq->rt.level); i++)
+		list_init(&rq->rt.level[i]);
+	idle->sched = (struct sched_entity){ .rank = RANK_IDLE, .state = THREAD_RUNNABLE, .cpu = cpu };
+}
+
+static int check_policy(int policy, int priority, int nice)
+{
+	if (policy == SCHED_FIFO || policy == SCHED_RR)
+		return priority >= 1 && priority <= 99 ? 0 : -EINVAL;
+	if (policy != SCHED_OTHER || priority != 0)
+		return -EINVAL;
+	return nice >= -20 && nice <= 19 ? 0 : -EINVAL;
+}
+
+static void set_policy(struct sched_entity *s, int policy, int priority, int nice)
+{
+	s->policy = (uint8_t)policy;
+	s->priority = (uint8_t)priority;
+	s->nice = (int8_t)nice;
+	s->rank = policy == SCHED_OTHER ? RANK_FAIR : (uint16_t)(RANK_RT + (unsigned)priority);
+	s->unusual &= (uint8_t)~SCHED_SLICED;
+	if (policy != SCHED_FIFO)
+		s->unusual |= SCHED_SLICED;
+	s->rr_left_ns = RR_QUANTUM_NS;
+}
+
+int sched_thread_init(struct thread *t, const struct thread_attr *attr)
+{
+	struct sched_entity *s = &t->sched;
+
+	if (check_policy(attr->policy, attr->priority, attr->nice))
+		return -EINVAL;
+	s->state = THREAD_WAKING;
+	s->unusual = 0;
+	s->cpu = NULL;
+	s->runtime_ns = 0;
+	set_policy(s, attr->policy, attr->priority, attr->nice);
+	if (s->rank == RANK_FAIR)
+		eevdf_entity_init(&s->fair, eevdf_nice_weight[attr->nice + 20], FAIR_SLICE_NS);
+	return 0;
+}
+
+/* Unlocks; makes the CPU look again when @act: this one at once, another by an interrupt. */
+static void unlock_and_act(struct runqueue *rq, bool act, unsigned long flags)
+{
+	struct cpu *cpu = cpu_of_rq(rq);
+
+	if (act)
+		rq->resched = 1;
+	spin_unlock(&rq->lock);
+	if (act && cpu != arch_cpu_self())
+		ipi_send(cpu);
+	sched_reschedule_self(flags);
+}
+
+/* The thread that runs changes class: it leaves the sums of the old one and enters those of the new one as its running thread. */
+static void change_running(struct runqueue *rq, struct thread *t, int policy, int priority, int nice)
+{
+	if (rq->fair_curr == t && policy != SCHED_OTHER) {
+		rq->fair_curr = NULL;
+		eevdf_leave(&rq->fair, &t->sched.fair);
+	}
+	if (t->sched.rank != RANK_FAIR && policy == SCHED_OTHER) {
+		if (rq->fair_curr)
+			eevdf_put(&rq->fair, &rq->fair_curr->sched.fair);
+		eevdf_entity_init(&t->sched.fair, eevdf_nice_weight[nice + 20], FAIR_SLICE_NS);
+		eevdf_join(&rq->fair, &t->sched.fair, EEVDF_PLACE_NEW);
+		rq->fair_curr = t;
+	} else if (policy == SCHED_OTHER) {
+		eevdf_set_weight(&rq->fair, &t->sched.fair, eevdf_nice_weight[nice + 20]);
+	}
+	set_policy(&t->sched, policy, priority, nice);
+	rq->slice_end_ns = UINT64_MAX; /* the rescheduling that follows sets it */
+}
+
+static void change_waiting(struct runqueue *rq, struct thread *t, int policy, int priority, int nice)
+{
+	bool runnable = t->sched.state == THREAD_RUNNABLE && !(t->sched.unusual & SCHED_MOVE);
+	bool was_fair = t->sched.rank == RANK_FAIR;
+
+	if (runnable)
+		class_of(t)->dequeue(rq, t);
+	set_policy(&t->sched, policy, priority, nice);
+	if (policy == SCHED_OTHER && was_fair)
+		eevdf_set_weight(&rq->fair, &t->sched.fair, eevdf_nice_weight[nice + 20]);
+	else if (policy == SCHED_OTHER)
+		eevdf_entity_init(&t->sched.fair, eevdf_nice_weight[nice + 20], FAIR_SLICE_NS);
+	if (runnable)
+		sched_enqueue(rq, t, was_fair ? EEVDF_PLACE_MOVE : EEVDF_PLACE_NEW);
+}
+
+int sched_set_policy(struct thread *t, int policy, int priority, int nice)
+{
+	unsigned long flags;
+	struct runqueue *rq;
+	bool act = true;
+
+	if (check_policy(policy, priority, nice))
+		return -EINVAL;
+	flags = arch_irq_save();
+	rq = rq_lock_thread(t);
+	if (t->sched.state == THREAD_DEAD) {
+		spin_unlock_irqrestore(&rq->lock, flags);
+		return -ESRCH;
+	}
+	if (rq_has_fair_running(rq))
+		sched_charge_curr(rq);
+	if (rq->curr == t) {
+		change_running(rq, t, policy, priority, nice);
+	} else {
+		change_waiting(rq, t, policy, priority, nice);
+		act = t->sched.state == THREAD_RUNNABLE && sched_check_preempt(rq, t);
+	}
+	unlock_and_act(rq, act, flags);
+	return 0;
+}
+
+/* One that waits is moved by its own CPU, as if it ran: put on the outgoing list. */
+int sched_set_affinity(struct thread *t, const struct cpumask *mask)
+{
+	unsigned long flags;
+	struct cpumask usable;
+	struct runqueue *rq;
+	bool move, act = false;
+
+	cpumask_and(&usable, mask, &cpu_online_mask);
+	if (cpumask_empty(&usable))
+		return -EINVAL;
+	flags = arch_irq_save();
+	rq = rq_lock_thread(t);
+	t->affinity = *mask;
+	move = !cpumask_test(mask, cpu_of_rq(rq)->index) && t->sched.state != THREAD_DEAD;
+	if (move && !(t->sched.unusual & SCHED_MOVE)) {
+		t->sched.unusual |= SCHED_MOVE;
+		act = rq->curr == t;
+		if (t->sched.state == THREAD_RUNNABLE && !act) {
+			if (rq_has_fair_running(rq))
+				sched_charge_curr(rq);
+			class_of(t)->dequeue(rq, t);
+			balance_send_away(rq, t);
+		}
+	}
+	unlock_and_act(rq, act, flags);
+	return 0;
+}
+
+uint64_t sched_runtime_ns(struct thread *t)
+{
+	unsigned long flags = arch_irq_save();
+	struct runqueue *rq = rq_lock_thread(t);
+	uint64_t runtime_ns = t->sched.runtime_ns;
+
+	if (rq->curr == t)
+		runtime_ns += time_now_ns() - rq->since_ns;
+	spin_unlock_irqrestore(&rq->lock, flags);
+	return runtime_ns;
+}
+
+/* Makes sure that @t, which has a hook to run, comes through the end of an interrupt soon if it runs, or as soon as it does if it waits for a CPU. A blocked
+ * thread looks by itself when it returns from its wait. */
+void sched_notify(struct thread *t)
+{
+	unsigned long flags = arch_irq_save();
+	struct runqueue *rq = rq_lock_thread(t);
+	bool running = rq->curr == t;
+
+	if (!running && t->sched.state == THREAD_RUNNABLE)
+		t->sched.unusual |= SCHED_HOOK;
+	spin_unlock(&rq->lock);
+	if (running && t != thread_current())
+		ipi_send(cpu_of_rq(rq));
+	arch_irq_restore(flags);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The fair class: EEVDF over the queue of eevdf_tree.h. The maths are in eevdf.h; this file only says when each rule is applied.
+ *
+ * rq->fair_curr is the thread that is in the sums but not in the tree: the running fair thread, or, while real time has the CPU, the one that
+ * goes on afterwards unless a better one came. Caller holds rq->lock.
+ */
+#include "sched/sched.h"
+
+#define STEAL_SCAN 32
+
+static struct thread *fair_thread(struct eevdf_entity *e)
+{
+	return e ? container_of(e, struct thread, sched.fair) : NULL;
+}
+
+static struct eevdf_entity *fair_front(const struct runqueue *rq)
+{
+	return rq->fair_curr ? &rq->fair_curr->sched.fair : NULL;
+}
+
+static void fair_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place place)
+{
+	eevdf_join(&rq->fair, &t->sched.fair, place);
+	eevdf_put(&rq->fair, &t->sched.fair);
+	rq->nr_ready++;
+}
+
+static void fair_dequeue(struct runqueue *rq, struct thread *t)
+{
+	if (rq->fair_curr == t)
+		rq->fair_curr = NULL;
+	else
+		eevdf_take(&rq->fair, &t->sched.fair);
+	eevdf_leave(&rq->fair, &t->sched.fair);
+	rq->nr_ready--;
+}
+
+static void fair_charge(struct runqueue *rq, struct thread *t, uint64_t delta_ns)
+{
+	eevdf_charge(&rq->fair, &t->sched.fair, delta_ns);
+}
+
+static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason why)
+{
+	struct eevdf_entity *e = &t->sched.fair;
+
+	if (why == STOP_BLOCKED) {
+		rq->fair_curr = NULL;
+		eevdf_leave(&rq->fair, e);
+		return;
+	}
+	if (why == STOP_YIELDED)
+		eevdf_yield(&rq->fair, e);
+	else if (eevdf_expired(e))
+		eevdf_renew(e);
+	rq->nr_ready++;
+}
+
+static struct thread *fair_pick(const struct runqueue *rq)
+{
+	return fair_thread(eevdf_pick(&rq->fair, fair_front(rq)));
+}
+
+static void fair_start(struct runqueue *rq, struct thread *t)
+{
+	rq->nr_ready--;
+	if (rq->fair_curr == t)
+		return;
+	eevdf_take(&rq->fair, &t->sched.fair);
+	if (rq->fair_curr)
+		eevdf_put(&rq->fair, fair_front(rq));
+	rq->fair_curr = t;
+}
+
+/* Alone it has no end: a CPU with one runnable thread takes no timer interrupt for it. */
+static uint64_t fair_slice_ns(const struct runqueue *rq, const struct thread *t)
+{
+	return rq->fair.nr > 1 ? eevdf_slice_left_ns(&t->sched.fair) : UINT64_MAX;
+}
+
+static bool fair_preempts(struct runqueue *rq, struct thread *t)
+{
+	return eevdf_preempts(&rq->fair, fair_front(rq), &t->sched.fair);
+}
+
+static bool fair_expire(struct runqueue *rq, struct thread *t)
+{
+	if (eevdf_expired(&t->sched.fair))
+		eevdf_renew(&t->sched.fair);
+	return fair_pick(rq) != t;
+}
+
+/* The entity before @e in deadline order; NULL at the first. */
+static struct eevdf_entity *fair_prev(struct eevdf_entity *e)
+{
+	if (e->child[0]) {
+		for (e = e->child[0]; e->child[1]; e = e->child[1])
+			;
+		return e;
+	}
+	while (e->parent && e == e->parent->child[0])
+		e = e->parent;
+	return e->parent;
+}
+
+/* Whoever would wait longest here, of those that may run there; then the one that waits for real time to end. */
+static struct thread *fair_steal(const struct runqueue *rq, unsigned cpu)
+{
+	struct eevdf_entity *e = eevdf_steal_candidate(&rq->fair);
+
+	for (unsigned scanned = 0; e && scanned < STEAL_SCAN; scanned++, e = fair_prev(e))
+		if (cpumask_test(&fair_thread(e)->affinity, cpu))
+			return fair_thread(e);
+	if (rq->fair_curr && rq->fair_curr != rq->curr && cpumask_test(&rq->fair_curr->affinity, cpu))
+		return rq->fair_curr;
+	return NULL;
+}
+
+const struct sched_class fair_class = {
+	.name = "fair",
+	.rank = RANK_FAIR,
+	.enqueue = fair_enqueue,
+	.dequeue = fair_dequeue,
+	.charge = fair_charge,
+	.stop = fair_stop,
+	.pick = fair_pick,
+	.start = fair_start,
+	.slice_ns = fair_slice_ns,
+	.preempts = fair_preempts,
+	.expire = fair_expire,
+	.steal = fair_steal,
+};

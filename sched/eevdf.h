@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * EEVDF: earliest eligible virtual deadline first (Stoica and Abdel-Wahab, 1995), pure maths.
+ *
+ * No locks, no clock, no threads: the caller serialises per queue and says how long somebody ran.
+ * One unit of virtual time is 1 ns of CPU time at weight 1024. An entity stands at v + rem / weight
+ * and moves by 1024 / weight per ns it runs; virtual time, V + S / W, is the weighted mean of all.
+ * lag = weight * (virtual time - where it stands) is the CPU time an entity is owed (> 0) or owes
+ * (< 0), in ns / 1024; all lags add up to 0. An entity is eligible when it owes nothing. Each
+ * request of slice_ns has a virtual deadline; the eligible entity with the earliest one runs.
+ *
+ * Nothing is lost to rounding: rem and S are the parts below one unit, and both count in the lag
+ * that is carried through sleep, migration and changes of weight. V is normalised after each
+ * change (S < W), so the test for eligibility is one compare, v <= V, and 64 bits do for any number
+ * of entities: between two normalisations S grows by one term, which is at most 2^62 (charge, by
+ * its clamp) or about 2^53 (join and leave, by EEVDF_LAG_MAX times the worst inflation,
+ * EEVDF_WEIGHT_MAX / EEVDF_WEIGHT_MIN).
+ *
+ * Life of an entity: init -> join -> put <-> take -> leave -> join ... The running one is joined
+ * and not in the tree. Nobody else may be joined and outside of the tree while one of pick,
+ * preempts and rotate is asked: "somebody is eligible" holds for all that are joined together.
+ */
+#pragma once
+
+#include "core/base.h"
+#include "sched/eevdf_tree.h"
+
+#define EEVDF_WEIGHT_NICE_0	1024u
+#define EEVDF_WEIGHT_IDLE	3u
+#define EEVDF_WEIGHT_MIN	3u
+#define EEVDF_WEIGHT_MAX	88761u
+#define EEVDF_SLICE_MIN_NS	100000ull
+#define EEVDF_SLICE_MAX_NS	100000000ull
+
+/* One charge counts at most this much (52 days), so that no intermediate sum can overflow. */
+#define EEVDF_CHARGE_MAX_NS	((1ull << 52) - 1)
+
+/*
+ * A saved lag is kept within +-EEVDF_LAG_MAX. When slices end on time, lag stays between
+ * -slice_ns and the longest slice in the queue (theorem 2 of the paper), so the bound of two
+ * longest slices cuts only what an overrun made. It also bounds every product in join and leave.
+ */
+#define EEVDF_LAG_MAX		((int64_t)(2 * EEVDF_SLICE_MAX_NS * 1024))
+
+/* nice -20..19, ratio 1.25: one step of nice is about 10 % of CPU time between two threads. */
+static const uint32_t eevdf_nice_weight[40] = {
+	88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916,
+	9548, 7620, 6100, 4904, 3906, 3121, 2501, 1991, 1586, 1277,
+	1024, 820, 655, 526, 423, 335, 272, 215, 172, 137,
+	110, 87, 70, 56, 45, 36, 29, 23, 18, 15,
+};
+
+/* Where a joining entity's deadline is put. */
+enum eevdf_place {
+	EEVDF_PLACE_NEW,	/* first time: half a slice, so that it gets a start soon */
+	EEVDF_PLACE_WAKE,	/* after sleep: a new request of one slice */
+	EEVDF_PLACE_MOVE,	/* migration, new attributes: what is left of the request */
+};
+
+static inline void eevdf_init(struct eevdf_queue *q)
+{
+	*q = (struct eevdf_queue){ 0 };
+}
+
+static inline void eevdf_entity_init(struct eevdf_entity *e, uint32_t weight, uint64_t slice_ns)
+{
+	ASSERT(weight >= EEVDF_WEIGHT_MIN && weight <= EEVDF_WEIGHT_MAX);
+	ASSERT(slice_ns >= EEVDF_SLICE_MIN_NS && slice_ns <= EEVDF_SLICE_MAX_NS);
+	*e = (struct eevdf_entity){
+		.weight = weight,
+		.slice_ns = slice_ns,
+		.vslice = slice_ns * 1024 / weight,
+	};
+}
+
+/* The quotient rounded down, the remainder in 0..b-1. */
+static inline int64_t eevdf_div_floor(int64_t a, int64_t b, int64_t *rem)
+{
+	int64_t k = a / b;
+	int64_t r = a - k * b;
+
+	if (r < 0) {
+		r += b;
+		k--;
+	}
+	*rem = r;
+	return k;
+}
+
+/* S has grown by a non-negative term: moves V there. */
+static inline void eevdf_advance(struct eevdf_queue *q, uint64_t S)
+{
+	uint64_t k = S / q->W;
+
+	q->V += k;
+	q->S = S - k * q->W;
+}
+
+/* The same when S may be negative and the queue may have become empty. */
+static inline void eevdf_normalise(struct eevdf_queue *q, int64_t S)
+{
+	int64_t rem = 0;
+
+	if (q->W)
+		q->V += (uint64_t)eevdf_div_floor(S, (int64_t)q->W, &rem);
+	q->S = (uint64_t)rem;
+}
+
+/* e, which is joined and not in the tree, has run for delta_ns. */
+static inline void eevdf_charge(struct eevdf_queue *q, struct eevdf_entity *e, uint64_t delta_ns)
+{
+	uint64_t service, dv;
+
+	if (unlikely(delta_ns > EEVDF_CHARGE_MAX_NS))
+		delta_ns = EEVDF_CHARGE_MAX_NS;
+	service = delta_ns * 1024 + e->rem;
+	dv = service / e->weight;
+	e->rem = (uint32_t)(service - dv * e->weight);
+	e->v += dv;
+	eevdf_advance(q, q->S + delta_ns * 1024);
+}
+
+/* The lag of a joined entity in ns / 1024. */
+static inline int64_t eevdf_lag(const struct eevdf_queue *q, const struct eevdf_entity *e)
+{
+	int64_t whole = (int64_t)(q->V - e->v) * e->weight;
+
+	return whole + (int64_t)(q->S * e->weight / q->W) - e->rem;
+}
+
+static inline int64_t eevdf_lag_ns(const struct eevdf_queue *q, const struct eevdf_entity *e)
+{
+	return eevdf_lag(q, e) / 1024;
+}
+
+/*
+ * Adds e to the sums with the lag it left with. Its weight moves V towards it, which would eat a
+ * part of that lag, so it is placed (W + w) / W times as far from V as it wants to be; in an empty
+ * queue nobody can owe it anything and its lag is 0.
+ */
+static inline void eevdf_join(struct eevdf_queue *q, struct eevdf_entity *e, enum eevdf_place place)
+{
+	int64_t w = e->weight, ahead = 0, rem, vrest = (int64_t)(e->deadline - e->v);
+
+	ASSERT(!e->joined);
+	if (q->W) {
+		ahead = (int64_t)(q->S * e->weight / q->W);
+		ahead -= e->lag + e->lag * w / (int64_t)q->W;
+	}
+	e->v = q->V + (uint64_t)eevdf_div_floor(ahead, w, &rem);
+	e->rem = (uint32_t)rem;
+	q->W += e->weight;
+	q->nr++;
+	e->joined = true;
+	eevdf_normalise(q, (int64_t)q->S + ahead);
+
+	if (place == EEVDF_PLACE_NEW)
+		e->deadline = e->v + e->vslice / 2;
+	else if (place == EEVDF_PLACE_MOVE && vrest > 0)
+		e->deadline = e->v + (uint64_t)vrest;
+	else
+		e->deadline = e->v + e->vslice;
+}
+
+/* Takes e, which is not in the tree, out of the sums and saves its lag. */
+static inline void eevdf_leave(struct eevdf_queue *q, struct eevdf_entity *e)
+{
+	int64_t lag, ahead;
+
+	ASSERT(e->joined);
+	lag = eevdf_lag(q, e);
+	ahead = (int64_t)(e->v - q->V) * e->weight + e->rem;
+	if (unlikely(lag > EEVDF_LAG_MAX))
+		lag = EEVDF_LAG_MAX;
+	if (unlikely(lag < -EEVDF_LAG_MAX))
+		lag = -EEVDF_LAG_MAX;
+	e->lag = lag;
+	e->joined = false;
+	q->W -= e->weight;
+	q->nr--;
+	eevdf_normalise(q, (int64_t)q->S - ahead);
+}
+
+/* The request is served: v has reached the deadline. */
+static inline bool eevdf_expired(const struct eevdf_entity *e)
+{
+	return !eevdf_before(e->v, e->deadline);
+}
+
+/* The next request follows the last one; after an overrun of whole slices it starts now. */
+static inline void eevdf_renew(struct eevdf_entity *e)
+{
+	e->deadline += e->vslice;
+	if (unlikely(eevdf_expired(e)))
+		e->deadline = e->v + e->vslice;
+}
+
+/*
+ * e, charged, gives up the rest of its request: it counts as served. One that owes CPU time
+ * already keeps its v, else repeated yields would drive it away from V without bound.
+ */
+static inline void eevdf_yield(struct eevdf_queue *q, struct eevdf_entity *e)
+{
+	uint64_t dv = e->deadline - e->v;
+
+	if (unlikely((int64_t)dv <= 0)) {
+		eevdf_renew(e);
+	} else if (eevdf_eligible(q, e)) {
+		e->v += dv;
+		e->deadline += e->vslice;
+		eevdf_advance(q, q->S + dv * e->weight);
+	}
+}
+
+/* CPU time until e's request is served: charged that much e is expired, 1 ns less and it is not. */
+static inline uint64_t eevdf_slice_left_ns(const struct eevdf_entity *e)
+{
+	if (eevdf_expired(e))
+		return 0;
+	return ((e->deadline - e->v) * e->weight - e->rem + 1023) / 1024;
+}
+
+/* n, eligible, is to interrupt curr's request. A tie goes to curr: it saves a switch. */
+static inline bool eevdf_beats(const struct eevdf_queue *q, const struct eevdf_entity *n,
+			       const struct eevdf_entity *curr)
+{
+	return eevdf_before(n->deadline, curr->deadline) || !eevdf_eligible(q, curr);
+}
+
+/*
+ * Who is to run, of the tree and curr; changes nothing. curr is the joined entity that is not in
+ * the tree, NULL if there is none. NULL only when the queue is empty: V is a mean, so somebody's
+ * v is not above it.
+ */
+static inline struct eevdf_entity *eevdf_pick(const struct eevdf_queue *q,
+					      struct eevdf_entity *curr)
+{
+	struct eevdf_entity *n = eevdf_first(q);
+
+	if (!curr)
+		return n;
+	return n && eevdf_beats(q, n, curr) ? n : curr;
+}
+
+/*
+ * Is curr to make way because wakee has come (wakee is in the tree, curr is not)? O(1), so it
+ * compares the two only: true whenever eevdf_pick() would choose wakee, and when true
+ * eevdf_pick() does not choose curr.
+ */
+static inline bool eevdf_preempts(const struct eevdf_queue *q, const struct eevdf_entity *curr,
+				  const struct eevdf_entity *wakee)
+{
+	return eevdf_eligible(q, wakee) && eevdf_beats(q, wakee, curr);
+}
+
+/*
+ * pick + put + take in one, for a curr that has ended or given up its request (charged and
+ * renewed): it goes into the tree only if another is to run, who is then taken out and returned.
+ * Unlike in eevdf_pick() a tie goes to the other, or equal threads would get two slices at a time.
+ * With at most one entity in the tree no call is made: the one that waits and curr change places
+ * (of two, if one owes then the other is owed).
+ */
+static inline struct eevdf_entity *eevdf_rotate(struct eevdf_queue *q, struct eevdf_entity *curr)
+{
+	struct eevdf_entity *n = q->left;
+
+	if (unlikely(n != q->right))
+		return eevdf_rotate_slow(q, curr);
+	if (!n)
+		return curr;
+	if (eevdf_eligible(q, curr) &&
+	    (eevdf_before(curr->deadline, n->deadline) || !eevdf_eligible(q, n)))
+		return curr;
+	eevdf_tree_set_only(q, curr);
+	return n;
+}
+
+/* Whom another CPU should take: the entity that would wait longest here. NULL: nobody waits. */
+static inline struct eevdf_entity *eevdf_steal_candidate(const struct eevdf_queue *q)
+{
+	return q->right;
+}
+
+/* Changes an entity outside of tree and sums; what is left of its request stays as CPU time. */
+static inline void eevdf_entity_set(struct eevdf_entity *e, uint32_t weight, uint64_t slice_ns)
+{
+	uint64_t vrest = e->deadline - e->v;
+
+	ASSERT(weight >= EEVDF_WEIGHT_MIN && weight <= EEVDF_WEIGHT_MAX);
+	ASSERT(slice_ns >= EEVDF_SLICE_MIN_NS && slice_ns <= EEVDF_SLICE_MAX_NS);
+	if (eevdf_expired(e))
+		vrest = 0;
+	vrest = vrest * e->weight / weight;
+	e->weight = weight;
+	e->slice_ns = slice_ns;
+	e->vslice = slice_ns * 1024 / weight;
+	if (vrest > e->vslice)
+		vrest = e->vslice;
+	e->deadline = e->v + vrest;
+}
+
+/*
+ * Changes weight and slice of an entity in any state (queued, running, not joined). Its lag, as
+ * CPU time, stays; so does the rest of its request, cut to one new slice.
+ */
+static inline void eevdf_set(struct eevdf_queue *q, struct eevdf_entity *e, uint32_t weight,
+			     uint64_t slice_ns)
+{
+	bool joined = e->joined;
+	bool in_tree = joined && eevdf_in_tree(q, e);
+
+	if (in_tree)
+		eevdf_take(q, e);
+	if (joined)
+		eevdf_leave(q, e);
+	eevdf_entity_set(e, weight, slice_ns);
+	if (joined)
+		eevdf_join(q, e, EEVDF_PLACE_MOVE);
+	if (in_tree)
+		eevdf_put(q, e);
+}
+
+static inline void eevdf_set_weight(struct eevdf_queue *q, struct eevdf_entity *e, uint32_t weight)
+{
+	eevdf_set(q, e, weight, e->slice_ns);
+}
+
+static inline void eevdf_set_slice(struct eevdf_queue *q, struct eevdf_entity *e, uint64_t slice_ns)
+{
+	eevdf_set(q, e, e->weight, slice_ns);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * FIFO and round robin, priorities 1..99: one list a level and a bitmap. POSIX rules: a preempted thread goes to the head of its level, one that yields or has
+ * used up its quantum to the tail. The queue itself is inline in sched.h. Caller holds rq->lock.
+ */
+#include "sched/sched.h"
+
+/* How far a thief looks for a thread whose affinity allows it: bounds the time with two locks held. */
+#define STEAL_SCAN 32
+
+static unsigned highest_bit(uint64_t w)
+{
+	unsigned n = 0;
+
+	for (unsigned half = 32; half; half /= 2)
+		if (w >> half) {
+			w >>= half;
+			n += half;
+		}
+	return n;
+}
+
+/* By halves: a board without a count-leading-zeros instruction needs no table and no library call. */
+__noinline void rt_find_highest(struct rt_queue *q)
+{
+	q->highest = q->bitmap[1] ? 64 + highest_bit(q->bitmap[1]) : highest_bit(q->bitmap[0]);
+}
+
+static void rt_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place place)
+{
+	(void)place;
+	rt_put_tail(&rq->rt, t);
+	rq->nr_ready++;
+}
+
+static void rt_dequeue(struct runqueue *rq, struct thread *t)
+{
+	rt_take(&rq->rt, t);
+	rq->nr_ready--;
+}
+
+static void rt_charge(struct runqueue *rq, struct thread *t, uint64_t delta_ns)
+{
+	(void)rq;
+	t->sched.rr_left_ns -= MIN(delta_ns, t->sched.rr_left_ns);
+}
+
+static void rt_stop(struct runqueue *rq, struct thread *t, enum stop_reason why)
+{
+	bool used_up = t->sched.policy == SCHED_RR && !t->sched.rr_left_ns;
+
+	if (used_up || why != STOP_PREEMPTED)
+		t->sched.rr_left_ns = RR_QUANTUM_NS;
+	if (why == STOP_BLOCKED)
+		return;
+	if (why == STOP_PREEMPTED && !used_up)
+		rt_put_head(&rq->rt, t);
+	else
+		rt_put_tail(&rq->rt, t);
+	rq->nr_ready++;
+}
+
+static struct thread *rt_pick(const struct runqueue *rq)
+{
+	return rq->rt.highest ? rt_first(&rq->rt) : NULL;
+}
+
+static uint64_t rt_slice_ns(const struct runqueue *rq, const struct thread *t)
+{
+	(void)rq;
+	return t->sched.rr_left_ns;
+}
+
+/* A thread alone on its level starts a new quantum. */
+static bool rt_expire(struct runqueue *rq, struct thread *t)
+{
+	if (rq->rt.highest >= t->sched.priority)
+		return true;
+	t->sched.rr_left_ns = RR_QUANTUM_NS;
+	return false;
+}
+
+static struct thread *rt_steal(const struct runqueue *rq, unsigned cpu)
+{
+	unsigned scanned = 0;
+
+	for (unsigned level = rq->rt.highest; level > 0; level--) {
+		if (!(rq->rt.bitmap[level / 64] >> (level % 64) & 1))
+			continue;
+		list_for_each(node, &rq->rt.level[level]) {
+			struct thread *t = container_of(node, struct thread, sched.node);
+
+			if (cpumask_test(&t->affinity, cpu))
+				return t;
+			if (++scanned == STEAL_SCAN)
+				return NULL;
+		}
+	}
+	return NULL;
+}
+
+const struct sched_class rt_class = {
+	.name = "rt",
+	.rank = RANK_RT,
+	.enqueue = rt_enqueue,
+	.dequeue = rt_dequeue,
+	.charge = rt_charge,
+	.stop = rt_stop,
+	.pick = rt_pick,
+	.start = rt_dequeue,
+	.slice_ns = rt_slice_ns,
+	.expire = rt_expire,
+	.steal = rt_steal,
+};

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The hot path, all of it: yield, block, wake, preempt, tick, idle, and sched_finish(), where every switch ends.
+ *
+ * A switch is a chain of tail calls that ends in arch_switch(), which saves the interrupt state with the registers and jumps to sched_finish() on the other
+ * stack; so nothing is pushed but what the switch itself saves. The fast paths below are for FIFO threads ("usual" ones: sched.unusual == 0)
+ * that stay on this CPU; whatever is not that goes through schedule(), by the class table. Deleting a fast path changes no behaviour.
+ *
+ * Rules: the rq lock is taken with irqs masked, held across the switch, released by the incoming thread. One clock read per
+ * decision: it ends one thread's charge and begins the next one's. Nothing here allocates, prints or loops without bound.
+ *
+ * idle vs kick
+ *   CPU 0: idle, irqs masked            CPU 1: waker
+ *   sees nr_ready 0                     .
+ *   .                                   lock(rq0), T queued, nr_ready 1, unlock(rq0)
+ *   .                                   inter-processor interrupt: pending on CPU 0, though masked
+ *   waits for interrupt: returns at once
+ *   sees nr_ready 1, switches           a kick before, during or after the wait has the same outcome
+ */
+#include "sched/sched.h"
+#include "core/irq.h"
+#include "core/panic.h"
+
+const struct sched_class *const sched_classes[3] = { &rt_class, &fair_class, &idle_class };
+
+/* ---- small steps ------------------------------------------------------------------------------------------------- */
+
+/* Reads the clock and books what @curr has used since the last time. Returns how much that was. */
+static inline uint64_t account(struct runqueue *rq, struct thread *curr)
+{
+	uint64_t now_ns = time_now_ns(), delta_ns = now_ns - rq->since_ns;
+
+	rq->since_ns = now_ns;
+	curr->sched.runtime_ns += delta_ns;
+	return delta_ns;
+}
+
+/* The same, and tells the class. */
+void sched_charge_curr(struct runqueue *rq)
+{
+	struct thread *curr = rq->curr;
+	uint64_t delta_ns = account(rq, curr);
+
+	if (curr->sched.unusual & SCHED_SLICED)
+		class_of(curr)->charge(rq, curr, delta_ns);
+}
+
+/* Sets the end of @curr's slice, which begins now, and sees that the timer does not come later. Own CPU. */
+static void slice_begin(struct runqueue *rq, struct thread *curr)
+{
+	uint64_t slice_ns = UINT64_MAX;
+
+	if (curr->sched.unusual & SCHED_SLICED)
+		slice_ns = class_of(curr)->slice_ns(rq, curr);
+	rq->slice_end_ns = slice_ns == UINT64_MAX ? UINT64_MAX : rq->since_ns + slice_ns;
+	timer_arm(cpu_of_rq(rq), rq->slice_end_ns);
+}
+
+/* Tail-called at the end of every decision to run @next in place of @prev. */
+static inline __attribute__((always_inline)) void switch_to(struct runqueue *rq, struct thread *prev, struct thread *next, unsigned long flags)
+{
+	rq->curr = next;
+	rq->resched = 0;
+	rq->nr_switches++;
+	arch_switch(prev, next, flags);
+}
+
+/* The first act on the other side: arch_switch() jumps here on @next's stack; @irq_flags are those it left with. */
+void sched_finish(struct thread *prev, unsigned long irq_flags)
+{
+	struct runqueue *rq = &arch_cpu_self()->rq;
+
+	(void)prev;
+	ASSERT(spin_held(&rq->lock));
+	spin_unlock(&rq->lock);
+	arch_irq_restore(irq_flags);
+}
+
+static struct thread *pick(const struct runqueue *rq)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(sched_classes); i++) {
+		struct thread *t = sched_classes[i]->pick(rq);
+
+		if (t)
+			return t;
+	}
+	panic("cpu %u: nothing to run, not even idle", arch_cpu_self()->index);
+}
+
+/* The interrupt is taken as soon as @next runs unmasked, and trap_exit() finds the hook. */
+static __noinline void remind_of_hook(struct runqueue *rq, struct thread *next)
+{
+	next->sched.unusual &= (uint8_t)~SCHED_HOOK;
+	ipi_send(cpu_of_rq(rq));
+}
+
+/* The general way from @prev to whoever is best, by the class table. Tail-call it. */
+static __noinline void schedule(struct runqueue *rq, struct thread *prev, enum stop_reason why, unsigned long flags)
+{
+	struct thread *next;
+
+	sched_charge_curr(rq);
+	if (unlikely(prev->sched.unusual & SCHED_MOVE) && why != STOP_BLOCKED) {
+		class_of(prev)->stop(rq, prev, STOP_BLOCKED);
+		balance_send_away(rq, prev);
+	} else {
+		class_of(prev)->stop(rq, prev, why);
+	}
+	next = pick(rq);
+	class_of(next)->start(rq, next);
+	slice_begin(rq, next);
+	if (unlikely(next->sched.unusual & SCHED_HOOK))
+		remind_of_hook(rq, next);
+	if (next == prev) {
+		rq->resched = 0;
+		spin_unlock(&rq->lock);
+		arch_irq_restore(flags);
+		return;
+	}
+	switch_to(rq, prev, next, flags);
+}
+
+/* ---- yield ------------------------------------------------------------------------------------------------------- */
+
+static __noinline void yield_fair(struct runqueue *rq, struct thread *prev, unsigned long flags)
+{
+	struct eevdf_entity *e = &prev->sched.fair, *n;
+	struct thread *next;
+
+	eevdf_charge(&rq->fair, e, account(rq, prev));
+	eevdf_yield(&rq->fair, e);
+	n = eevdf_rotate(&rq->fair, e);
+	next = container_of(n, struct thread, sched.fair);
+	rq->slice_end_ns = rq->since_ns + eevdf_slice_left_ns(n);
+	if (unlikely(rq->slice_end_ns < cpu_of_rq(rq)->timers.armed_ns))
+		timer_arm(cpu_of_rq(rq), rq->slice_end_ns);
+	if (unlikely(next == prev)) {
+		spin_unlock(&rq->lock);
+		arch_irq_restore(flags);
+		return;
+	}
+	rq->fair_curr = next;
+	if (unlikely(next->sched.unusual & SCHED_HOOK))
+		remind_of_hook(rq, next);
+	switch_to(rq, prev, next, flags);
+}
+
+static __noinline void yield_slow(struct runqueue *rq, struct thread *prev, unsigned long flags)
+{
+	bool fair = prev->sched.rank == RANK_FAIR && prev->sched.unusual == SCHED_SLICED;
+
+	if (likely(fair && !rq->rt.highest && rq->fair.left && !rq->resched))
+		yield_fair(rq, prev, flags);
+	else
+		schedule(rq, prev, STOP_YIELDED, flags);
+}
+
+/* Lets threads of the same rank go first. Context: thread. */
+void sched_yield_current(void)
+{
+	unsigned long flags = arch_irq_save();
+	struct runqueue *rq = &arch_cpu_self()->rq;
+	struct thread *prev = rq->curr, *next;
+
+	ASSERT(arch_irq_flags_enabled(flags));
+	spin_lock(&rq->lock);
+	if (unlikely(prev->sched.unusual || rq->rt.highest != prev->sched.priority))
+		return yield_slow(rq, prev, flags);
+	next = rt_first(&rq->rt);
+	if (unlikely(next->sched.unusual))
+		return yield_slow(rq, prev, flags);
+	list_del(&next->sched.node);
+	list_add_tail(&prev->sched.node, &rq->rt.level[prev->sched.priority]);
+	account(rq, prev);
+	switch_to(rq, prev, next, flags);
+}
+
+/* ---- block ------------------------------------------------------------------------------------------------------- */
+
+void sched_block(struct spinlock *wait_lock, unsigned long flags)
+{
+	struct runqueue *rq = &arch_cpu_self()->rq;
+	struct thread *prev = rq->curr, *next;
+
+	ASSERT(arch_irq_flags_enabled(flags));
+	spin_lock(&rq->lock);
+	prev->sched.state = THREAD_BLOCKED;
+	if (wait_lock)
+		spin_unlock(wait_lock);
+	if (unlikely(prev->sched.unusual))
+		return schedule(rq, prev, STOP_BLOCKED, flags);
+	if (rq->rt.highest) {
+		next = rt_first(&rq->rt);
+		if (unlikely(next->sched.unusual))
+			return schedule(rq, prev, STOP_BLOCKED, flags);
+		rt_take(&rq->rt, next);
+		rq->nr_ready--;
+	} else {
+		if (rq->fair.nr)
+			return schedule(rq, prev, STOP_BLOCKED, flags);
+		next = rq->idle;
+	}
+	account(rq, prev);
+	switch_to(rq, prev, next, flags);
+}
+
+void sched_exit(void)
+{
+	struct runqueue *rq = &arch_cpu_self()->rq;
+
+	spin_lock(&rq->lock);
+	rq->curr->sched.state = THREAD_DEAD;
+	schedule(rq, rq->curr, STOP_BLOCKED, arch_irq_flags_masked());
+	panic("a dead thread ran");
+}
+
+/* ---- wake -------------------------------------------------------------------------------------------------------- */
+
+/* Is @t, which has just begun to wait on @rq, to run before its current thread? */
+static bool beats_curr(struct runqueue *rq, struct thread *t)
+{
+	if (t->sched.rank != rq->curr->sched.rank)
+		return t->sched.rank > rq->curr->sched.rank;
+	return class_of(t)->preempts && class_of(t)->preempts(rq, t);
+}
+
+/* V must stand at now before anybody is placed at it. */
+void sched_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place how)
+{
+	if (rq_has_fair_running(rq))
+		sched_charge_curr(rq);
+	class_of(t)->enqueue(rq, t, how);
+}
+
+/*
+ * Sets rq->resched when @t, which has just begun to wait, is to run before the current thread, or when a current fair thread that was alone, and
+ * therefore had no slice end, needs one on another CPU. True: rq's CPU must act.
+ */
+bool sched_check_preempt(struct runqueue *rq, struct thread *t)
+{
+	bool act = beats_curr(rq, t);
+
+	if (!act && rq->slice_end_ns == UINT64_MAX && rq->curr == rq->fair_curr && rq->fair.nr > 1) {
+		if (cpu_of_rq(rq) == arch_cpu_self())
+			slice_begin(rq, rq->curr);
+		else
+			act = true;
+	}
+	if (act)
+		rq->resched = 1;
+	return act;
+}
+
+/*
+ * Makes @t wait on @rq, which is locked, and sees that the right CPU acts: this one by a switch, another by an interrupt, an idle one if
+ * somebody now waits here who could run there. Unlocks. Tail-call it.
+ */
+static void place(struct runqueue *rq, struct thread *t, enum eevdf_place how, unsigned long flags)
+{
+	struct cpu *cpu = cpu_of_rq(rq);
+	bool local = cpu == arch_cpu_self(), act = false, waits;
+
+	t->sched.state = THREAD_RUNNABLE;
+	if (unlikely(t->sched.unusual & SCHED_MOVE)) {
+		balance_send_away(rq, t);
+	} else {
+		sched_enqueue(rq, t, how);
+		act = sched_check_preempt(rq, t);
+	}
+	waits = rq->nr_ready > (rq->curr == rq->idle);
+	if (waits && !cpumask_empty(&cpu_idle_mask))
+		balance_kick_idle(cpu, act ? &rq->curr->affinity : &t->affinity);
+	if (act && local && arch_irq_flags_enabled(flags))
+		return schedule(rq, rq->curr, STOP_PREEMPTED, flags);
+	spin_unlock(&rq->lock);
+	if (act && !local)
+		ipi_send(cpu);
+	arch_irq_restore(flags);
+}
+
+/* Gives way in thread context if something better came while irqs were masked. */
+void sched_reschedule_self(unsigned long flags)
+{
+	struct runqueue *rq = &arch_cpu_self()->rq;
+
+	if (!rq->resched || !arch_irq_flags_enabled(flags)) {
+		arch_irq_restore(flags);
+		return;
+	}
+	spin_lock(&rq->lock);
+	schedule(rq, rq->curr, STOP_PREEMPTED, flags);
+}
+
+/* @t's old CPU is locked, so its registers are saved. Moves it to a better CPU, if there is one, between two locks: it is in no queue. */
+static __noinline void wake_general(struct runqueue *rq, struct thread *t, unsigned long flags)
+{
+	struct cpu *prev = cpu_of_rq(rq), *cpu = balance_select(t, prev, false);
+
+	t->sched.state = THREAD_WAKING;
+	t->sched.unusual &= (uint8_t)~SCHED_MOVE;
+	if (cpu != prev) {
+		t->sched.cpu = cpu;
+		spin_unlock(&rq->lock);
+		rq = &cpu->rq;
+		spin_lock(&rq->lock);
+	}
+	place(rq, t, EEVDF_PLACE_WAKE, flags);
+}
+
+/* The woken FIFO thread is better than a running one that is not, or an idle CPU should hear of the one it displaces. */
+static __noinline void wake_switch(struct runqueue *rq, struct thread *t, unsigned long flags)
+{
+	struct cpu *cpu = cpu_of_rq(rq);
+
+	rt_put_tail(&rq->rt, t);
+	rq->nr_ready++;
+	balance_kick_idle(cpu, &rq->curr->affinity);
+	schedule(rq, rq->curr, STOP_PREEMPTED, flags);
+}
+
+void sched_wake(struct thread *t, unsigned long flags)
+{
+	struct runqueue *rq = &t->sched.cpu->rq;
+	struct thread *curr;
+
+	spin_lock(&rq->lock);
+	ASSERT(t->sched.state == THREAD_BLOCKED);
+	curr = rq->curr;
+	if (unlikely(t->sched.unusual || t->sched.rank <= curr->sched.rank || cpu_of_rq(rq) != arch_cpu_self() || rq->resched))
+		return wake_general(rq, t, flags);
+	t->sched.state = THREAD_RUNNABLE;
+	if (!arch_irq_flags_enabled(flags)) {
+		rt_put_tail(&rq->rt, t);
+		rq->nr_ready++;
+		rq->resched = 1;
+		spin_unlock(&rq->lock);
+		return;
+	}
+	if (unlikely(curr->sched.unusual || !cpumask_empty(&cpu_idle_mask)))
+		return wake_switch(rq, t, flags);
+	rt_put_head(&rq->rt, curr);
+	rq->nr_ready++;
+	account(rq, curr);
+	switch_to(rq, curr, t, flags);
+}
+
+void sched_start(struct thread *t)
+{
+	unsigned long flags = arch_irq_save();
+	struct cpu *cpu = balance_select(t, arch_cpu_self(), true);
+
+	t->sched.cpu = cpu;
+	spin_lock(&cpu->rq.lock);
+	place(&cpu->rq, t, EEVDF_PLACE_NEW, flags);
+}
+
+/* ---- interrupts -------------------------------------------------------------------------------------------------- */
+
+static __noinline void preempt_general(struct runqueue *rq, struct thread *prev)
+{
+	if (prev != rq->idle && !cpumask_empty(&cpu_idle_mask))
+		balance_kick_idle(cpu_of_rq(rq), &prev->affinity);
+	schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
+}
+
+/*
+ * Something better waits, or the slice is over: from the end of an interrupt, and from idle. A fair thread that real time takes the CPU from stays in
+ * rq->fair_curr: charged, in the sums, ready to go on without touching the tree.
+ */
+static __noinline void preempt(struct cpu *cpu)
+{
+	struct runqueue *rq = &cpu->rq;
+	struct thread *prev = rq->curr, *next;
+	bool fair = prev == rq->fair_curr;
+
+	if (unlikely(cpu->window))
+		return;
+	spin_lock(&rq->lock);
+	if (unlikely(!rq->rt.highest || (prev->sched.unusual && !fair) || prev->sched.unusual & (SCHED_MOVE | SCHED_HOOK)))
+		return preempt_general(rq, prev);
+	next = rt_first(&rq->rt);
+	if (unlikely(next->sched.unusual || next->sched.rank <= prev->sched.rank || (prev != rq->idle && !cpumask_empty(&cpu_idle_mask))))
+		return preempt_general(rq, prev);
+	rt_take(&rq->rt, next);
+	rq->slice_end_ns = UINT64_MAX;
+	if (fair) {
+		eevdf_charge(&rq->fair, &prev->sched.fair, account(rq, prev));
+		if (unlikely(eevdf_expired(&prev->sched.fair)))
+			eevdf_renew(&prev->sched.fair);
+	} else {
+		account(rq, prev);
+		if (prev == rq->idle)
+			rq->nr_ready--;
+		else
+			rt_put_head(&rq->rt, prev);
+	}
+	switch_to(rq, prev, next, arch_irq_flags_masked());
+}
+
+static __noinline void run_hook_masked(struct cpu *cpu)
+{
+	if (cpu->window)
+		return;
+	arch_irq_enable();
+	thread_run_hook();
+	arch_irq_disable();
+	if (arch_cpu_self()->rq.resched)
+		preempt(arch_cpu_self());
+}
+
+/* The only place where an interrupt becomes a switch. */
+void trap_exit(void)
+{
+	struct cpu *cpu = arch_cpu_self();
+
+	if (unlikely(cpu->rq.curr->hook))
+		return run_hook_masked(cpu);
+	if (cpu->rq.resched)
+		preempt(cpu);
+}
+
+static __noinline void slice_expired(struct runqueue *rq)
+{
+	spin_lock(&rq->lock);
+	sched_charge_curr(rq);
+	if (rq->slice_end_ns > rq->since_ns) {
+		/* the timer came a tick early, or the slice was moved meanwhile */
+	} else if (class_of(rq->curr)->expire(rq, rq->curr)) {
+		rq->resched = 1;
+		rq->slice_end_ns = UINT64_MAX;
+	} else {
+		slice_begin(rq, rq->curr);
+	}
+	spin_unlock(&rq->lock);
+}
+
+void sched_timer(struct cpu *cpu, uint64_t now_ns, uint64_t next_timer_ns)
+{
+	struct runqueue *rq = &cpu->rq;
+
+	if (unlikely(rq->slice_end_ns <= now_ns))
+		slice_expired(rq);
+	timer_arm(cpu, MIN(rq->slice_end_ns, next_timer_ns));
+}
+
+void sched_ipi(struct cpu *cpu)
+{
+	balance_take_outgoing(cpu);
+}
+
+/* ---- idle -------------------------------------------------------------------------------------------------------- */
+
+/* Says that this CPU is idle before it looks for work elsewhere: a waker that queues a thread and then finds no idle CPU is seen by balance_pull(). */
+static void idle_wait(struct cpu *cpu)
+{
+	cpumask_atomic_set(&cpu_idle_mask, cpu->index);
+	atomic_fence_seq_cst();
+	if (!balance_pull(cpu) && !atomic_load_relaxed(&cpu->rq.nr_ready))
+		arch_cpu_idle();
+	cpumask_atomic_reset(&cpu_idle_mask, cpu->index);
+}
+
+void sched_idle_loop(void)
+{
+	struct cpu *cpu = arch_cpu_self();
+
+	arch_irq_disable();
+	for (;;) {
+		if (!atomic_load_relaxed(&cpu->rq.nr_ready))
+			idle_wait(cpu);
+		if (cpu->rq.nr_ready)
+			preempt(cpu);
+	}
+}

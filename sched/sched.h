@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Inside the scheduler: the class table, the real-time queue inline, and what the files of sched/ share.
+ *
+ * sched.c owns locks, states, the clock, need_resched, affinity. A class owns the order of its threads, nothing else. Every function here and in a class is called
+ * with rq->lock held and irqs masked.
+ *
+ * Invariants
+ *  S1 A runnable thread is in exactly one place: running (rq->curr), in a queue of its class, in rq->fair_curr, or in rq->outgoing of one CPU.
+ *  S2 rq->curr is in no real-time level and not in the fair tree; idle is in no queue at all.
+ *  S3 curr's rank is at least that of every thread that waits on this CPU, or rq->resched is set.
+ *  S4 rq->fair_curr is in the fair sums and not in the tree. If the running thread is fair it is rq->fair_curr.
+ *  S5 A blocked thread is in no queue and no sum; its cpu field changes only under that CPU's rq lock.
+ *  S6 Whoever switches holds exactly its own CPU's rq lock, irqs masked; sched_finish() releases it.
+ */
+#pragma once
+
+#include "core/thread.h"
+#include "core/time.h"
+#include "sched/eevdf.h"
+
+/* Ranks: idle 0, fair RANK_FAIR, real time RANK_RT + priority. */
+#define RANK_IDLE 0u
+#define RANK_FAIR 0x100u
+#define RANK_RT   0x200u
+
+/*
+ * The fair class's default slice. A wake-up waits for at most the slices of those ahead of it, a switch costs a few hundred instructions: 3 ms keeps
+ * the cost below 0.01 % at 1 GHz and eight busy threads within 24 ms of each other.
+ */
+#define FAIR_SLICE_NS (3 * NSEC_PER_MSEC)
+#define RR_QUANTUM_NS (100 * NSEC_PER_MSEC)
+
+enum stop_reason {
+	STOP_PREEMPTED, /* stays runnable and goes before its equals */
+	STOP_YIELDED,   /* stays runnable and goes behind them */
+	STOP_BLOCKED,   /* leaves its queue */
+};
+
+/* Called with rq->lock held. */
+struct sched_class {
+	const char *name;
+	uint16_t rank;                                                          /* its lowest */
+	void (*enqueue)(struct runqueue *rq, struct thread *t, enum eevdf_place place); /* t, not queued: waits now */
+	void (*dequeue)(struct runqueue *rq, struct thread *t);                 /* t, waiting: leaves for another CPU or class */
+	void (*charge)(struct runqueue *rq, struct thread *t, uint64_t delta_ns); /* t ran; NULL: not charged */
+	void (*stop)(struct runqueue *rq, struct thread *t, enum stop_reason);  /* t, charged, stops running */
+	struct thread *(*pick)(const struct runqueue *rq);                      /* best that waits, no side effects; NULL */
+	void (*start)(struct runqueue *rq, struct thread *t);                   /* t, picked, stops waiting and runs */
+	uint64_t (*slice_ns)(const struct runqueue *rq, const struct thread *t); /* how long from now; UINT64_MAX: no end */
+	bool (*preempts)(struct runqueue *rq, struct thread *t);                /* t, waiting, of curr's rank: before curr? */
+	bool (*expire)(struct runqueue *rq, struct thread *t);                  /* t's slice is over: must it give way? */
+	struct thread *(*steal)(const struct runqueue *rq, unsigned cpu);       /* a waiting thread that may run on @cpu */
+};
+
+extern const struct sched_class rt_class, fair_class, idle_class;
+/* Highest first. Adding a class is one file and one entry here. */
+extern const struct sched_class *const sched_classes[3];
+extern struct cpumask cpu_idle_mask; /* [a] CPUs with nothing to run; a waker that claims one clears its bit */
+
+static inline const struct sched_class *class_of(const struct thread *t)
+{
+	if (t->sched.rank >= RANK_RT)
+		return &rt_class;
+	return t->sched.rank == RANK_FAIR ? &fair_class : &idle_class;
+}
+
+static inline struct runqueue *rq_of(struct cpu *cpu)
+{
+	return &cpu->rq;
+}
+
+static inline struct cpu *cpu_of_rq(struct runqueue *rq)
+{
+	return container_of(rq, struct cpu, rq);
+}
+
+/* The rq of the CPU @t belongs to, locked; @t cannot leave it while it is held. Irqs masked. */
+static inline struct runqueue *rq_lock_thread(struct thread *t)
+{
+	for (;;) {
+		struct cpu *cpu = atomic_load_relaxed(&t->sched.cpu);
+
+		spin_lock(&cpu->rq.lock);
+		if (likely(t->sched.cpu == cpu))
+			return &cpu->rq;
+		spin_unlock(&cpu->rq.lock);
+	}
+}
+
+/* The running thread is in the fair sums: V moves with the clock. */
+static inline bool rq_has_fair_running(const struct runqueue *rq)
+{
+	return rq->curr == rq->fair_curr;
+}
+
+/* sched.c, for the other files of sched/; rq->lock held. */
+void sched_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place how); /* charges curr first */
+bool sched_check_preempt(struct runqueue *rq, struct thread *t); /* t has just begun to wait: must @rq's CPU act? sets resched */
+void sched_charge_curr(struct runqueue *rq);
+void sched_reschedule_self(unsigned long flags); /* thread context, no lock: gives way if resched is set; restores flags */
+
+/* balance.c: which CPU a thread runs on. The only place where two rq locks are held at once. */
+bool balance_pull(struct cpu *cpu);                                       /* idle @cpu takes one waiting thread; no lock held */
+void balance_kick_idle(struct cpu *from, const struct cpumask *allowed);  /* somebody waits on @from: tells one idle CPU */
+struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork); /* where @t, which is in no queue, should run */
+void balance_send_away(struct runqueue *rq, struct thread *t);            /* runnable, may not run here; rq locked */
+void balance_take_outgoing(struct cpu *cpu);                              /* on an IPI: takes what others sent away; no lock held */
+
+/* ---- the real-time queue, inline because the fast paths of sched.c use it without the table --------------------- */
+
+static inline void rt_mark(struct rt_queue *q, unsigned level)
+{
+	q->bitmap[level / 64] |= 1ull << (level % 64);
+	if (level > q->highest)
+		q->highest = level;
+}
+
+/* A level has become empty: finds the next one only if there is any. */
+void rt_find_highest(struct rt_queue *q);
+
+static inline void rt_unmark(struct rt_queue *q, unsigned level)
+{
+	q->bitmap[level / 64] &= ~(1ull << (level % 64));
+	if (!(q->bitmap[0] | q->bitmap[1]))
+		q->highest = 0;
+	else if (level == q->highest)
+		rt_find_highest(q);
+}
+
+static inline void rt_put_tail(struct rt_queue *q, struct thread *t)
+{
+	list_add_tail(&t->sched.node, &q->level[t->sched.priority]);
+	rt_mark(q, t->sched.priority);
+}
+
+static inline void rt_put_head(struct rt_queue *q, struct thread *t)
+{
+	list_add_head(&t->sched.node, &q->level[t->sched.priority]);
+	rt_mark(q, t->sched.priority);
+}
+
+static inline void rt_take(struct rt_queue *q, struct thread *t)
+{
+	struct list_head *level = &q->level[t->sched.priority];
+
+	list_del(&t->sched.node);
+	if (list_empty(level))
+		rt_unmark(q, t->sched.priority);
+}
+
+/* The first thread of the highest level; q->highest is not 0. */
+static inline struct thread *rt_first(const struct rt_queue *q)
+{
+	return list_first(&q->level[q->highest], struct thread, sched.node);
+}

@@ -1,0 +1,409 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Takes console text and frames apart, as docs/UART.md describes.
+
+Separator: bytes in, a list of text pieces (bytes) and Frame objects out, with counts of what did
+not arrive. Records: frames of the result channel in, records (dict) out. Both are incremental and
+their result does not depend on how the stream was cut into pieces.
+"""
+
+import json
+import struct
+import zlib
+from collections import Counter, namedtuple
+
+CHANNEL_RESULT = 1
+CHANNEL_TRACE = 2
+CHANNEL_POLICY = 3
+CHANNEL_NAMES = {CHANNEL_RESULT: "result", CHANNEL_TRACE: "trace", CHANNEL_POLICY: "policy"}
+CHANNELS = frozenset(range(1, 7))
+
+MAX_PAYLOAD = 240
+OVERHEAD = 7
+MAX_WIRE = MAX_PAYLOAD + OVERHEAD + 1  # between the delimiters
+WINDOW = MAX_WIRE + 2  # a delimiter hit by an error, a frame, and one byte too many
+
+Frame = namedtuple("Frame", "channel seq payload")
+
+
+def channel_name(channel):
+    return CHANNEL_NAMES.get(channel, f"channel {channel}")
+
+
+def cobs_encode(data):
+    return b"".join(bytes([len(run) + 1]) + run for run in bytes(data).split(b"\0"))
+
+
+def cobs_decode(wire):
+    """The data, or None if wire is not COBS of fewer than 254 bytes."""
+    runs, at = [], 0
+    while at < len(wire):
+        code = wire[at]
+        if code == 0 or at + code > len(wire):
+            return None
+        runs.append(wire[at + 1:at + code])
+        at += code
+    return b"\0".join(runs)
+
+
+def encode_frame(channel, seq, payload):
+    """One frame with both delimiters, byte for byte what frame_encode() of core/frame.c writes."""
+    body = struct.pack("<BH", channel, seq & 0xffff) + bytes(payload)
+    return b"\0" + cobs_encode(body + struct.pack("<I", zlib.crc32(body))) + b"\0"
+
+
+def decode_frame(wire):
+    """The Frame in the bytes between two delimiters, or None."""
+    if not OVERHEAD < len(wire) <= MAX_WIRE:
+        return None
+    data = cobs_decode(bytes(wire))
+    if data is None or len(data) < OVERHEAD or data[0] not in CHANNELS:
+        return None
+    body, crc = data[:-4], struct.unpack("<I", data[-4:])[0]
+    if zlib.crc32(body) != crc:
+        return None
+    channel, seq = struct.unpack("<BH", body[:3])
+    return Frame(channel, seq, body[3:])
+
+
+def frame_ends(wire):
+    """Where the COBS chain that starts at wire[0] allows the frame to end."""
+    at = 0
+    while at < len(wire) and wire[at] != 0:
+        at += wire[at]
+        if OVERHEAD < at <= min(len(wire), MAX_WIRE):
+            yield at
+
+
+CONTROL_IN_TEXT = frozenset(b"\t\n\r\a\b\x1b")
+
+
+def is_text(data):
+    if any(byte < 0x20 and byte not in CONTROL_IN_TEXT or byte == 0x7f for byte in data):
+        return False
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _whole_characters(data):
+    """Without the halves of UTF-8 characters at both ends, which a false 0x00 or a cut can leave."""
+    start = 0
+    while start < min(3, len(data)) and data[start] & 0xc0 == 0x80:
+        start += 1
+    return data[start:len(data) - _incomplete(data[start:])]
+
+
+def text_lines_in(data):
+    """The whole lines of text in a damaged piece, a prompt behind them included."""
+    kept, before = [], False
+    for line in _lines(data):
+        before = is_text(line) and (line.endswith(b"\n") or before)
+        if before:
+            kept.append(line)
+    return b"".join(kept)
+
+
+def _lines(data):
+    parts = data.split(b"\n")
+    return [part + b"\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
+
+
+class Separator:
+    """feed() and finish() return a list of bytes (console text) and Frame, in wire order."""
+
+    def __init__(self):
+        self.frames = Counter()     # by channel
+        self.lost = Counter()       # by channel
+        self.discarded = Counter()  # by channel, as the target reports
+        self.damaged = 0
+        self.damaged_bytes = 0
+        self.restarts = 0
+        self._expected = {}
+        self._pending = bytearray()
+        self._in_line = False       # text was passed on and its line is not complete
+        self._doubt = False         # the last 0x00 did not close an intact frame
+
+    def feed(self, data):
+        self._pending += data
+        return self._run(final=False)
+
+    def idle(self):
+        """The line is silent: pass on text that only waits for more to be sure that it is text."""
+        pending = self._pending
+        if not pending or self._is_candidate(pending) or not is_text(pending):
+            return []
+        if self._doubt and len(pending) < 3:
+            return []
+        return self._text(len(pending))
+
+    def finish(self):
+        return self._run(final=True)
+
+    def report_discarded(self, channel, total):
+        self.discarded[channel] = total
+
+    def report_sent(self, channel, total):
+        """The target has sent this many frames: finds losses at the end of a channel."""
+        gap = (total - self._expected.get(channel, 0)) & 0xffff
+        if gap < 0x8000:
+            self.lost[channel] += gap
+            self._expected[channel] = total & 0xffff
+
+    def losses(self):
+        """What was lost, as one line, or "" if nothing was."""
+        parts = [f"{n} lost on {channel_name(c)}" for c, n in sorted(self.lost.items()) if n]
+        parts += [f"{n} discarded by the target on {channel_name(c)}"
+                  for c, n in sorted(self.discarded.items()) if n]
+        if self.damaged:
+            parts.append(f"{self.damaged} damaged ({self.damaged_bytes} bytes not shown)")
+        return ", ".join(parts)
+
+    def counts(self):
+        def named(counter):
+            return {channel_name(c): n for c, n in sorted(counter.items()) if n}
+        return {"frames": named(self.frames), "lost": named(self.lost),
+                "discarded": named(self.discarded), "damaged": self.damaged,
+                "damaged_bytes": self.damaged_bytes}
+
+    def _run(self, final):
+        out = []
+        while self._pending:
+            step = self._in_line_step() if self._in_line else self._start_step(final)
+            if step is None:
+                break
+            out += step
+        return out
+
+    # Every _*_step returns what it passes on, having consumed at least one byte or changed state,
+    # or None when it needs more bytes.
+
+    def _in_line_step(self):
+        end = self._pending.find(0)
+        if end == 0:
+            self._in_line = False
+            return self._delimiter(doubt=True)
+        end = end if end > 0 else len(self._pending)
+        newline = self._pending.find(b"\n", 0, end)
+        return self._text(newline + 1 if newline >= 0 else end)
+
+    def _start_step(self, final):
+        if self._pending[0] == 0:
+            return self._delimiter(doubt=True)
+        window = bytes(self._pending[:WINDOW])
+        end = window.find(0)
+        piece = window if end < 0 else window[:end]
+        complete = end >= 0 or final or len(window) == WINDOW
+        if self._is_candidate(piece):
+            return self._candidate(piece, end >= 0) if complete else None
+        if not complete and len(piece) < 3:
+            return None
+        if self._doubt:
+            return self._doubtful(piece, complete)
+        self._in_line = True
+        return []
+
+    @staticmethod
+    def _is_candidate(piece):
+        return any(byte in CHANNELS for byte in piece[1:3])
+
+    def _candidate(self, piece, delimited):
+        for skip in (0, 1):  # 1: the opening delimiter was hit, and is the first byte
+            frame = decode_frame(piece[skip:])
+            if frame:
+                return self._frame(piece[:skip], frame, len(piece), delimited)
+        for skip in (0, 1):
+            for end in frame_ends(piece[skip:]):
+                frame = decode_frame(piece[skip:skip + end])
+                if frame:  # the closing delimiter was lost, or was hit and is the next byte
+                    size = skip + end
+                    hit = piece[size:size + 1]
+                    size += hit != b"" and not is_text(hit) and hit[0] < 0xc0
+                    return self._frame(piece[:skip], frame, size, False)
+        if not self._doubt:  # no 0x00 came before: rather a line of text with an error in it
+            self._in_line = True
+            return []
+        if not delimited and len(piece) == WINDOW:
+            piece = piece[:piece.rfind(b"\n") + 1] or piece  # what is behind may still be text
+        text = text_lines_in(piece)
+        self._drop(len(piece), len(text))
+        return [text] if text else []
+
+    def _drop(self, size, shown=0):
+        self.damaged += 1
+        self.damaged_bytes += size - shown
+        del self._pending[:size]
+        self._doubt = True
+
+    def _frame(self, skipped, frame, size, delimited):
+        del self._pending[:size]
+        self._doubt = False
+        if delimited:
+            self._delimiter(doubt=False)
+        self.frames[frame.channel] += 1
+        gap = (frame.seq - self._expected.get(frame.channel, 0)) & 0xffff
+        if gap < 0x8000:
+            self.lost[frame.channel] += gap
+        else:
+            self.restarts += 1  # the numbers went back: the target was started again
+        self._expected[frame.channel] = (frame.seq + 1) & 0xffff
+        return [skipped, frame] if skipped and is_text(skipped) else [frame]
+
+    def _doubtful(self, piece, complete):
+        size = piece.find(b"\n") + 1
+        if size == 0 and not complete:
+            return None
+        piece = piece[:size] if size else piece
+        if is_text(_whole_characters(piece)):
+            return self._text(len(piece))
+        self._drop(len(piece))
+        return []
+
+    def _delimiter(self, doubt):
+        del self._pending[:1]
+        self._doubt = doubt
+        return []
+
+    def _text(self, size):
+        text = bytes(self._pending[:size])
+        del self._pending[:size]
+        self._in_line = not text.endswith(b"\n")
+        self._doubt = False
+        return [text]
+
+
+class Records:
+    """Puts the records of the result channel together."""
+
+    def __init__(self):
+        self.broken = 0
+        self._parts = []
+        self._headless = False
+        self._next = 0
+
+    def feed(self, frame):
+        """The record that this frame completes, or None."""
+        kind, part = frame.payload[:1], frame.payload[1:]
+        gap = frame.seq != self._next
+        self._next = (frame.seq + 1) & 0xffff
+        if gap:
+            headless = not part.startswith(b'{"r"')  # the end of a record whose start was lost
+            self.broken += bool(self._parts) or headless and not self._headless
+            self._parts, self._headless = [], headless
+        if self._headless:
+            self._headless = kind == b"+"
+            return None
+        if kind == b"+":
+            self._parts.append(part)
+            return None
+        text = b"".join(self._parts) + part
+        self._parts = []
+        try:
+            record = json.loads(text.decode("utf-8")) if kind == b"." else None
+        except ValueError:
+            record = None
+        if not isinstance(record, dict) or not isinstance(record.get("r"), str):
+            self.broken += 1
+            return None
+        return record
+
+    def finish(self):
+        self.broken += bool(self._parts)
+        self._parts = []
+
+
+def encode_record(record, seq):
+    """The frames of one record, numbered from seq; returns (bytes, next seq)."""
+    text = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    size = MAX_PAYLOAD - 1
+    parts = [text[at:at + size] for at in range(0, len(text), size)]
+    out = b""
+    for i, part in enumerate(parts):
+        out += encode_frame(CHANNEL_RESULT, seq + i, (b"." if i == len(parts) - 1 else b"+") + part)
+    return out, (seq + len(parts)) & 0xffff
+
+
+class Capture:
+    """A whole run's UART: feeds bytes through a Separator and Records and hands out what comes.
+
+    on_text(str), on_record(dict) and on_frame(Frame) may be None. console, records and exit_status
+    keep what came.
+    """
+
+    def __init__(self, on_text=None, on_record=None, on_frame=None):
+        self.separator = Separator()
+        self.assembler = Records()
+        self.on_text, self.on_record, self.on_frame = on_text, on_record, on_frame
+        self.records = []
+        self.exit_status = None
+        self._console = []
+        self._tail = b""  # an incomplete character, or a '\r' that may belong to a '\n'
+
+    @property
+    def console(self):
+        return "".join(self._console)
+
+    def feed(self, data):
+        self._events(self.separator.feed(data))
+
+    def idle(self):
+        self._events(self.separator.idle())
+
+    def finish(self):
+        self._events(self.separator.finish())
+        self.assembler.finish()
+        self._text(b"", final=True)
+
+    def losses(self):
+        parts = [self.separator.losses()] if self.separator.losses() else []
+        if self.assembler.broken:
+            parts.append(f"{self.assembler.broken} records broken")
+        return ", ".join(parts)
+
+    def counts(self):
+        return dict(self.separator.counts(), broken_records=self.assembler.broken)
+
+    def _events(self, events):
+        for event in events:
+            if isinstance(event, bytes):
+                self._text(event)
+                continue
+            if self.on_frame:
+                self.on_frame(event)
+            if event.channel == CHANNEL_RESULT:
+                record = self.assembler.feed(event)
+                if record:
+                    self._record(record)
+
+    def _record(self, record):
+        self.records.append(record)
+        if record["r"] == "exit" and isinstance(record.get("status"), int):
+            self.exit_status = record["status"] & 0xff
+        elif record["r"] == "channel" and isinstance(record.get("ch"), int):
+            self.separator.report_discarded(record["ch"], int(record.get("discarded", 0)))
+            if record["ch"] != CHANNEL_RESULT and "sent" in record:
+                self.separator.report_sent(record["ch"], int(record["sent"]))
+        if self.on_record:
+            self.on_record(record)
+
+    def _text(self, data, final=False):
+        data = self._tail + data
+        keep = 0 if final else _incomplete(data)
+        self._tail = data[len(data) - keep:]
+        text = data[:len(data) - keep].replace(b"\r\n", b"\n").decode("utf-8", "backslashreplace")
+        if text:
+            self._console.append(text)
+            if self.on_text:
+                self.on_text(text)
+
+
+def _incomplete(data):
+    """How many bytes at the end cannot be shown before more have come."""
+    if data.endswith(b"\r"):
+        return 1
+    for n in (1, 2, 3):
+        if len(data) >= n and data[-n] >= 0xc0:
+            size = 2 if data[-n] < 0xe0 else 3 if data[-n] < 0xf0 else 4
+            return n if n < size else 0
+    return 0
