@@ -130,10 +130,10 @@ LIBS = --start-group $(LIBC) $(LIBGCC) --end-group
 $(ELF): $(OBJECTS) arch/$(ARCH)/link.ld tools/symbols.py
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  LINK  $@")
-	$(Q)$(PYTHON) tools/symbols.py --empty -o $@.sym0.S
+	$(Q)$(PYTHON) tools/symbols.py --empty > $@.sym0.S
 	$(Q)$(CC) $(ARCHFLAGS) -c $@.sym0.S -o $@.sym0.o
 	$(Q)$(LINK) -o $@.pass1 $(OBJECTS) $@.sym0.o $(LIBS)
-	$(Q)$(NM) -n $@.pass1 | $(PYTHON) tools/symbols.py -o $@.sym1.S
+	$(Q)$(NM) -n $@.pass1 | $(PYTHON) tools/symbols.py > $@.sym1.S
 	$(Q)$(CC) $(ARCHFLAGS) -c $@.sym1.S -o $@.sym1.o
 	$(Q)$(LINK) -Map=$@.map -o $@ $(OBJECTS) $@.sym1.o $(LIBS)
 	@rm -f $@.sym* $@.pass1

@@ -15,7 +15,7 @@
 #define unlikely(x)    __builtin_expect(!!(x), 0)
 #define __must_check   __attribute__((warn_unused_result))
 #define __noreturn     __attribute__((noreturn))
-#define __noinline     __attribute__((noinline))
+#define __noinline     __attribute__ ((__noinline__)) /* as the C library spells it: both may be included */
 #define __cold         __attribute__((cold, noinline))
 #define __always_inline_fn static inline __attribute__((always_inline))
 #define __aligned_to(n)  __attribute__((aligned(n)))

@@ -2,11 +2,13 @@
 /*
  * Boot arguments: the grammar of core/bootargs.h and the keys that belong to no other file.
  *
- * Callers: the boot CPU, once, before other CPUs run; no locks. The text comes from firmware or a user, so it is input: each
- * mistake is a message that names the word and what was expected, never a panic, and nothing is written past the static buffers.
+ * Callers: the boot CPU, once, before other CPUs run; no locks. The text comes from firmware or a
+ * user, so it is input: each mistake is a message that names the word and what was expected, never
+ * a panic, and nothing is written past the static buffers.
  *
- * Words are unquoted into `words`, one after the other, NUL-terminated. A word is never longer than its source and is followed there by
- * white space or the end, so BOOTARGS_MAX_BYTES + 1 bytes are enough for any text that passed the length check.
+ * Words are unquoted into `words`, one after the other, NUL-terminated. A word is never longer than
+ * its source and is followed there by white space or the end, so BOOTARGS_MAX_BYTES + 1 bytes are
+ * enough for any text that passed the length check.
  */
 #include "core/bootargs.h"
 #include "core/console.h"
@@ -14,7 +16,8 @@
 bool semihosting_requested;
 uint64_t cpus_limit;
 
-BOOT_PARAM(semihosting, BOOT_BOOL, &semihosting_requested, "report the exit status by semihosting (QEMU, debug probes)");
+BOOT_PARAM(semihosting, BOOT_BOOL, &semihosting_requested,
+	   "report the exit status by semihosting (QEMU, debug probes)");
 BOOT_PARAM(cpus, BOOT_U64, &cpus_limit, "start at most this many CPUs; 0: all");
 
 extern const struct boot_param __start_boot_params[], __stop_boot_params[];
@@ -37,7 +40,9 @@ static size_t text_length(const char *s, size_t limit)
 	return n;
 }
 
-/* Length of the key that starts @word when @word is `key` or `key=...`; 0 when it is another key. */
+/*
+ * Length of the key that starts @word when @word is `key` or `key=...`; 0 when it is another key.
+ */
 static size_t key_match(const char *key, const char *word)
 {
 	size_t n = 0;
@@ -52,7 +57,10 @@ static void keys_list(void)
 	printk("boot arguments: valid keys before `--` are:\n");
 	for (const struct boot_param *p = __start_boot_params; p < __stop_boot_params; p++)
 		printk("  %s%s  %s\n", p->name,
-		       p->kind == BOOT_BOOL ? "" : p->kind == BOOT_U64 ? "=number" : "=text", p->help);
+		       p->kind == BOOT_BOOL ? "" :
+		       p->kind == BOOT_U64  ? "=number" :
+					      "=text",
+		       p->help);
 }
 
 static int set_bool(const struct boot_param *p, const char *word, const char *value)
@@ -60,7 +68,8 @@ static int set_bool(const struct boot_param *p, const char *word, const char *va
 	bool given = !value || (value[0] == '1' && !value[1]);
 
 	if (!given && !(value[0] == '0' && !value[1])) {
-		printk("boot argument `%s`: expected `%s`, `%s=1` or `%s=0`\n", word, p->name, p->name, p->name);
+		printk("boot argument `%s`: expected `%s`, `%s=1` or `%s=0`\n", word, p->name,
+		       p->name, p->name);
 		return -EINVAL;
 	}
 	*(bool *)p->value = given;
@@ -86,12 +95,14 @@ static int set_u64(const struct boot_param *p, const char *word, const char *val
 		unsigned digit = digit_value(*s);
 
 		if (digit >= base) {
-			printk("boot argument `%s`: expected a number, decimal or 0x hexadecimal\n", word);
+			printk("boot argument `%s`: expected a number, decimal or 0x hexadecimal\n",
+			       word);
 			return -EINVAL;
 		}
 		if (__builtin_mul_overflow(sum, (uint64_t)base, &sum) ||
 		    __builtin_add_overflow(sum, (uint64_t)digit, &sum)) {
-			printk("boot argument `%s`: number out of range, at most %llu\n", word, ~0ull);
+			printk("boot argument `%s`: number out of range, at most %llu\n", word,
+			       ~0ull);
 			return -EINVAL;
 		}
 	} while (*++s);
@@ -139,7 +150,8 @@ static int kernel_word(const char *word)
 }
 
 /*
- * Unquotes the word at *@text to *@out and moves both on. 1: a word; 0: the text is at its end; -EINVAL: a quote is not closed.
+ * Unquotes the word at *@text to *@out and moves both on. 1: a word; 0: the text is at its end;
+ * -EINVAL: a quote is not closed.
  */
 static int word_next(const char **text, char **out)
 {

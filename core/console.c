@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The console: text and frames share one transmit ring in front of one UART; received bytes wait in another ring.
+ * The console: text and frames share one transmit ring in front of one UART; received bytes wait in
+ * another ring.
  *
- * con.lock (LOCK_CONSOLE, the last rank) guards everything here; holding it, nobody waits, wakes or takes another lock. printk() and
- * console_frame() may therefore be called with any lock held, and never wake: threads wait for room, for the empty ring or for input
- * only while the transmit interrupt is on or on behalf of the receive interrupt, and console_irq() wakes them after releasing con.lock.
- * A thread enters its wait queue under the queue's lock, taken before con.lock, so that no wake-up is lost.
+ * con.lock (LOCK_CONSOLE, the last rank) guards everything here; holding it, nobody waits, wakes or
+ * takes another lock. printk() and console_frame() may therefore be called with any lock held, and
+ * never wake: threads wait for room, for the empty ring or for input only while the transmit
+ * interrupt is on or on behalf of the receive interrupt, and console_irq() wakes them after
+ * releasing con.lock. A thread enters its wait queue under the queue's lock, taken before con.lock,
+ * so that no wake-up is lost.
  *
- * Invariants: frames lie whole in the ring; a frame lies inside a line of text only after held_release() in mid-line; room for the held frames is
- * kept free; interrupt-driven, the transmit interrupt is on exactly while the ring has bytes.
+ * Invariants: frames lie whole in the ring; a frame lies inside a line of text only after
+ * held_release() in mid-line; room for the held frames is kept free; interrupt-driven, the transmit
+ * interrupt is on exactly while the ring has bytes.
  *
- * In a panic one CPU owns the UART without the lock and polls; other CPUs that still run lose what they print. The ring's
- * bytes are stored before its head moves on, so the owner finds whole pieces whatever the other CPUs were doing.
+ * In a panic one CPU owns the UART without the lock and polls; other CPUs that still run lose what
+ * they print. The ring's bytes are stored before its head moves on, so the owner finds whole pieces
+ * whatever the other CPUs were doing.
  */
 #include "core/console.h"
 #include "core/frame.h"
@@ -21,37 +26,41 @@
 #include "core/thread.h"
 #include "core/time.h"
 
-#define TX_BYTES     16384u          /* power of two */
-#define RX_BYTES     512u            /* power of two */
-#define RESUME_BYTES (TX_BYTES / 4)  /* free room that wakes writers, and in which losses are reported */
-#define PIECE_BYTES  160u            /* text queued in one go; fits RESUME_BYTES with every byte a line end */
-#define BURST_BYTES  32u             /* per interrupt or call: at least the FIFO of any PL011, so that it fills */
-#define POLL_TRIES   200000u         /* reads of a status register before a byte is given up: > 10 ms */
+#define TX_BYTES 16384u /* power of two */
+#define RX_BYTES 512u   /* power of two */
+#define RESUME_BYTES \
+	(TX_BYTES / 4)   /* free room that wakes writers, and in which losses are reported */
+#define PIECE_BYTES 160u /* text queued in one go; fits RESUME_BYTES with every byte a line end */
+#define BURST_BYTES \
+	32u /* per interrupt or call: at least the FIFO of any PL011, so that it fills */
+#define POLL_TRIES   200000u /* reads of a status register before a byte is given up: > 10 ms */
 #define POLL_READ_NS (2 * NSEC_PER_MSEC)
 #define IDLE_WAIT_NS (200 * NSEC_PER_USEC)
-#define IDLE_WAITS   2000u           /* a FIFO of 128 bytes at 4800 baud needs 270 ms */
+#define IDLE_WAITS   2000u /* a FIFO of 128 bytes at 4800 baud needs 270 ms */
 
 struct channel {
-	uint32_t sent;          /* [c] frames numbered so far; the low 16 bits are the next number */
-	uint32_t discarded;     /* [c] for want of room */
-	uint32_t reported;      /* [c] of those, said so */
+	uint32_t sent;      /* [c] frames numbered so far; the low 16 bits are the next number */
+	uint32_t discarded; /* [c] for want of room */
+	uint32_t reported;  /* [c] of those, said so */
 };
 
 /* [c] con.lock, [a] atomic, [w] the queue's own lock */
 static struct {
 	struct spinlock lock;
-	const struct uart *uart;                        /* [c] NULL: none yet */
-	bool irq_driven;                                /* [c] */
-	bool tx_on;                                     /* [c] transmit interrupt on */
-	bool stuck;                                     /* [c] the last polled byte was given up */
-	bool line_open;                                 /* [c] text queued last did not end a line */
-	bool lost;                                      /* [c] there is a loss to report */
-	uint32_t panic_cpu;                             /* [a] lock id of the CPU that took over; 0: none */
-	uint32_t tx_head, tx_tail, rx_head, rx_tail;    /* [c] count up, index modulo the ring's size */
-	uint32_t held_bytes;                            /* [c] */
-	uint32_t readers;                               /* [c] threads in console_read() */
-	uint64_t text_dropped, rx_dropped;              /* [c] bytes not yet reported */
-	unsigned room_waiters, flush_waiters, read_waiters; /* [c] threads that entered a queue below and have not gone on */
+	const struct uart *uart; /* [c] NULL: none yet */
+	bool irq_driven;         /* [c] */
+	bool tx_on;              /* [c] transmit interrupt on */
+	bool stuck;              /* [c] the last polled byte was given up */
+	bool line_open;          /* [c] text queued last did not end a line */
+	bool lost;               /* [c] there is a loss to report */
+	uint32_t panic_cpu;      /* [a] lock id of the CPU that took over; 0: none */
+	uint32_t tx_head, tx_tail, rx_head,
+		rx_tail;                   /* [c] count up, index modulo the ring's size */
+	uint32_t held_bytes;               /* [c] */
+	uint32_t readers;                  /* [c] threads in console_read() */
+	uint64_t text_dropped, rx_dropped; /* [c] bytes not yet reported */
+	unsigned room_waiters, flush_waiters,
+		read_waiters; /* [c] threads that entered a queue below and have not gone on */
 	struct wait_queue room, flushed, input;         /* [w] */
 	struct channel channels[FRAME_CHANNEL_MAX + 1]; /* [c] */
 } con = {
@@ -77,7 +86,7 @@ static bool panic_is_mine(void)
 	return atomic_load_relaxed(&con.panic_cpu) == arch_cpu_lock_id();
 }
 
-/* ---- the rings --------------------------------------------------------------------------------------------------- */
+/* ---- the rings ------------------------------------------------------------------------------- */
 
 static uint32_t tx_used(void) LOCK_REQUIRES(con.lock)
 {
@@ -136,7 +145,10 @@ static void tx_fill(unsigned max) LOCK_REQUIRES(con.lock)
 	}
 }
 
-/* Waits, within bounds, until the UART takes a byte. A UART that once did not is asked only once from then on. */
+/*
+ * Waits, within bounds, until the UART takes a byte. A UART that once did not is asked only once
+ * from then on.
+ */
 static bool poll_ready(void)
 {
 	unsigned tries = con.stuck ? 1 : POLL_TRIES;
@@ -168,8 +180,9 @@ static void tx_irq_update(void) LOCK_REQUIRES(con.lock)
 }
 
 /*
- * After bytes were queued. Interrupt-driven, an idle UART is primed by filling its FIFO: a PL011 interrupts when the FIFO
- * runs low, not because it is empty. A UART at work will interrupt by itself.
+ * After bytes were queued. Interrupt-driven, an idle UART is primed by filling its FIFO: a PL011
+ * interrupts when the FIFO runs low, not because it is empty. A UART at work will interrupt by
+ * itself.
  */
 static void tx_kick(void) LOCK_REQUIRES(con.lock)
 {
@@ -198,7 +211,7 @@ static void rx_fill(void) LOCK_REQUIRES(con.lock)
 	}
 }
 
-/* ---- losses ------------------------------------------------------------------------------------------------------ */
+/* ---- losses ---------------------------------------------------------------------------------- */
 
 static __printf_like(1, 2) void notice(const char *fmt, ...) LOCK_REQUIRES(con.lock)
 {
@@ -223,7 +236,8 @@ static void losses_report(void) LOCK_REQUIRES(con.lock)
 	if (con.text_dropped)
 		notice("[console: %llu bytes dropped]\n", (unsigned long long)con.text_dropped);
 	if (con.rx_dropped)
-		notice("[console: %llu bytes of input dropped]\n", (unsigned long long)con.rx_dropped);
+		notice("[console: %llu bytes of input dropped]\n",
+		       (unsigned long long)con.rx_dropped);
 	con.text_dropped = con.rx_dropped = 0;
 	for (unsigned i = 1; i <= FRAME_CHANNEL_MAX; i++) {
 		struct channel *ch = &con.channels[i];
@@ -235,7 +249,7 @@ static void losses_report(void) LOCK_REQUIRES(con.lock)
 	}
 }
 
-/* ---- waiting and waking ------------------------------------------------------------------------------------------- */
+/* ---- waiting and waking ---------------------------------------------------------------------- */
 
 enum { WAKE_ROOM = 1, WAKE_FLUSHED = 2, WAKE_INPUT = 4 };
 
@@ -290,7 +304,10 @@ static bool input_ready(void) LOCK_REQUIRES(con.lock)
 	return con.rx_head != con.rx_tail;
 }
 
-/* Waits until @ready() once. Whoever goes on wakes the next waiter if there is still reason to: interrupts wake one at a time. */
+/*
+ * Waits until @ready() once. Whoever goes on wakes the next waiter if there is still reason to:
+ * interrupts wake one at a time.
+ */
 static void wait_for(struct wait_queue *q, unsigned *waiters, bool (*ready)(void)) LOCK_UNCHECKED
 {
 	unsigned long flags = spin_lock_irqsave(&q->lock);
@@ -312,7 +329,7 @@ static void wait_for(struct wait_queue *q, unsigned *waiters, bool (*ready)(void
 	wake(due);
 }
 
-/* ---- text -------------------------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static void panic_put(uint8_t byte)
 {
@@ -320,7 +337,10 @@ static void panic_put(uint8_t byte)
 		con.uart->tx_byte(byte);
 }
 
-/* Queues all of @s or nothing. After a loss nothing passes until the loss is reported, so that it is reported in its place. */
+/*
+ * Queues all of @s or nothing. After a loss nothing passes until the loss is reported, so that it
+ * is reported in its place.
+ */
 static bool text_put(const char *s, size_t n) LOCK_REQUIRES(con.lock)
 {
 	size_t need = n;
@@ -358,7 +378,10 @@ static bool text_emit(const char *s, size_t n, bool may_wait)
 	return done;
 }
 
-/* Formatted outside the lock; a message longer than this goes out in pieces, between which another CPU may print. */
+/*
+ * Formatted outside the lock; a message longer than this goes out in pieces, between which another
+ * CPU may print.
+ */
 struct message {
 	size_t n;
 	char text[PIECE_BYTES];
@@ -396,7 +419,10 @@ void printk(const char *fmt, ...)
 	va_end(ap);
 }
 
-/* Up to the end of the line, so that lines of several threads stay whole, but never more than a piece. */
+/*
+ * Up to the end of the line, so that lines of several threads stay whole, but never more than a
+ * piece.
+ */
 static size_t piece_length(const char *s, size_t n)
 {
 	for (size_t i = 0; i < n && i < PIECE_BYTES; i++)
@@ -415,7 +441,7 @@ size_t console_write(const char *text, size_t n)
 	return n;
 }
 
-/* ---- frames ------------------------------------------------------------------------------------------------------ */
+/* ---- frames ---------------------------------------------------------------------------------- */
 
 static int frame_queue(const uint8_t *wire, size_t n) LOCK_REQUIRES(con.lock)
 {
@@ -441,8 +467,9 @@ static void panic_frame(const uint8_t *wire, size_t n)
 }
 
 /*
- * -EAGAIN: no room. Counted as discarded unless waiting helps, which is when @may_wait is set and an interrupt will make room.
- * The frame is encoded before the lock is taken, with the number it will most likely get.
+ * -EAGAIN: no room. Counted as discarded unless waiting helps, which is when @may_wait is set and
+ * an interrupt will make room. The frame is encoded before the lock is taken, with the number it
+ * will most likely get.
  */
 static int frame_emit(unsigned channel, const void *payload, size_t n, bool may_wait, bool *waits)
 {
@@ -530,7 +557,8 @@ void console_exit_record(int status)
 
 		if (!ch->sent && !ch->discarded)
 			continue;
-		n = fmt_buf(json, sizeof(json), "{\"r\":\"channel\",\"ch\":%u,\"sent\":%u,\"discarded\":%u}", i,
+		n = fmt_buf(json, sizeof(json),
+			    "{\"r\":\"channel\",\"ch\":%u,\"sent\":%u,\"discarded\":%u}", i,
 			    ch->sent, ch->discarded);
 		console_record(json, (size_t)n);
 	}
@@ -538,7 +566,7 @@ void console_exit_record(int status)
 	console_record(json, (size_t)n);
 }
 
-/* ---- input ------------------------------------------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------------------- */
 
 static size_t rx_take(char *buf, size_t n)
 {
@@ -553,7 +581,10 @@ static size_t rx_take(char *buf, size_t n)
 	return got;
 }
 
-/* A thread that reads behind an open line waits at a prompt: frames need not wait for the line's end. */
+/*
+ * A thread that reads behind an open line waits at a prompt: frames need not wait for the line's
+ * end.
+ */
 static void reader_count(uint32_t change)
 {
 	unsigned long flags = spin_lock_irqsave(&con.lock);
@@ -581,7 +612,7 @@ size_t console_read(char *buf, size_t n)
 	return got;
 }
 
-/* ---- the UART ---------------------------------------------------------------------------------------------------- */
+/* ---- the UART -------------------------------------------------------------------------------- */
 
 void console_irq(void)
 {
@@ -622,7 +653,8 @@ int console_irq_start(const struct dt *dt)
 		return 0;
 	err = con.uart->irq_start(dt);
 	if (err) {
-		printk("console: no interrupt for %s (error %d), output stays polled\n", con.uart->name, err);
+		printk("console: no interrupt for %s (error %d), output stays polled\n",
+		       con.uart->name, err);
 		return err;
 	}
 	flags = spin_lock_irqsave(&con.lock);
@@ -672,8 +704,8 @@ void console_flush(void)
 }
 
 /*
- * What the ring holds goes first: it is what led here, and a frame that was under way is completed. Were the ring's indexes themselves
- * destroyed, a delimiter ends whatever was under way instead.
+ * What the ring holds goes first: it is what led here, and a frame that was under way is completed.
+ * Were the ring's indexes themselves destroyed, a delimiter ends whatever was under way instead.
  */
 void console_panic_takeover(void) LOCK_UNCHECKED
 {

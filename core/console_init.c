@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which UART is the console: the one that firmware names, else the first that a driver takes, else firmware itself.
+ * Which UART is the console: the one that firmware names, else the first that a driver takes, else
+ * firmware itself.
  *
- * Callers: the boot CPU, once. No lock is held here; a driver's probe calls console_bind(). A tree that names a console
- * nobody can drive is bad input: a message (kept in the ring until somebody can print it), and the next candidate.
+ * Callers: the boot CPU, once. No lock is held here; a driver's probe calls console_bind(). A tree
+ * that names a console nobody can drive is bad input: a message (kept in the ring until somebody
+ * can print it), and the next candidate.
  */
 #include "core/console.h"
 #include "core/device.h"
@@ -28,7 +30,8 @@ static int stdout_probe(const struct dt *dt)
 
 static int first_probe(const struct dt *dt)
 {
-	for (int node = dt_next_node(dt, DT_START, NULL); node >= 0; node = dt_next_node(dt, node, NULL))
+	for (int node = dt_next_node(dt, DT_START, NULL); node >= 0;
+	     node = dt_next_node(dt, node, NULL))
 		if (device_enabled(dt, node) && device_probe_node(dt, node, DRIVER_SERIAL) == 0)
 			return 0;
 	return -ENODEV;
@@ -36,7 +39,8 @@ static int first_probe(const struct dt *dt)
 
 int console_init(const struct dt *dt)
 {
-	if (stdout_probe(dt) && first_probe(dt) && device_probe_node(dt, DEVICE_FALLBACK, DRIVER_SERIAL))
+	if (stdout_probe(dt) && first_probe(dt) &&
+	    device_probe_node(dt, DEVICE_FALLBACK, DRIVER_SERIAL))
 		return -ENODEV;
 	if (irq_root())
 		console_irq_start(dt);

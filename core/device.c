@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Binding drivers to nodes: the linker collects the DRIVER() lines of all files, and the tree's compatible strings choose.
+ * Binding drivers to nodes: the linker collects the DRIVER() lines of all files, and the tree's
+ * compatible strings choose.
  *
- * Callers: the boot CPU; nothing here is locked. A node's compatible strings go from special to general, so the first string that a
- * driver of the class names decides, and a driver that declines (-ENODEV) leaves the node to the next string. What a driver cannot do with a node is
- * bad input and never a panic: one message that names the node, and the next node.
+ * Callers: the boot CPU; nothing here is locked. A node's compatible strings go from special to
+ * general, so the first string that a driver of the class names decides, and a driver that declines
+ * (-ENODEV) leaves the node to the next string. What a driver cannot do with a node is bad input
+ * and never a panic: one message that names the node, and the next node.
  */
 #include "core/device.h"
 #include "core/console.h"
@@ -33,7 +35,8 @@ static const char *const fallback = "fallback,";
 static bool driver_names(const struct driver *driver, const char *compatible)
 {
 	for (const char *const *name = driver->compatible; *name; name++)
-		if (compatible == fallback ? string_starts(*name, fallback) : string_equal(*name, compatible))
+		if (compatible == fallback ? string_starts(*name, fallback) :
+					     string_equal(*name, compatible))
 			return true;
 	return false;
 }
@@ -60,7 +63,8 @@ const char *device_path(const struct dt *dt, int node, char *buf, size_t size)
 }
 
 /* Tries the drivers that name @compatible. *@err keeps the last error other than "declined". */
-static bool drivers_try(const struct dt *dt, int node, enum driver_class class, const char *compatible, int *err)
+static bool drivers_try(const struct dt *dt, int node, enum driver_class class,
+			const char *compatible, int *err)
 {
 	char path[DEVICE_PATH_BYTES];
 
@@ -75,8 +79,8 @@ static bool drivers_try(const struct dt *dt, int node, enum driver_class class, 
 		if (result == -ENODEV)
 			continue;
 		*err = result;
-		printk("%s: driver %s failed (error %d)\n", device_path(dt, node, path, sizeof(path)), d->name,
-		       result);
+		printk("%s: driver %s failed (error %d)\n",
+		       device_path(dt, node, path, sizeof(path)), d->name, result);
 	}
 	return false;
 }
@@ -98,7 +102,8 @@ int device_probe_class(const struct dt *dt, enum driver_class class)
 {
 	int bound = 0;
 
-	for (int node = dt_next_node(dt, DT_START, NULL); node >= 0; node = dt_next_node(dt, node, NULL))
+	for (int node = dt_next_node(dt, DT_START, NULL); node >= 0;
+	     node = dt_next_node(dt, node, NULL))
 		if (device_enabled(dt, node) && device_probe_node(dt, node, class) == 0)
 			bound++;
 	return bound;
@@ -122,14 +127,17 @@ volatile void *device_map_reg(const struct dt *dt, int node, int index, size_t *
 
 	device_path(dt, node, path, sizeof(path));
 	if (err || size == 0) {
-		printk("%s: reg entry %d is %s; expected address and size of device registers\n", path, index,
-		       err == -ENOENT ? "missing" : err ? "malformed" : "empty");
+		printk("%s: reg entry %d is %s; expected address and size of device registers\n",
+		       path, index,
+		       err == -ENOENT ? "missing" :
+		       err            ? "malformed" :
+					"empty");
 		return NULL;
 	}
 	base = mmio_map(pa, size);
 	if (!base)
-		printk("%s: cannot map 0x%llx bytes of registers at 0x%llx\n", path, (unsigned long long)size,
-		       (unsigned long long)pa);
+		printk("%s: cannot map 0x%llx bytes of registers at 0x%llx\n", path,
+		       (unsigned long long)size, (unsigned long long)pa);
 	else if (bytes)
 		*bytes = size;
 	return base;

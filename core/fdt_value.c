@@ -350,15 +350,18 @@ int dt_interrupt(const struct dt *dt, int node, int index, uint32_t cells[DT_ARG
 static int resolve(const struct dt *dt, const char *path, size_t len)
 {
 	size_t name_len = find_byte(path, '/', len);
-	const char *target;
-	int node, bytes;
+	const uint8_t *alias;
+	int aliases, bytes;
 
-	if (len == 0 || name_len == 0)
-		return len == 0 ? -ENOENT : dt_subpath(dt, dt_root(dt), path, len);
-	target = string_in(dt_prop_n(dt, dt_path_node(dt, "/aliases"), path, name_len, &bytes),
-			   bytes);
-	node = target ? dt_path_node(dt, target) : -ENOENT;
-	return dt_subpath(dt, node, path + name_len, len - name_len);
+	if (len == 0)
+		return -ENOENT;
+	if (name_len == 0)
+		return dt_subpath(dt, dt_root(dt), path, len);
+	aliases = dt_path_node(dt, "/aliases");
+	alias = dt_prop_n(dt, aliases, path, name_len, &bytes);
+	if (!string_in(alias, bytes))
+		return -ENOENT;
+	return dt_subpath(dt, dt_path_node(dt, (const char *)alias), path + name_len, len - name_len);
 }
 
 int dt_alias_node(const struct dt *dt, const char *path)

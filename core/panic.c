@@ -2,12 +2,15 @@
 /*
  * The end of the road: ASSERT, panic, and exceptions that nobody handled.
  *
- * Callers: any context, any lock held, any stack that has some 2 KiB left; irqs are masked here for good. No lock is taken: the console
- * is taken over and polled, so a panic with the console lock held still speaks.
+ * Callers: any context, any lock held, any stack that has some 2 KiB left; irqs are masked here for
+ * good. No lock is taken: the console is taken over and polled, so a panic with the console lock
+ * held still speaks.
  *
- * The first CPU to panic owns the panic (one compare-and-swap); others that come later park themselves. The owner asks the
- * other CPUs to stop and waits for them, but not for long: one that spins with irqs masked never answers. A panic or an exception inside
- * the panic ends it with one line; if even that goes wrong the CPU parks. What may never happen: that a panic waits for anybody for ever.
+ * The first CPU to panic owns the panic (one compare-and-swap); others that come later park
+ * themselves. The owner asks the other CPUs to stop and waits for them, but not for long: one that
+ * spins with irqs masked never answers. A panic or an exception inside the panic ends it with one
+ * line; if even that goes wrong the CPU parks. What may never happen: that a panic waits for
+ * anybody for ever.
  */
 #include "core/bootargs.h"
 #include "core/console.h"
@@ -19,10 +22,13 @@
 #include "core/time.h"
 
 #define STOP_WAIT_NS (10 * NSEC_PER_MSEC)
-#define STOP_SPINS   1000000u /* bounds the wait when the counter's frequency is not known yet, or it stands still */
+#define STOP_SPINS \
+	1000000u /* bounds the wait when the counter's frequency is not known yet, or it stands still */
 
-static uint32_t panic_owner; /* [a] lock id of the CPU that panicked first; 0: none */
-static uint32_t panic_depth; /* [o] of the owner: how often it panicked */
+extern const char text_start[], text_end[], rodata_start[], rodata_end[];
+
+static uint32_t panic_owner;   /* [a] lock id of the CPU that panicked first; 0: none */
+static uint32_t panic_depth;   /* [o] of the owner: how often it panicked */
 static uint32_t panic_stopped; /* [a] CPUs that have seen the panic */
 
 bool panic_in_progress(void)
@@ -43,7 +49,7 @@ static unsigned cpus_stop(void)
 
 	if (!ipi_send)
 		return 0;
-	cpumask_for_each (cpu, &cpu_online_mask) {
+	cpumask_for_each(cpu, &cpu_online_mask) {
 		if (cpu == self || cpu >= cpu_count)
 			continue;
 		ipi_send(cpu_at(cpu));
@@ -96,13 +102,24 @@ static void panic_again(const char *fmt, va_list ap)
 	panic_end();
 }
 
+/*
+ * The current thread; NULL when the TLS register, which is whatever the thread left in it, points
+ * where no thread can be.
+ */
+static const struct thread *thread_shown(void)
+{
+	const struct thread *t = thread_current();
+	uintptr_t at = (uintptr_t)t;
+
+	return at >= DIRECT_MAP_BASE && at < (uintptr_t)image_end && IS_ALIGNED(at, 8) ? t : NULL;
+}
+
 static void print_place(void)
 {
-	struct thread *t = thread_current();
+	const struct thread *t = thread_shown();
 
 	printk("cpu %u", arch_cpu_lock_id() - 1);
-	/* The TLS register is whatever the thread left in it: do not follow it into the lower half. */
-	if ((uintptr_t)t >= DIRECT_MAP_BASE && IS_ALIGNED((uintptr_t)t, 8))
+	if (t)
 		printk("  thread %d %.*s", (int)t->tid, THREAD_NAME_BYTES, t->name);
 	printk("\n");
 }
@@ -117,10 +134,14 @@ static void print_step(void *ctx, uintptr_t pc)
 	struct backtrace *b = ctx;
 	char name[64];
 
-	/* A call that never returns may be the last instruction of its function: look up the call, not what lies behind it. */
-	printk("  #%u 0x%lx %s\n", b->depth, (unsigned long)pc,
-	       symbol_name(b->exact ? pc : pc - 1, name, sizeof(name)));
-	b->depth++;
+	/*
+	 * A call that never returns may be the last instruction of its function: look up the call,
+	 * not what lies behind it.
+	 */
+	printk("  #%u 0x%lx", b->depth++, (unsigned long)pc);
+	if (pc >= (uintptr_t)text_start && pc <= (uintptr_t)text_end)
+		printk(" %s", symbol_name(b->exact ? pc : pc - 1, name, sizeof(name)));
+	printk("\n");
 	b->exact = false;
 }
 
@@ -174,17 +195,15 @@ void assert_failed(const char *expr, const char *file, int line)
 	panic("assertion failed: %s\n  at %s:%d", expr, file, line);
 }
 
-extern const char text_start[], text_end[], rodata_start[], rodata_end[];
-
 /* What lies at @addr, as far as the layout tells. */
 static const char *address_hint(uintptr_t addr)
 {
 	if (addr < PAGE_SIZE)
 		return "NULL dereference";
 	if (addr >= (uintptr_t)text_start && addr < (uintptr_t)text_end)
-		return "in kernel code, which is read-only";
+		return "in kernel code";
 	if (addr >= (uintptr_t)rodata_start && addr < (uintptr_t)rodata_end)
-		return "in constant data, which is read-only and not executable";
+		return "in constant data";
 	if (addr >= MMIO_AREA_BASE && addr < MMIO_AREA_BASE + MMIO_AREA_BYTES)
 		return "in device registers";
 	if (addr >= HEAP_AREA_BASE && addr < HEAP_AREA_BASE + HEAP_AREA_BYTES)
@@ -193,14 +212,17 @@ static const char *address_hint(uintptr_t addr)
 		return "in the stack area";
 	if (addr >= DIRECT_MAP_BASE && addr < DIRECT_MAP_BASE + DIRECT_MAP_BYTES)
 		return "in the direct map of memory";
-	return addr < DIRECT_MAP_BASE ? "outside the kernel's address space" : "in the kernel image";
+	return addr < DIRECT_MAP_BASE ? "outside the kernel's address space" :
+					"in the kernel image";
 }
 
 void trap_fault(struct trap_frame *tf, const char *what, uintptr_t addr)
 {
+	const struct thread *t = thread_shown();
+
 	if (stack_is_guard(addr))
 		panic_trap(tf, "stack overflow in thread %d %.*s: %s at 0x%lx",
-			   (int)thread_current()->tid, THREAD_NAME_BYTES, thread_current()->name, what,
+			   t ? (int)t->tid : -1, THREAD_NAME_BYTES, t ? t->name : "(unknown)", what,
 			   (unsigned long)addr);
 	panic_trap(tf, "%s at 0x%lx (%s)", what, (unsigned long)addr, address_hint(addr));
 }

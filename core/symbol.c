@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Function names for backtraces, from the table that tools/symbols.py makes of the image's first link pass:
- * a count, that many offsets from text_start in ascending order, then the names in the same order, each ended by a 0.
- * The first pass links an empty table; then addresses are printed alone.
+ * Function names for backtraces, from the table that tools/symbols.py makes of the image's first
+ * link pass: a count, that many offsets from text_start in ascending order, then the names in the
+ * same order, each ended by a 0. The first pass links an empty table; then addresses are printed
+ * alone.
  *
- * Callers: any context, panic above all: read-only data, no lock, no allocation. A name is found by walking over those
- * before it, which costs a few microseconds and saves four bytes for each function.
+ * Callers: any context, panic above all: read-only data, no lock, no allocation. A name is found by
+ * walking over those before it, which costs a few microseconds and saves four bytes for each
+ * function.
  */
 #include "core/panic.h"
 #include "core/print.h"

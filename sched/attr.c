@@ -131,13 +131,46 @@ int sched_set_policy(struct thread *t, int policy, int priority, int nice)
 	return 0;
 }
 
-/* One that waits is moved by its own CPU, as if it ran: put on the outgoing list. */
+/* @t, runnable and not running, leaves the place where it waits. */
+static void stop_waiting(struct runqueue *rq, struct thread *t)
+{
+	if (t->sched.unusual & SCHED_MOVE) {
+		balance_keep(t);
+	} else {
+		if (rq_has_fair_running(rq))
+			sched_charge_curr(rq);
+		class_of(t)->dequeue(rq, t);
+	}
+}
+
+/* The new mask is set. True: @rq's CPU must look again. */
+static bool affinity_changed(struct runqueue *rq, struct thread *t, bool allowed)
+{
+	bool waiting = t->sched.state == THREAD_RUNNABLE && rq->curr != t;
+	bool was_leaving = t->sched.unusual & SCHED_MOVE;
+
+	if (allowed && !was_leaving)
+		return false;
+	if (waiting)
+		stop_waiting(rq, t);
+	t->sched.unusual &= (uint8_t)~SCHED_MOVE;
+	if (!allowed)
+		t->sched.unusual |= SCHED_MOVE;
+	if (waiting && !allowed)
+		balance_send_away(rq, t);
+	if (waiting && allowed) {
+		sched_enqueue(rq, t, EEVDF_PLACE_MOVE);
+		return sched_check_preempt(rq, t);
+	}
+	return rq->curr == t && !allowed;
+}
+
 int sched_set_affinity(struct thread *t, const struct cpumask *mask)
 {
 	unsigned long flags;
 	struct cpumask usable;
 	struct runqueue *rq;
-	bool move, act = false;
+	bool act = false;
 
 	cpumask_and(&usable, mask, &cpu_online_mask);
 	if (cpumask_empty(&usable))
@@ -145,17 +178,8 @@ int sched_set_affinity(struct thread *t, const struct cpumask *mask)
 	flags = arch_irq_save();
 	rq = rq_lock_thread(t);
 	t->affinity = *mask;
-	move = !cpumask_test(mask, cpu_of_rq(rq)->index) && t->sched.state != THREAD_DEAD;
-	if (move && !(t->sched.unusual & SCHED_MOVE)) {
-		t->sched.unusual |= SCHED_MOVE;
-		act = rq->curr == t;
-		if (t->sched.state == THREAD_RUNNABLE && !act) {
-			if (rq_has_fair_running(rq))
-				sched_charge_curr(rq);
-			class_of(t)->dequeue(rq, t);
-			balance_send_away(rq, t);
-		}
-	}
+	if (t->sched.state != THREAD_DEAD)
+		act = affinity_changed(rq, t, cpumask_test(mask, cpu_of_rq(rq)->index));
 	unlock_and_act(rq, act, flags);
 	return 0;
 }

@@ -144,6 +144,13 @@ void balance_send_away(struct runqueue *rq, struct thread *t)
 	ipi_send(to);
 }
 
+/* @t, on the outgoing list of its CPU, leaves it. */
+void balance_keep(struct thread *t)
+{
+	list_del(&t->sched.node);
+	atomic_fetch_add_acq_rel(&outgoing_count, -1u);
+}
+
 /* Takes those that may run on @cpu. */
 static void take_from(struct cpu *cpu, struct cpu *from)
 {
@@ -156,8 +163,7 @@ static void take_from(struct cpu *cpu, struct cpu *from)
 		next = node->next;
 		if (!cpumask_test(&t->affinity, cpu->index))
 			continue;
-		list_del(node);
-		atomic_fetch_add_acq_rel(&outgoing_count, -1u);
+		balance_keep(t);
 		t->sched.unusual &= (uint8_t)~SCHED_MOVE;
 		t->sched.cpu = cpu;
 		sched_enqueue(rq, t, EEVDF_PLACE_MOVE);

@@ -49,7 +49,7 @@ static void rt_stop(struct runqueue *rq, struct thread *t, enum stop_reason why)
 {
 	bool used_up = t->sched.policy == SCHED_RR && !t->sched.rr_left_ns;
 
-	if (used_up || why != STOP_PREEMPTED)
+	if (used_up || why == STOP_YIELDED)
 		t->sched.rr_left_ns = RR_QUANTUM_NS;
 	if (why == STOP_BLOCKED)
 		return;

@@ -105,6 +105,7 @@ bool balance_pull(struct cpu *cpu);                                       /* idl
 void balance_kick_idle(struct cpu *from, const struct cpumask *allowed);  /* somebody waits on @from: tells one idle CPU */
 struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork); /* where @t, which is in no queue, should run */
 void balance_send_away(struct runqueue *rq, struct thread *t);            /* runnable, may not run here; rq locked */
+void balance_keep(struct thread *t);                                      /* the reverse, before it was taken; its rq locked */
 void balance_take_outgoing(struct cpu *cpu);                              /* on an IPI: takes what others sent away; no lock held */
 
 /* ---- the real-time queue, inline because the fast paths of sched.c use it without the table --------------------- */

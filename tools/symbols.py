@@ -26,6 +26,10 @@ symbol_table:
 """
 
 
+# Marks of the linker script that may share an address with a function.
+LINKER_MARKS = ("image_start", "rodata_start")
+
+
 def parse_nm(text):
     """Returns (start, end, [(address, is_local, name)]) of nm's output; ValueError if it is not one."""
     bounds = {}
@@ -39,7 +43,7 @@ def parse_nm(text):
         address, kind, name = int(fields[0], 16), fields[1], fields[2]
         if name in ("text_start", "text_end"):
             bounds[name] = address
-        elif kind in "tTwW" and not name.startswith(("$", ".L")):
+        elif kind in "tTwW" and name not in LINKER_MARKS and not name.startswith(("$", ".L")):
             functions.append((address, kind in "tw", name))
     for name in ("text_start", "text_end"):
         if name not in bounds:

@@ -100,3 +100,18 @@ riscv_thread_start:
 	mv	ra, zero
 	j	thread_entry
 	.size	riscv_thread_start, . - riscv_thread_start
+
+/* FP on this CPU from a known state: registers and fcsr 0, FS Clean. */
+	.globl	riscv_fp_init
+	.type	riscv_fp_init, @function
+riscv_fp_init:
+	li	t0, SSTATUS_FS_DIRTY
+	csrs	sstatus, t0
+	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	fmv.d.x	f\n, zero
+	.endr
+	csrw	fcsr, zero
+	li	t0, SSTATUS_FS_DIRTY & ~SSTATUS_FS_CLEAN
+	csrc	sstatus, t0
+	ret
+	.size	riscv_fp_init, . - riscv_fp_init

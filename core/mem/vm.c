@@ -72,15 +72,15 @@ static void unmap_batch(uintptr_t va, unsigned n)
 	pa_t pa[UNMAP_BATCH_PAGES];
 	unsigned long flags = spin_lock_irqsave(&mm_lock);
 
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		pa[i] = arch_pa((const void *)(va + i * PAGE_SIZE));
+		ASSERT(pa[i]);
+	}
 	arch_unmap(va, n * PAGE_SIZE);
 	spin_unlock_irqrestore(&mm_lock, flags);
 
-	for (unsigned i = 0; i < n; i++) {
-		ASSERT(pa[i]);
+	for (unsigned i = 0; i < n; i++)
 		page_free(direct_va(pa[i]), 0);
-	}
 }
 
 void vm_unmap_free(uintptr_t va, size_t bytes)

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The 16550 and its relatives: QEMU virt (riscv64), Synopsys DesignWare UARTs (JH7110 and many other chips).
+ * The 16550 and its relatives: QEMU virt (riscv64), Synopsys DesignWare UARTs (JH7110 and many
+ * other chips).
  *
- * Callers: core/console.c, with the console lock held and irqs masked, or in panic. One instance, the console's; a second
- * node is declined. Registers lie 1 << reg-shift bytes apart and are accessed reg-io-width bytes wide. Firmware has set the baud rate; the divisor
- * is left alone, for the clock is often not in the tree.
+ * Callers: core/console.c, with the console lock held and irqs masked, or in panic. One instance,
+ * the console's; a second node is declined. Registers lie 1 << reg-shift bytes apart and are
+ * accessed reg-io-width bytes wide. Firmware has set the baud rate; the divisor is left alone, for
+ * the clock is often not in the tree.
  *
- * "Transmitter empty" says that the whole FIFO is free, so one look at it is worth a FIFO of bytes: tx_left counts them.
+ * "Transmitter empty" says that the whole FIFO is free, so one look at it is worth a FIFO of bytes:
+ * tx_left counts them.
  */
 #include "core/console.h"
 #include "core/device.h"
@@ -86,8 +89,9 @@ static int ns16550_rx_byte(void)
 }
 
 /*
- * Two habits of the DesignWare part: an LCR write while it was busy raises an interrupt of its own, which a read of USR ends; and a
- * receive time-out can come without data, which a read of the data register ends.
+ * Two habits of the DesignWare part: an LCR write while it was busy raises an interrupt of its own,
+ * which a read of USR ends; and a receive time-out can come without data, which a read of the data
+ * register ends.
  */
 static void ns16550_irq(void *arg)
 {

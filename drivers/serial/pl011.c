@@ -2,18 +2,30 @@
 /*
  * Arm PrimeCell UART (PL011): QEMU virt, Raspberry Pi 3 to 5.
  *
- * Callers: core/console.c, with the console lock held and irqs masked, or in panic. One instance, the console's; a second node
- * is declined. Firmware has set pins, clock and baud rate, and the divisor is left alone unless it was never set.
+ * Callers: core/console.c, with the console lock held and irqs masked, or in panic. One instance,
+ * the console's; a second node is declined. Firmware has set pins, clock and baud rate, and the
+ * divisor is left alone unless it was never set.
  *
- * The transmit interrupt comes when the FIFO falls through its mark, not while it is below: whoever turns it on must have filled the
- * FIFO first (core/console.c does), and the handler clears it before it writes, never after.
+ * The transmit interrupt comes when the FIFO falls through its mark, not while it is below: whoever
+ * turns it on must have filled the FIFO first (core/console.c does), and the handler clears it
+ * before it writes, never after.
  */
 #include "core/console.h"
 #include "core/device.h"
 #include "core/fdt.h"
 #include "core/irq.h"
 
-enum { DR = 0x00, FR = 0x18, IBRD = 0x24, FBRD = 0x28, LCRH = 0x2c, CR = 0x30, IFLS = 0x34, IMSC = 0x38, ICR = 0x44 };
+enum {
+	DR = 0x00,
+	FR = 0x18,
+	IBRD = 0x24,
+	FBRD = 0x28,
+	LCRH = 0x2c,
+	CR = 0x30,
+	IFLS = 0x34,
+	IMSC = 0x38,
+	ICR = 0x44
+};
 enum { DR_ERRORS = 0x700 /* framing, parity, break: the byte is not one */ };
 enum { FR_BUSY = 1 << 3, FR_RXFE = 1 << 4, FR_TXFF = 1 << 5 };
 enum { LCRH_FEN = 1 << 4, LCRH_8BIT = 3 << 5 };

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The console against a fake UART with a FIFO of 16 bytes: what arrives on the wire is parsed back into text and
- * frames. Waiting is simulated: wait_on() lets the wire run and raises interrupts, as long as the transmit interrupt
- * is on, until the thread is woken; a wake-up that is lost is therefore a failure and not a hang. The file
- * under test is included; it links with core/print.c and core/frame.c.
+ * The console against a fake UART with a FIFO of 16 bytes: what arrives on the wire is parsed back
+ * into text and frames. Waiting is simulated: wait_on() lets the wire run and raises interrupts, as
+ * long as the transmit interrupt is on, until the thread is woken; a wake-up that is lost is
+ * therefore a failure and not a hang. The file under test is included; it links with core/print.c
+ * and core/frame.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +21,7 @@
 #define WIRE_BYTES (1u << 20)
 #define FIFO_BYTES 16
 
-/* ---- the fake UART and its wire ------------------------------------------------------------------------------------ */
+/* ---- the fake UART and its wire -------------------------------------------------------------- */
 
 static uint8_t wire[WIRE_BYTES];
 static size_t wire_n;
@@ -74,9 +75,13 @@ static bool fake_polled_ready(void)
 	return fake_ready();
 }
 
-static const struct uart uart = { "fake", fake_ready, fake_byte, fake_idle, fake_irq, fake_rx, NULL };
-static const struct uart uart_polled = { "polled", fake_polled_ready, fake_byte, fake_idle, NULL, fake_rx, NULL };
-static const struct uart uart_late = { "late", fake_polled_ready, fake_byte, fake_idle, fake_irq, fake_rx, fake_start };
+static const struct uart uart = {
+	"fake", fake_ready, fake_byte, fake_idle, fake_irq, fake_rx, NULL
+};
+static const struct uart uart_polled = { "polled", fake_polled_ready, fake_byte, fake_idle,
+					 NULL,     fake_rx,           NULL };
+static const struct uart uart_late = { "late",   fake_polled_ready, fake_byte, fake_idle,
+				       fake_irq, fake_rx,           fake_start };
 
 /* One interrupt, if the UART would raise one. */
 static bool wire_step(void)
@@ -94,7 +99,7 @@ static void wire_run(void)
 		;
 }
 
-/* ---- the rest of the kernel ---------------------------------------------------------------------------------------- */
+/* ---- the rest of the kernel ------------------------------------------------------------------ */
 
 struct sleeper {
 	struct wait_queue *queue; /* NULL: woken */
@@ -106,6 +111,7 @@ static struct sleeper sleepers[8];
 static unsigned sleepers_n, waits;
 static void (*while_waiting)(void); /* called once by the next wait */
 static bool records_locked;
+static unsigned records;
 
 void assert_failed(const char *expr, const char *file, int line)
 {
@@ -142,7 +148,8 @@ int wait_on(struct wait_queue *q, unsigned long flags)
 struct thread *wait_pop(struct wait_queue *q)
 {
 	assert_int_not_equal(q->lock.word, 0);
-	for (unsigned i = sleepers_n; i-- > 0;) /* last in, first out: they nest, and only the innermost can go on */
+	for (unsigned i = sleepers_n;
+	     i-- > 0;) /* last in, first out: they nest, and only the innermost can go on */
 		if (sleepers[i].queue == q) {
 			sleepers[i].queue = NULL;
 			return sleepers[i].thread;
@@ -172,6 +179,7 @@ int mutex_lock(struct mutex *m)
 	(void)m;
 	assert_false(records_locked);
 	records_locked = true;
+	records++;
 	return 0;
 }
 
@@ -182,7 +190,7 @@ int mutex_unlock(struct mutex *m)
 	return 0;
 }
 
-/* ---- reading the wire ---------------------------------------------------------------------------------------------- */
+/* ---- reading the wire ------------------------------------------------------------------------ */
 
 static char text[WIRE_BYTES]; /* what a terminal shows: without frames, "\n" for "\r\n" */
 static size_t text_n;
@@ -226,7 +234,7 @@ static int setup(void **state)
 {
 	(void)state;
 	memcpy(&con, initial, sizeof(con));
-	wire_n = fifo_used = waits = sleepers_n = idle_asked = 0;
+	wire_n = fifo_used = waits = sleepers_n = idle_asked = records = 0;
 	irq_on = wire_stalled = irq_refused = records_locked = false;
 	input = NULL;
 	while_waiting = NULL;
@@ -238,7 +246,7 @@ static void write_text(const char *s)
 	assert_int_equal(console_write(s, strlen(s)), strlen(s));
 }
 
-/* ---- text ---------------------------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static void text_before_the_uart_is_kept(void **state)
 {
@@ -292,7 +300,10 @@ static void long_messages_are_whole(void **state)
 	assert_int_equal(waits, 0);
 }
 
-/* Every line that arrives is whole, those missing are counted to the byte, and the notice stands in their place. */
+/*
+ * Every line that arrives is whole, those missing are counted to the byte, and the notice stands in
+ * their place.
+ */
 static void dropped_text_is_counted_in_its_place(void **state)
 {
 	unsigned long long said = 0;
@@ -331,6 +342,24 @@ static void dropped_text_is_counted_in_its_place(void **state)
 	assert_int_equal(got * 24 + said, sent * 24);
 }
 
+/* A short text would fit where a long one did not; it must not overtake the notice. */
+static void nothing_passes_a_loss(void **state)
+{
+	(void)state;
+	console_bind(&uart);
+	wire_stalled = true;
+	while (!con.text_dropped)
+		printk("%0100d\n", 1);
+	assert_true(tx_room() > 0);
+	printk(".");
+	wire_stalled = false;
+	wire_run();
+	printk("!\n");
+	wire_run();
+	wire_parse();
+	assert_non_null(strstr(text, "1\n[console: 102 bytes dropped]\n!\n"));
+}
+
 static void write_waits_and_loses_nothing(void **state)
 {
 	static char big[100000], expected[sizeof(big) + 1];
@@ -347,7 +376,8 @@ static void write_waits_and_loses_nothing(void **state)
 }
 
 /* Longer than what all_writers_are_woken() leaves of the ring. */
-#define PADDING "--------------------------------------------------------------------------------------------------"
+#define PADDING \
+	"--------------------------------------------------------------------------------------------------"
 
 static void write_line(void)
 {
@@ -425,7 +455,7 @@ static void without_a_uart_nobody_waits(void **state)
 	assert_non_null(strstr(text, "[console: 1 frames of channel 1 discarded]\n"));
 }
 
-/* ---- a UART without interrupts --------------------------------------------------------------------------------------- */
+/* ---- a UART without interrupts --------------------------------------------------------------- */
 
 static void polled_output_is_complete_at_once(void **state)
 {
@@ -484,7 +514,7 @@ static void no_interrupt_means_polled(void **state)
 	assert_non_null(strstr(text, "output stays polled\nstill here\n"));
 }
 
-/* ---- frames --------------------------------------------------------------------------------------------------------- */
+/* ---- frames ---------------------------------------------------------------------------------- */
 
 static void frames_wait_for_the_end_of_a_line(void **state)
 {
@@ -558,7 +588,8 @@ static void discarded_frames_take_no_number(void **state)
 	assert_int_equal(damaged, 0);
 	assert_int_equal(frames_n, ok + 1);
 	assert_int_equal(frames[ok].seq, ok);
-	snprintf((char *)payload, sizeof(payload), "[console: %u frames of channel 2 discarded]\n", full);
+	snprintf((char *)payload, sizeof(payload), "[console: %u frames of channel 2 discarded]\n",
+		 full);
 	assert_string_equal(text, (char *)payload);
 }
 
@@ -609,6 +640,7 @@ static void records_are_cut_and_follow_each_other(void **state)
 	}
 	assert_int_equal(strlen(joined), 1000);
 	assert_false(records_locked);
+	assert_int_equal(records, 1);
 }
 
 static void the_exit_record_is_last(void **state)
@@ -629,10 +661,11 @@ static void the_exit_record_is_last(void **state)
 	assert_memory_equal(frames[2].payload, status, sizeof(status) - 1);
 }
 
-/* ---- input ---------------------------------------------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------------------- */
 
 static void type_later(void)
 {
+	assert_int_equal(console_frame(2, "late", 4), 0);
 	input = "typed";
 	wire_step();
 }
@@ -651,7 +684,7 @@ static void read_waits_for_input(void **state)
 	assert_int_equal(waits, 1);
 	wire_run();
 	assert_text("name? ");
-	assert_int_equal(frames_n, 1); /* the prompt's reader let it pass */
+	assert_int_equal(frames_n, 2); /* the prompt's reader let them pass */
 	assert_int_equal(con.readers, 0);
 }
 
@@ -694,7 +727,7 @@ static void lost_input_is_counted(void **state)
 	assert_text("[console: 100 bytes of input dropped]\n");
 }
 
-/* ---- panic ---------------------------------------------------------------------------------------------------------- */
+/* ---- panic ----------------------------------------------------------------------------------- */
 
 static void panic_with_the_lock_held(void **state)
 {
@@ -712,7 +745,8 @@ static void panic_with_the_lock_held(void **state)
 	spin_unlock(&con.lock);
 }
 
-static const struct uart uart_panic = { "panic", fake_polled_ready, fake_byte, fake_idle, fake_irq, fake_rx, NULL };
+static const struct uart uart_panic = { "panic",  fake_polled_ready, fake_byte, fake_idle,
+					fake_irq, fake_rx,           NULL };
 
 static void panic_sends_the_ring_first(void **state)
 {
@@ -720,7 +754,8 @@ static void panic_sends_the_ring_first(void **state)
 	fifo_used = 10;
 	console_bind(&uart);
 	printk("line\n");
-	assert_int_equal(console_frame(2, "a frame that is half sent", 25), 0); /* the FIFO ends inside it */
+	assert_int_equal(console_frame(2, "a frame that is half sent", 25),
+			 0); /* the FIFO ends inside it */
 	printk("open line");
 	assert_int_equal(console_frame(2, "held", 4), 0);
 	assert_int_equal(wire_n, 6);
@@ -783,7 +818,7 @@ static void panic_without_a_uart(void **state)
 	console_flush();
 }
 
-/* ---- everything together ---------------------------------------------------------------------------------------------- */
+/* ---- everything together --------------------------------------------------------------------- */
 
 static uint32_t random_state = 88172645u;
 
@@ -793,7 +828,10 @@ static uint32_t random_below(uint32_t n)
 	return (uint32_t)((uint64_t)random_state * n >> 32);
 }
 
-/* Writers that wait lose nothing, whatever the wire does: all text in order, all frames intact and numbered. */
+/*
+ * Writers that wait lose nothing, whatever the wire does: all text in order, all frames intact and
+ * numbered.
+ */
 static void random_traffic_arrives(void **state)
 {
 	static char expected[WIRE_BYTES];
@@ -840,6 +878,7 @@ int main(void)
 		cmocka_unit_test_setup(bytes_zero_are_left_out, setup),
 		cmocka_unit_test_setup(long_messages_are_whole, setup),
 		cmocka_unit_test_setup(dropped_text_is_counted_in_its_place, setup),
+		cmocka_unit_test_setup(nothing_passes_a_loss, setup),
 		cmocka_unit_test_setup(write_waits_and_loses_nothing, setup),
 		cmocka_unit_test_setup(all_writers_are_woken, setup),
 		cmocka_unit_test_setup(flush_waits_for_the_wire, setup),

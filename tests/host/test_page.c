@@ -67,6 +67,7 @@ static struct {
 	unsigned order;
 } block[BLOCKS_MAX];
 static unsigned block_count;
+static uint8_t rubbish_now;
 
 static void *arena_va(size_t page)
 {
@@ -78,14 +79,18 @@ static size_t arena_page(const void *va)
 	return (direct_pa(va) - ARENA_PA) / PAGE_SIZE;
 }
 
-/* A new, empty allocator over memory full of rubbish. */
+/* A new, empty allocator over memory full of rubbish, such as the allocator's own bytes of an earlier life. */
 static void reset(void)
 {
+	static const uint8_t rubbish[] = { 0xa5, BLOCK_USED, BLOCK_USED | 1, BLOCK_FREE, BLOCK_FREE | 1, BLOCK_FREE | 2 };
+	static unsigned next;
+
 	memset(range_table, 0, sizeof(range_table));
 	range_count = 0;
 	free_mask = free_pages = total_pages = 0;
 	spin_init(&page_lock, LOCK_PAGES);
-	memset(direct_va(ARENA_PA), 0xa5, ARENA_BYTES);
+	rubbish_now = rubbish[next++ % ARRAY_SIZE(rubbish)];
+	memset(direct_va(ARENA_PA), rubbish_now, ARENA_BYTES);
 	memset(page_state, 0, sizeof(page_state));
 	block_count = 0;
 }
@@ -275,8 +280,8 @@ static void unaligned_ends_are_cut(void **state)
 	reset();
 	assert_int_equal(page_add_range(ARENA_PA + 1, ARENA_PA + 5 * PAGE_SIZE - 1), 0);
 	assert_int_equal(page_total_bytes(), 2 * PAGE_SIZE); /* pages 1..3, one of them holds the bytes */
-	assert_int_equal(*(uint8_t *)arena_va(0), 0xa5);
-	assert_int_equal(*(uint8_t *)arena_va(4), 0xa5);
+	assert_int_equal(*(uint8_t *)arena_va(0), rubbish_now);
+	assert_int_equal(*(uint8_t *)arena_va(4), rubbish_now);
 }
 
 static void too_many_ranges(void **state)
@@ -322,11 +327,10 @@ static void zeroed_pages(void **state)
 	}
 }
 
-static void wrong_frees_assert(void **state)
+static void check_wrong_frees(void)
 {
 	void *va;
 
-	(void)state;
 #define FRESH() (reset(), add(0, 600), add(700, 800), va = page_alloc(2), assert_non_null(va))
 	FRESH();
 	page_free(va, 2);
@@ -337,6 +341,8 @@ static void wrong_frees_assert(void **state)
 	assert_true(ASSERTS(page_free(va, 3)));
 	FRESH();
 	assert_true(ASSERTS(page_free((uint8_t *)va + PAGE_SIZE, 0)));
+	FRESH();
+	assert_true(ASSERTS(page_free((uint8_t *)va + 2 * PAGE_SIZE, 1)));
 	FRESH();
 	assert_true(ASSERTS(page_free((uint8_t *)va + 8, 2)));
 	FRESH();
@@ -350,6 +356,33 @@ static void wrong_frees_assert(void **state)
 	FRESH();
 	assert_false(ASSERTS(page_free(va, 2)));
 	check_lists();
+#undef FRESH
+}
+
+static void wrong_frees_assert(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 7; i++) /* 11 resets each: every case meets every rubbish */
+		check_wrong_frees();
+}
+
+/* The second of two buddies is freed last, merges into the first, and no longer begins a block: freeing it again is seen. */
+static void double_free_after_merge_asserts(void **state)
+{
+	void *a, *b;
+
+	(void)state;
+	reset();
+	add(0, 600);
+	b = page_alloc(0);
+	do {
+		a = b;
+		b = page_alloc(0);
+		assert_true(a && b);
+	} while ((direct_pa(a) ^ direct_pa(b)) != PAGE_SIZE || a > b);
+	page_free(a, 0); /* the lower one: allocation goes upwards */
+	page_free(b, 0);
+	assert_true(ASSERTS(page_free(b, 0)));
 }
 
 static void write_after_free_asserts(void **state)
@@ -387,6 +420,7 @@ int main(void)
 		cmocka_unit_test(exhaustion),
 		cmocka_unit_test(zeroed_pages),
 		cmocka_unit_test(wrong_frees_assert),
+		cmocka_unit_test(double_free_after_merge_asserts),
 		cmocka_unit_test(write_after_free_asserts),
 	};
 

@@ -104,6 +104,26 @@ static void copy_all_alignments(void **state)
 			}
 }
 
+/* Blocks of exactly the size: the address sanitizer sees also what stays inside a page. */
+static void copy_exact_blocks(void **state)
+{
+	(void)state;
+	for (size_t n = 1; n < SHORT; n++)
+		for (size_t to = 0; to < 8; to++)
+			for (size_t from = 0; from < 8; from++) {
+				uint8_t *a = malloc(n + to), *b = malloc(n + from);
+
+				assert_true(a && b);
+				fill_random(b, n + from);
+				our_memcpy(a + to, b + from, n);
+				assert_memory_equal(a + to, b + from, n);
+				assert_int_equal(our_memcmp(a + to, b + from, n), 0);
+				our_memset(a + to, 0, n);
+				free(a);
+				free(b);
+			}
+}
+
 static void check_move(size_t to, size_t from, size_t n)
 {
 	memcpy(model, low, ARENA);
@@ -242,6 +262,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(copy_all_alignments),
+		cmocka_unit_test(copy_exact_blocks),
 		cmocka_unit_test(move_overlapping),
 		cmocka_unit_test(copy_and_move_random),
 		cmocka_unit_test(set_all_alignments),

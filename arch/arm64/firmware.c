@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What firmware does for us: starts CPUs and switches off, by PSCI, with the conduit (hvc or smc) that the device tree names. A CPU's
+ * "enable-method" picks the row of start_methods[]; a board with another way to start CPUs adds a row.
+ *
+ * Boot context, but for arch_system_off(), which panic calls with anything held. No call is made that the tree does not announce: an smc where
+ * there is no firmware would be an exception.
+ */
+#include "core/arch.h"
+#include "core/cpu.h"
+#include "core/fdt.h"
+#include "core/mem/mem.h"
+#include "core/string.h"
+#include "core/thread.h"
+#include "regs.h"
+
+#define PSCI_SYSTEM_OFF 0x84000008u
+#define PSCI_CPU_ON     0xc4000003u
+
+#define PSCI_NOT_SUPPORTED      (-1)
+#define PSCI_INVALID_PARAMETERS (-2)
+#define PSCI_DENIED             (-3)
+#define PSCI_ALREADY_ON         (-4)
+
+#define SEMIHOSTING_EXIT        0x18
+#define SEMIHOSTING_APP_EXIT    0x20026 /* ADP_Stopped_ApplicationExit */
+
+#define FAULT_STACK_BYTES 8192
+
+static struct dt tree;          /* [i] */
+static bool have_tree;          /* [i] */
+static bool psci_by_hvc;        /* [i] */
+static uint32_t psci_cpu_on_id; /* [i] 0: no PSCI */
+static bool psci_has_off;       /* [i] */
+
+const struct dt *firmware_tree(void)
+{
+	return have_tree ? &tree : NULL;
+}
+
+/* Arguments arrive as function arguments, so that nothing is called between loading the registers and the instruction. */
+static __noinline int64_t psci_call(uint64_t function, uint64_t a1, uint64_t a2, uint64_t a3)
+{
+	register uint64_t x0 __asm__("x0") = function;
+	register uint64_t x1 __asm__("x1") = a1;
+	register uint64_t x2 __asm__("x2") = a2;
+	register uint64_t x3 __asm__("x3") = a3;
+
+	if (psci_by_hvc)
+		__asm__ volatile("hvc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : : "memory", "x4", "x5", "x6", "x7", "x8", "x9",
+				 "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17");
+	else
+		__asm__ volatile("smc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : : "memory", "x4", "x5", "x6", "x7", "x8", "x9",
+				 "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17");
+	return (int32_t)x0; /* results are 32-bit, sign included */
+}
+
+/* "arm,psci" alone is version 0.1, which has no fixed numbers and no power-off. */
+static int psci_find(const char **why)
+{
+	int node = dt_node_by_compatible(&tree, DT_START, "arm,psci-1.0");
+	const char *method;
+
+	if (node < 0)
+		node = dt_node_by_compatible(&tree, DT_START, "arm,psci-0.2");
+	psci_has_off = node >= 0;
+	psci_cpu_on_id = node >= 0 ? PSCI_CPU_ON : 0;
+	if (node < 0) {
+		node = dt_node_by_compatible(&tree, DT_START, "arm,psci");
+		if (node < 0 || dt_u32(&tree, node, "cpu_on", &psci_cpu_on_id)) {
+			*why = "no PSCI in the device tree: other CPUs cannot be started";
+			return -ENOTSUP;
+		}
+	}
+	method = dt_string(&tree, node, "method");
+	if (!method || (strcmp(method, "hvc") && strcmp(method, "smc"))) {
+		psci_cpu_on_id = 0;
+		psci_has_off = false;
+		*why = "psci node: method is neither \"hvc\" nor \"smc\"";
+		return -EINVAL;
+	}
+	psci_by_hvc = method[0] == 'h';
+	return 0;
+}
+
+int arch_firmware_init(const struct dt *dt, const char **why)
+{
+	tree = *dt;
+	have_tree = true;
+	return psci_find(why);
+}
+
+/* CPU nodes: device_type "cpu", enabled, reg = the affinity fields of MPIDR_EL1 in one or two cells. */
+int arch_cpu_node(const struct dt *dt, int node, uint64_t *hwid)
+{
+	const char *type = dt_string(dt, node, "device_type");
+	uint64_t size;
+
+	if (!type || strcmp(type, "cpu") || !dt_status_ok(dt, node))
+		return -ENOENT;
+	return dt_reg_raw(dt, node, 0, hwid, &size) ? -ENOENT : 0;
+}
+
+static int psci_start(uint64_t hwid, pa_t entry, uintptr_t arg)
+{
+	if (!psci_cpu_on_id)
+		return -ENOTSUP;
+	switch (psci_call(psci_cpu_on_id, hwid, entry, arg)) {
+	case 0: return 0;
+	case PSCI_NOT_SUPPORTED: return -ENOTSUP;
+	case PSCI_INVALID_PARAMETERS: return -EINVAL;
+	case PSCI_DENIED: return -EPERM;
+	case PSCI_ALREADY_ON: return -EALREADY;
+	default: return -EIO;
+	}
+}
+
+struct start_method {
+	const char *name; /* value of "enable-method" */
+	int (*start)(uint64_t hwid, pa_t entry, uintptr_t arg);
+};
+
+static const struct start_method start_methods[] = {
+	{ "psci", psci_start },
+};
+
+static const char *enable_method(uint64_t hwid)
+{
+	int cpus = dt_path_node(&tree, "/cpus");
+	uint64_t id;
+
+	for (int node = dt_first_child(&tree, cpus); node >= 0; node = dt_next_sibling(&tree, node))
+		if (!arch_cpu_node(&tree, node, &id) && id == hwid)
+			return dt_string(&tree, node, "enable-method");
+	return NULL;
+}
+
+/* Its stacks for exceptions, and where it enters C. */
+static int cpu_prepare(struct cpu *cpu)
+{
+	struct thread *idle = cpu->rq.idle;
+	bool cached;
+	void *fault = stack_alloc(FAULT_STACK_BYTES, &cached), *emergency = page_alloc(0);
+
+	if (!fault || !emergency) {
+		if (fault)
+			stack_free(fault, FAULT_STACK_BYTES);
+		if (emergency)
+			page_free(emergency, 0);
+		return -ENOMEM;
+	}
+	cpu->arch.fault_stack_top = (uintptr_t)fault + FAULT_STACK_BYTES;
+	cpu->arch.emergency_stack_top = (uintptr_t)emergency + PAGE_SIZE;
+	cpu->arch.entry_sp = ALIGN_DOWN((uintptr_t)idle, ARCH_STACK_ALIGN); /* the stack ends where struct thread begins */
+	cpu->arch.entry_tls = idle->context.tls;
+	cpu->arch.lock_id = cpu->index + 1;
+	return 0;
+}
+
+/*
+ * The new CPU reads boot_data with its MMU off, so that goes to memory; struct cpu and all else it reads with its caches on. The barrier at the end of
+ * the cleaning orders both before the firmware call.
+ */
+int arch_cpu_start(struct cpu *cpu)
+{
+	const char *method = have_tree ? enable_method(cpu->hwid) : NULL;
+	pa_t entry = image_pa + ((uintptr_t)secondary_entry - (uintptr_t)image_start);
+	int err;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(start_methods); i++) {
+		if (!method || strcmp(method, start_methods[i].name))
+			continue;
+		err = cpu_prepare(cpu);
+		if (err)
+			return err;
+		arch_cache_op(CACHE_CLEAN_POC, &boot_data, sizeof(boot_data));
+		return start_methods[i].start(cpu->hwid, entry, (uintptr_t)cpu);
+	}
+	return -ENOTSUP;
+}
+
+static void semihosting_exit(int status)
+{
+	uint64_t block[2] = { SEMIHOSTING_APP_EXIT, (uint64_t)status };
+	register uint64_t x0 __asm__("x0") = SEMIHOSTING_EXIT;
+	register uint64_t *x1 __asm__("x1") = block;
+
+	__asm__ volatile("hlt #0xf000" : "+r"(x0) : "r"(x1) : "memory");
+}
+
+void arch_system_off(int status, bool semihosting)
+{
+	if (semihosting)
+		semihosting_exit(status);
+	if (psci_has_off)
+		psci_call(PSCI_SYSTEM_OFF, 0, 0, 0);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Synchronous exceptions and everything that should not happen: says what it was, in words, and gives it to trap_fault(). Also the
+ * register dump and the walk up a frame-pointer chain.
+ *
+ * Runs on the CPU's fault stack, or, when the exception came while on that one, on its emergency stack; interrupts masked, any lock may
+ * be held by what was interrupted. What may never happen: a fault in here that leads back here for ever; the third in a row parks the CPU.
+ */
+#include "core/arch.h"
+#include "core/console.h"
+#include "core/cpu.h"
+#include "regs.h"
+
+#define EC_UNKNOWN       0x00
+#define EC_ILLEGAL_STATE 0x0e
+#define EC_SVC           0x15
+#define EC_HVC           0x16
+#define EC_SMC           0x17
+#define EC_SYSREG        0x18
+#define EC_IABORT_LOW    0x20
+#define EC_IABORT        0x21
+#define EC_PC_ALIGN      0x22
+#define EC_DABORT_LOW    0x24
+#define EC_DABORT        0x25
+#define EC_SP_ALIGN      0x26
+#define EC_BRK           0x3c
+
+#define ISS_WRITE        (1u << 6)
+#define ISS_FAULT_STATUS 0x3fu
+#define FAULT_ALIGNMENT  0x21u
+#define FAULT_EXTERNAL   0x10u
+
+#define BACKTRACE_MAX 64
+
+extern char text_start[], text_end[];
+
+static unsigned esr_class(uint64_t esr)
+{
+	return (unsigned)(esr >> ESR_EC_SHIFT) & 0x3f;
+}
+
+/* Fault status in groups of four: 1 translation, 2 access flag, 3 permission. */
+static const char *data_abort_text(uint32_t esr)
+{
+	static const char *const text[][2] = {
+		{ "data abort: read", "data abort: write" },
+		{ "data abort: read, not mapped", "data abort: write, not mapped" },
+		{ "data abort: read, access flag", "data abort: write, access flag" },
+		{ "data abort: read, not permitted", "data abort: write, not permitted" },
+	};
+	uint32_t status = esr & ISS_FAULT_STATUS;
+	bool write = esr & ISS_WRITE;
+
+	if (status == FAULT_ALIGNMENT)
+		return write ? "alignment fault: write" : "alignment fault: read";
+	if (status == FAULT_EXTERNAL)
+		return write ? "external abort: write" : "external abort: read";
+	return text[status < 16 ? status / 4 : 0][write];
+}
+
+static const char *instruction_abort_text(uint32_t esr)
+{
+	switch ((esr & ISS_FAULT_STATUS) / 4) {
+	case 1: return "instruction abort: not mapped";
+	case 3: return "instruction abort: not executable";
+	default: return "instruction abort";
+	}
+}
+
+static const char *sync_text(uint64_t esr)
+{
+	switch (esr_class(esr)) {
+	case EC_UNKNOWN: return "undefined instruction";
+	case EC_ILLEGAL_STATE: return "illegal execution state";
+	case EC_SVC:
+	case EC_HVC:
+	case EC_SMC: return "unexpected system call";
+	case EC_SYSREG: return "trapped system register access";
+	case EC_IABORT_LOW:
+	case EC_IABORT: return instruction_abort_text((uint32_t)esr);
+	case EC_PC_ALIGN: return "misaligned program counter";
+	case EC_DABORT_LOW:
+	case EC_DABORT: return data_abort_text((uint32_t)esr);
+	case EC_SP_ALIGN: return "misaligned stack pointer";
+	case EC_BRK: return "brk";
+	default: return "unknown exception";
+	}
+}
+
+static const char *vector_text(const struct trap_frame *tf)
+{
+	static const char *const other[] = { NULL, "unexpected interrupt", "unexpected FIQ", "SError" };
+
+	if (tf->vector / 4 == 1)
+		return "fault while handling a fault";
+	if (tf->vector / 4 > 1)
+		return "exception from EL0";
+	return tf->vector % 4 == VECTOR_SYNC ? sync_text(tf->esr) : other[tf->vector % 4];
+}
+
+/* The address that faulted, where the hardware gives one. */
+static uintptr_t fault_address(const struct trap_frame *tf)
+{
+	switch (esr_class(tf->esr)) {
+	case EC_IABORT_LOW:
+	case EC_IABORT:
+	case EC_PC_ALIGN:
+	case EC_DABORT_LOW:
+	case EC_DABORT: return tf->far;
+	default: return tf->pc;
+	}
+}
+
+void trap_sync(struct trap_frame *tf)
+{
+	struct arch_cpu *self = (struct arch_cpu *)arch_cpu_self();
+	bool nested = tf->vector / 4 == 1;
+
+	if (nested && self->nested_faults++)
+		arch_cpu_halt();
+	trap_fault(tf, vector_text(tf), fault_address(tf));
+	if (nested)
+		arch_cpu_halt(); /* what it interrupted had no stack to go back to */
+}
+
+uintptr_t arch_trap_pc(const struct trap_frame *tf)
+{
+	return tf->pc;
+}
+
+void arch_trap_dump(const struct trap_frame *tf)
+{
+	printk("pc  %016lx  sp  %016lx  pstate %08lx  esr %08lx  far %016lx\n", tf->pc, tf->sp, tf->pstate, tf->esr, tf->far);
+	for (unsigned i = 0; i < 28; i += 4)
+		printk("x%-2u %016lx  x%-2u %016lx  x%-2u %016lx  x%-2u %016lx\n", i, tf->x[i], i + 1, tf->x[i + 1], i + 2,
+		       tf->x[i + 2], i + 3, tf->x[i + 3]);
+	printk("x28 %016lx  x29 %016lx  x30 %016lx\n", tf->x[28], tf->x[29], tf->x[30]);
+}
+
+static bool in_text(uintptr_t pc)
+{
+	return pc >= (uintptr_t)text_start && pc < (uintptr_t)text_end;
+}
+
+/*
+ * A frame record is { caller's x29, return address }, at ever higher addresses, 16-byte aligned (so in one page). The translation is asked
+ * before each read: a broken chain ends the walk, not the kernel.
+ */
+static void walk_frames(uintptr_t fp, void (*each)(void *ctx, uintptr_t pc), void *ctx)
+{
+	for (unsigned n = 0; n < BACKTRACE_MAX && fp && !(fp & 15) && arch_pa((const void *)fp); n++) {
+		const uintptr_t *record = (const uintptr_t *)fp;
+
+		if (!in_text(record[1]))
+			return;
+		each(ctx, record[1]);
+		if (record[0] <= fp)
+			return;
+		fp = record[0];
+	}
+}
+
+/*
+ * From a trap: the pc, then x30. A function that calls nothing has no frame record, and a jump through a bad pointer left none: x30 is their
+ * only trace. In other functions it is stale and names a place in the function itself or one it called; left out when it repeats the chain.
+ */
+void arch_backtrace(const struct trap_frame *tf, void (*each)(void *ctx, uintptr_t pc), void *ctx)
+{
+	const uintptr_t *record;
+
+	if (!tf) {
+		walk_frames((uintptr_t)__builtin_frame_address(0), each, ctx);
+		return;
+	}
+	record = (const uintptr_t *)tf->x[29];
+	each(ctx, tf->pc);
+	if (in_text(tf->x[30]) && (!record || ((uintptr_t)record & 15) || !arch_pa(record) || record[1] != tf->x[30]))
+		each(ctx, tf->x[30]);
+	walk_frames(tf->x[29], each, ctx);
+}

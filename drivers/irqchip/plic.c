@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The platform-level interrupt controller: sources 1..ndev, one context for each hart and mode. Ours are the contexts whose entry in
+ * interrupts-extended is the supervisor external interrupt (9) of a hart; a context's number is its place in that list and never computed from
+ * the hart id, since monitor harts have fewer contexts than others.
+ *
+ * Masking is priority 0, and a source stays enabled in its context meanwhile: a completion is dropped in silence when the source is not enabled, so
+ * a handler that masked its own source would otherwise never hear of it again. For the same reason set_affinity() only enables the source
+ * at the new CPU; the old one takes itself out when it next claims it, after completing. At most one more interrupt can come there.
+ *
+ * Locks: plic_lock for enable bits, targets and priorities; the interrupt path takes it only to take itself out. Probed before the CPUs are enumerated.
+ *
+ * Only for: riscv
+ */
+#include "core/console.h"
+#include "core/cpu.h"
+#include "core/device.h"
+#include "core/fdt.h"
+#include "core/irq.h"
+
+#define CAUSE_S_EXTERNAL  9
+#define PRIORITY(source)  ((source) * 4u)
+#define ENABLE(context)   (0x2000u + (context) * 0x80u)
+#define CONTEXT(context)  (0x200000u + (context) * 0x1000u)
+#define CONTEXT_THRESHOLD 0
+#define CONTEXT_CLAIM     4
+
+#define CONTEXTS_MAX      ARCH_CPU_MAX
+#define CLAIMS_MAX        8 /* in one trap; what is left pending takes the next one, and threads that were woken get their turn */
+
+struct plic_context {
+	volatile uint32_t *claim; /* [i] claim by reading, complete by writing */
+	uint64_t hwid;            /* [i] */
+	uint32_t number;          /* [i] */
+	uint16_t id;              /* [i] place in plic_contexts, + 1 */
+};
+
+static volatile void *plic_base;                         /* [i] */
+static uint32_t plic_sources;                            /* [i] 1..this */
+static struct plic_context plic_contexts[CONTEXTS_MAX];  /* [i] */
+static unsigned plic_nr_contexts;                        /* [i] */
+static uint16_t plic_target[IRQ_MAX];                    /* [a] id of the context a source belongs to; 0: none yet */
+static struct spinlock plic_lock = SPINLOCK_INIT(LOCK_IRQ);
+
+/* Under plic_lock. */
+static void source_enable(const struct plic_context *c, unsigned source, bool on)
+{
+	size_t at = ENABLE(c->number) + source / 32 * 4;
+	uint32_t bits = mmio_read32(plic_base, at), bit = 1u << source % 32;
+
+	mmio_write32(plic_base, at, on ? bits | bit : bits & ~bit);
+}
+
+static __noinline void source_leave(const struct plic_context *c, unsigned source)
+{
+	spin_lock(&plic_lock);
+	if (plic_target[source] != c->id)
+		source_enable(c, source, false);
+	spin_unlock(&plic_lock);
+}
+
+static void plic_handle(void)
+{
+	const struct plic_context *c = arch_cpu_self()->irq_private;
+	volatile uint32_t *claim = c->claim;
+
+	for (unsigned i = 0; i < CLAIMS_MAX; i++) {
+		uint32_t source = *claim;
+
+		if (!source)
+			return;
+		irq_dispatch(source);
+		*claim = source;
+		if (unlikely(atomic_load_relaxed(&plic_target[source]) != c->id))
+			source_leave(c, source);
+	}
+}
+
+static struct plic_context *context_of(const struct cpu *cpu)
+{
+	for (unsigned i = 0; i < plic_nr_contexts; i++)
+		if (plic_contexts[i].hwid == cpu->hwid)
+			return &plic_contexts[i];
+	return NULL;
+}
+
+/* A CPU without a context never gets an external interrupt; one that claims 0 for ever stands in for it. */
+static void plic_cpu_init(struct cpu *cpu)
+{
+	static uint32_t nothing;
+	static struct plic_context none = { .claim = &nothing };
+	struct plic_context *c = context_of(cpu);
+
+	cpu->irq_private = c ? c : &none;
+	if (c)
+		mmio_write32(plic_base, CONTEXT(c->number) + CONTEXT_THRESHOLD, 0);
+	else
+		printk("plic: no context for the hart with id 0x%llx\n", (unsigned long long)cpu->hwid);
+}
+
+static bool valid(unsigned source)
+{
+	return source && source <= plic_sources;
+}
+
+static void plic_mask(unsigned source)
+{
+	if (valid(source))
+		mmio_write32(plic_base, PRIORITY(source), 0);
+}
+
+/* A source that nobody placed yet goes to the calling CPU. */
+static void plic_unmask(unsigned source)
+{
+	unsigned long flags;
+	const struct plic_context *c;
+
+	if (!valid(source))
+		return;
+	flags = spin_lock_irqsave(&plic_lock);
+	c = arch_cpu_self()->irq_private;
+	if (!plic_target[source] && c->id) {
+		plic_target[source] = c->id;
+		source_enable(c, source, true);
+	}
+	mmio_write32(plic_base, PRIORITY(source), 1);
+	spin_unlock_irqrestore(&plic_lock, flags);
+}
+
+/* The new CPU first: the source is enabled somewhere at any time. */
+static int plic_set_affinity(unsigned source, struct cpu *cpu)
+{
+	const struct plic_context *c = context_of(cpu);
+	unsigned long flags;
+
+	if (!valid(source) || !c)
+		return -EINVAL;
+	flags = spin_lock_irqsave(&plic_lock);
+	source_enable(c, source, true);
+	atomic_store_relaxed(&plic_target[source], c->id);
+	spin_unlock_irqrestore(&plic_lock, flags);
+	return 0;
+}
+
+static int plic_translate(const uint32_t *cells, int n, unsigned *hwirq)
+{
+	if (n != 1 || !valid(cells[0]))
+		return -EINVAL;
+	*hwirq = cells[0];
+	return 0;
+}
+
+static const struct irq_chip plic_chip = {
+	.name = "PLIC",
+	.handle = plic_handle,
+	.cpu_init = plic_cpu_init,
+	.mask = plic_mask,
+	.unmask = plic_unmask,
+	.set_affinity = plic_set_affinity,
+	.translate = plic_translate,
+};
+
+/* Entry @number of the list: nobody's but ours is touched. */
+static void add_context(const struct dt *dt, const struct dt_args *entry, unsigned number, size_t bytes)
+{
+	struct plic_context *c = &plic_contexts[plic_nr_contexts];
+	uint64_t hwid;
+
+	if (entry->n != 1 || entry->cells[0] != CAUSE_S_EXTERNAL || arch_cpu_node(dt, dt_parent(dt, entry->target), &hwid))
+		return;
+	if (plic_nr_contexts == CONTEXTS_MAX || CONTEXT(number) + CONTEXT_CLAIM >= bytes)
+		return;
+	c->claim = (volatile uint32_t *)((volatile char *)plic_base + CONTEXT(number) + CONTEXT_CLAIM);
+	c->hwid = hwid;
+	c->number = number;
+	c->id = (uint16_t)++plic_nr_contexts;
+}
+
+/* Firmware or a loader may have left anything: every source masked, none enabled for us, what is claimed completed by nobody. */
+static void quiesce(void)
+{
+	for (unsigned source = 1; source <= plic_sources; source++)
+		mmio_write32(plic_base, PRIORITY(source), 0);
+	for (unsigned i = 0; i < plic_nr_contexts; i++)
+		for (unsigned word = 0; word <= plic_sources / 32; word++)
+			mmio_write32(plic_base, ENABLE(plic_contexts[i].number) + word * 4, 0);
+}
+
+static int plic_probe(const struct dt *dt, int node)
+{
+	struct dt_args entry;
+	uint32_t ndev;
+	size_t bytes;
+	int err;
+
+	if (plic_base)
+		return -EBUSY; /* the first one is the root */
+	if (dt_u32(dt, node, "riscv,ndev", &ndev) || !ndev || dt_args_begin(dt, node, "interrupts-extended", "#interrupt-cells", &entry))
+		return -EINVAL;
+	plic_base = device_map_reg(dt, node, 0, &bytes);
+	if (!plic_base)
+		return -ENOMEM;
+	plic_sources = MIN(ndev, IRQ_MAX - 1u);
+	for (unsigned number = 0; (err = dt_args_next(dt, &entry)) == 0 || err == -ENODEV; number++)
+		if (!err)
+			add_context(dt, &entry, number, bytes);
+	if (!plic_nr_contexts)
+		return -ENODEV;
+	quiesce();
+	irq_root_set(&plic_chip);
+	return 0;
+}
+
+DRIVER(plic, DRIVER_IRQCHIP, plic_probe, "sifive,plic-1.0.0", "riscv,plic0");
