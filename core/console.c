@@ -26,13 +26,11 @@
 #include "core/thread.h"
 #include "core/time.h"
 
-#define TX_BYTES 16384u /* power of two */
-#define RX_BYTES 512u   /* power of two */
-#define RESUME_BYTES \
-	(TX_BYTES / 4)   /* free room that wakes writers, and in which losses are reported */
-#define PIECE_BYTES 160u /* text queued in one go; fits RESUME_BYTES with every byte a line end */
-#define BURST_BYTES \
-	32u /* per interrupt or call: at least the FIFO of any PL011, so that it fills */
+#define TX_BYTES     16384u         /* power of two */
+#define RX_BYTES     512u           /* power of two */
+#define RESUME_BYTES (TX_BYTES / 4) /* room that wakes writers and lets losses be reported */
+#define PIECE_BYTES  160u /* text queued in one go; fits RESUME_BYTES with every byte a line end */
+#define BURST_BYTES  32u  /* per interrupt or call; fills the FIFO of any PL011 */
 #define POLL_TRIES   200000u /* reads of a status register before a byte is given up: > 10 ms */
 #define POLL_READ_NS (2 * NSEC_PER_MSEC)
 #define IDLE_WAIT_NS (200 * NSEC_PER_USEC)
@@ -47,20 +45,20 @@ struct channel {
 /* [c] con.lock, [a] atomic, [w] the queue's own lock */
 static struct {
 	struct spinlock lock;
-	const struct uart *uart; /* [c] NULL: none yet */
-	bool irq_driven;         /* [c] */
-	bool tx_on;              /* [c] transmit interrupt on */
-	bool stuck;              /* [c] the last polled byte was given up */
-	bool line_open;          /* [c] text queued last did not end a line */
-	bool lost;               /* [c] there is a loss to report */
-	uint32_t panic_cpu;      /* [a] lock id of the CPU that took over; 0: none */
-	uint32_t tx_head, tx_tail, rx_head,
-		rx_tail;                   /* [c] count up, index modulo the ring's size */
+	const struct uart *uart;           /* [c] NULL: none yet */
+	bool irq_driven;                   /* [c] */
+	bool tx_on;                        /* [c] transmit interrupt on */
+	bool stuck;                        /* [c] the last polled byte was given up */
+	bool line_open;                    /* [c] text queued last did not end a line */
+	bool lost;                         /* [c] there is a loss to report */
+	uint32_t panic_cpu;                /* [a] lock id of the CPU that took over; 0: none */
+	uint32_t tx_head, tx_tail;         /* [c] count up; index modulo the ring's size */
+	uint32_t rx_head, rx_tail;         /* [c] */
 	uint32_t held_bytes;               /* [c] */
 	uint32_t readers;                  /* [c] threads in console_read() */
 	uint64_t text_dropped, rx_dropped; /* [c] bytes not yet reported */
-	unsigned room_waiters, flush_waiters,
-		read_waiters; /* [c] threads that entered a queue below and have not gone on */
+	/* [c] threads that entered a queue below and have not gone on */
+	unsigned room_waiters, flush_waiters, read_waiters;
 	struct wait_queue room, flushed, input;         /* [w] */
 	struct channel channels[FRAME_CHANNEL_MAX + 1]; /* [c] */
 } con = {
@@ -642,6 +640,11 @@ void console_bind(const struct uart *uart)
 	losses_report();
 	tx_kick();
 	spin_unlock_irqrestore(&con.lock, flags);
+}
+
+bool console_bound(void)
+{
+	return con.uart != NULL;
 }
 
 int console_irq_start(const struct dt *dt)

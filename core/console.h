@@ -24,9 +24,8 @@ struct uart {
 	bool (*tx_ready)(void);        /* room for one byte */
 	void (*tx_byte)(uint8_t byte); /* only when tx_ready() */
 	bool (*tx_idle)(void);         /* all bytes are on the wire; NULL: always */
-	void (*tx_irq)(
-		bool on); /* transmit interrupt on while the ring holds bytes; NULL: no interrupt, output is polled */
-	int (*rx_byte)(void); /* next received byte or -1 */
+	void (*tx_irq)(bool on);       /* on while the ring holds bytes; NULL: output is polled */
+	int (*rx_byte)(void);          /* next received byte or -1 */
 	/*
 	 * Requests the interrupt, whose handler calls console_irq(), and enables reception; 0 or
 	 * -errno. NULL: tx_irq works from the start.
@@ -43,9 +42,12 @@ void console_irq(void);
 /*
  * Binds /chosen/stdout-path, else the first serial node with a driver, else a firmware console (a
  * driver with compatible "fallback,console", probed with node -1); -ENODEV: nothing usable (boot
- * goes on silently). Starts the interrupt when there is a root controller already. Context: boot.
+ * goes on silently). Starts the interrupt when there is a root controller already. Does nothing
+ * when a UART is bound; with @dt NULL (the tree is unusable) only the firmware console is tried, so
+ * that a boot that fails early can call it again before it says why. Context: boot.
  */
 int console_init(const struct dt *dt);
+bool console_bound(void);
 /*
  * After irq_init(): from polled to interrupt-driven. 0, also when the UART has no interrupt;
  * -errno: stays polled. Context: boot.

@@ -39,7 +39,9 @@ static int first_probe(const struct dt *dt)
 
 int console_init(const struct dt *dt)
 {
-	if (stdout_probe(dt) && first_probe(dt) &&
+	if (console_bound())
+		return 0;
+	if ((!dt || (stdout_probe(dt) && first_probe(dt))) &&
 	    device_probe_node(dt, DEVICE_FALLBACK, DRIVER_SERIAL))
 		return -ENODEV;
 	if (irq_root())

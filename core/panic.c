@@ -22,8 +22,7 @@
 #include "core/time.h"
 
 #define STOP_WAIT_NS (10 * NSEC_PER_MSEC)
-#define STOP_SPINS \
-	1000000u /* bounds the wait when the counter's frequency is not known yet, or it stands still */
+#define STOP_SPINS   1000000u /* the bound while the counter's frequency is unknown */
 
 extern const char text_start[], text_end[], rodata_start[], rodata_end[];
 

@@ -151,5 +151,5 @@ static inline void arch_sync_point(void)
 
 static inline void arch_io_barrier(void)
 {
-	__asm__ volatile("dmb sy" : : : "memory");
+	__asm__ volatile("dsb sy" : : : "memory");
 }

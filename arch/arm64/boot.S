@@ -126,7 +126,9 @@ el1_enter:
 	ubfx	x0, x0, #24, #4
 	cbz	x0, 4f
 	mrs	x0, S3_4_C12_C9_5		/* ICC_SRE_EL2 */
-	orr	x0, x0, #9			/* SRE; EL1 may use ICC_SRE_EL1 */
+	orr	x0, x0, #1			/* SRE */
+	orr	x0, x0, #8			/* EL1 may use ICC_SRE_EL1 */
+	orr	x0, x0, x1
 	msr	S3_4_C12_C9_5, x0
 	isb
 	mrs	x0, S3_4_C12_C9_5

@@ -144,7 +144,6 @@ void boot_main(pa_t image, pa_t fdt, uint64_t entry_cycles);
 
 /* switch.S, vectors.S */
 void thread_trampoline(void);
-extern char trap_vectors[], trap_vectors_window[];
 
 /* firmware.c */
 const struct dt *firmware_tree(void);

@@ -16,9 +16,6 @@
 #define TIMER_INDEX_VIRTUAL 2  /* "interrupts" of the node: secure, non-secure, virtual, hypervisor */
 #define INTID_VIRTUAL       27 /* recommended by the architecture's base system specification */
 
-/* State of arch_timer_window_open(): what the controller returned, and whether an outer window is open. */
-#define WINDOW_NESTED (1ul << 63)
-
 static unsigned timer_hwirq; /* [i] */
 
 uint64_t arch_timer_hz(const char **why)
@@ -68,18 +65,11 @@ void arch_timer_init(struct cpu *cpu)
 	irq_unmask(timer_hwirq);
 }
 
-/*
- * The controller lets nothing but the timer through, then this CPU takes interrupts. The vectors are changed as well: an interrupt in the window
- * returns to what it interrupted and never ends in a switch, at no cost to the ordinary interrupt.
- */
+/* The controller lets nothing but the timer through; then this CPU takes interrupts. trap_exit() knows of the window and does not switch in it. */
 unsigned long arch_timer_window_open(void)
 {
 	unsigned long state = irq_root()->timer_only(true, 0);
 
-	if (read_sysreg(vbar_el1) == (uintptr_t)trap_vectors_window)
-		state |= WINDOW_NESTED;
-	write_sysreg(vbar_el1, (uintptr_t)trap_vectors_window);
-	isb();
 	arch_irq_enable();
 	return state;
 }
@@ -87,8 +77,5 @@ unsigned long arch_timer_window_open(void)
 void arch_timer_window_close(unsigned long state)
 {
 	arch_irq_disable();
-	if (!(state & WINDOW_NESTED))
-		write_sysreg(vbar_el1, (uintptr_t)trap_vectors);
-	irq_root()->timer_only(false, state & ~WINDOW_NESTED);
-	isb();
+	irq_root()->timer_only(false, state);
 }

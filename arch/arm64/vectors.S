@@ -7,46 +7,8 @@
  * Everything else: a whole struct trap_frame on the fault stack, then trap_sync().
  * An exception while already on SP_EL1 (a fault inside the handling of a fault): sp may be the problem, so nothing is stored through it;
  * the frame goes on the CPU's emergency stack.
- *
- * There are two tables. trap_vectors_window is in VBAR_EL1 only while arch_timer_window_open() lets the timer through; its interrupts do not
- * end in trap_exit(), because what they interrupted has interrupts masked and must not be switched away from.
  */
 #include "regs.h"
-
-	.macro	irq_save
-	msr	spsel, #0
-	stp	x0, x1, [sp, #-IRQ_FRAME_BYTES]!
-	stp	x2, x3, [sp, #16]
-	stp	x4, x5, [sp, #32]
-	stp	x6, x7, [sp, #48]
-	stp	x8, x9, [sp, #64]
-	stp	x10, x11, [sp, #80]
-	stp	x12, x13, [sp, #96]
-	stp	x14, x15, [sp, #112]
-	stp	x16, x17, [sp, #128]
-	mrs	x0, elr_el1
-	mrs	x1, spsr_el1
-	stp	x18, x30, [sp, #144]
-	stp	x0, x1, [sp, #160]
-	.endm
-
-	/* spsr selects SP_EL0 again, whatever SPSel says now. */
-	.macro	irq_return
-	ldp	x0, x1, [sp, #160]
-	ldp	x18, x30, [sp, #144]
-	msr	elr_el1, x0
-	msr	spsr_el1, x1
-	ldp	x2, x3, [sp, #16]
-	ldp	x4, x5, [sp, #32]
-	ldp	x6, x7, [sp, #48]
-	ldp	x8, x9, [sp, #64]
-	ldp	x10, x11, [sp, #80]
-	ldp	x12, x13, [sp, #96]
-	ldp	x14, x15, [sp, #112]
-	ldp	x16, x17, [sp, #128]
-	ldp	x0, x1, [sp], #IRQ_FRAME_BYTES
-	eret
-	.endm
 
 	.macro	entry_sync
 	.p2align 7
@@ -83,7 +45,43 @@
 	b	trap_nested
 	.endm
 
-	.macro	entry_rest
+	.section .text.vectors, "ax", %progbits
+	.p2align 11
+	.globl	trap_vectors
+trap_vectors:
+	entry_sync
+	.p2align 7
+	msr	spsel, #0
+	stp	x0, x1, [sp, #-IRQ_FRAME_BYTES]!
+	stp	x2, x3, [sp, #16]
+	stp	x4, x5, [sp, #32]
+	stp	x6, x7, [sp, #48]
+	stp	x8, x9, [sp, #64]
+	stp	x10, x11, [sp, #80]
+	stp	x12, x13, [sp, #96]
+	stp	x14, x15, [sp, #112]
+	stp	x16, x17, [sp, #128]
+	mrs	x0, elr_el1
+	mrs	x1, spsr_el1
+	stp	x18, x30, [sp, #144]
+	stp	x0, x1, [sp, #160]
+	bl	trap_irq
+	bl	trap_exit
+	/* spsr selects SP_EL0 again, whatever SPSel says now. */
+	ldp	x0, x1, [sp, #160]
+	ldp	x18, x30, [sp, #144]
+	msr	elr_el1, x0
+	msr	spsr_el1, x1
+	ldp	x2, x3, [sp, #16]
+	ldp	x4, x5, [sp, #32]
+	ldp	x6, x7, [sp, #48]
+	ldp	x8, x9, [sp, #64]
+	ldp	x10, x11, [sp, #80]
+	ldp	x12, x13, [sp, #96]
+	ldp	x14, x15, [sp, #112]
+	ldp	x16, x17, [sp, #128]
+	ldp	x0, x1, [sp], #IRQ_FRAME_BYTES
+	eret
 	entry_other VECTOR_FIQ
 	entry_other VECTOR_SERROR
 	entry_nested 4 + VECTOR_SYNC
@@ -98,29 +96,7 @@
 	entry_other 12 + VECTOR_IRQ
 	entry_other 12 + VECTOR_FIQ
 	entry_other 12 + VECTOR_SERROR
-	.endm
 
-	.section .text.vectors, "ax", %progbits
-	.p2align 11
-	.globl	trap_vectors
-trap_vectors:
-	entry_sync
-	.p2align 7
-	irq_save
-	bl	trap_irq
-	bl	trap_exit
-	irq_return
-	entry_rest
-
-	.p2align 11
-	.globl	trap_vectors_window
-trap_vectors_window:
-	entry_sync
-	.p2align 7
-	irq_save
-	bl	trap_irq
-	irq_return
-	entry_rest
 	.p2align 7
 
 /* sp = struct trap_frame with x0, x1 stored; x0 = vector number. */

@@ -260,13 +260,15 @@ static void cut_to_pages(struct region *ram)
  */
 static int use_ram(struct region *ram)
 {
+	enum region_kind kind;
 	pa_t next;
 	int err = 0;
 
 	cut_to_pages(ram);
 	for (pa_t pa = ram->start; pa < ram->end && !err; pa = next) {
 		next = page_total_bytes() < FIRST_ENOUGH ? MIN(ram->end, ALIGN_UP(pa + 1, GIB)) : ram->end;
-		err = use_piece(pa, next, region_at(pa, &next));
+		kind = region_at(pa, &next);
+		err = use_piece(pa, next, kind);
 	}
 	return err;
 }

@@ -17,13 +17,16 @@
  *   - "memory reservation block ...": libfdt checks neither its alignment nor, in every version, its end.
  *   - "structure block misplaced": libfdt lets it start unaligned or inside the header.
  *   - "strings block misplaced": the same for a start inside the header.
+ *  libfdt is not asked (length_wraps()): it may never come back.
  *  Only libfdt rejects (their_reason_holds()):
- *   - FDT_ERR_TRUNCATED, FDT_ERR_BADLAYOUT, FDT_ERR_BADSTRUCTURE, as listed there.
+ *   - FDT_ERR_BADSTRUCTURE for a root node with a name. The kernel never looks at that name.
  *  Both accept, answers differ:
- *   - a leading FDT_NOP: libfdt takes offset 0 for the root and fails; the kernel's root is the first node.
+ *   - a leading FDT_NOP: libfdt's lookups by path and of parents take offset 0 for the root and fail; the kernel's
+ *     root is the first node.
  *   - a node with two phandles: the kernel's dt_phandle_node() finds it by either.
  *   - #address-cells of 0, as interrupt controllers have: libfdt calls it an error.
- *   - the last entry of a string list without its NUL: libfdt may compare beyond the property; not compared.
+ *   - a string list without its last NUL, or a search for "": libfdt compares a byte behind the property, and finds
+ *     what is not there.
  *
  * With -DFUZZ_STANDALONE this is a program of its own: fuzz_fdt [-n COUNT] [-s SEED] FILE_OR_DIRECTORY...
  * It first feeds the files as they are, then COUNT mutations of them, always the same for the same COUNT and SEED.
@@ -69,12 +72,13 @@ static void __attribute__((noreturn)) fail(void)
 
 /* Verdicts, for the summary. */
 static struct {
-	unsigned long both_accept, both_reject, only_ours, only_theirs;
+	unsigned long both_accept, both_reject, only_ours, only_theirs, not_asked;
 } seen;
 
 /* The walks that are quadratic are made for every node of small trees and for some of large ones. */
 #define SMALL_TREE 12
 #define SAMPLE     3
+#define NOT_ASKED  1 /* in place of libfdt's verdict */
 
 /* What dt_xxx() and libfdt call "none" are different numbers. */
 static int none_or(int value)
@@ -83,6 +87,11 @@ static int none_or(int value)
 }
 
 /* ---- Acceptance ---- */
+
+static uint32_t be32_at(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
 
 static int their_depth(const void *fdt)
 {
@@ -153,12 +162,34 @@ static bool our_reason_holds(const void *fdt, const char *why)
 	return false;
 }
 
+/*
+ * True when a walk meets a property length of 2 GiB or more. libfdt adds it to an int, so that it steps back: into the
+ * middle of the property, or onto it again for ever.
+ */
+static bool length_wraps(const uint8_t *b, size_t bytes)
+{
+	uint32_t off = bytes >= 40 ? be32_at(b + 8) : 0, tag, len;
+
+	while (off >= 40 && off < bytes && bytes - off >= 12) {
+		tag = be32_at(b + off);
+		len = 0;
+		if (tag == FDT_BEGIN_NODE)
+			len = (uint32_t)strnlen((const char *)b + off + 4, bytes - off - 4) + 1;
+		else if (tag == FDT_PROP)
+			len = be32_at(b + off + 4) + 8;
+		else if (tag != FDT_NOP && tag != FDT_END_NODE)
+			return false;
+		if (tag == FDT_PROP && be32_at(b + off + 4) > INT32_MAX)
+			return true;
+		off += 4 + ALIGN_UP(len, 4);
+	}
+	return false;
+}
+
 static bool their_reason_holds(const struct dt *dt, const void *fdt, int err)
 {
-	(void)dt;
 	(void)fdt;
-	(void)err;
-	return false;
+	return err == -FDT_ERR_BADSTRUCTURE && *dt_name(dt, dt_root(dt)) != '\0';
 }
 
 /* ---- Comparison ---- */
@@ -270,18 +301,30 @@ static void same_path(const struct dt *dt, const void *fdt, int node)
 	SAME_INT(none_or(dt_alias_node(dt, bare)), none_or(fdt_path_offset(fdt, bare)));
 }
 
+static void same_compatible(const struct dt *dt, const void *fdt, int node)
+{
+	const char *compatible = fdt_stringlist_get(fdt, node, "compatible", 0, NULL);
+	int ours, theirs, len;
+	const uint8_t *list;
+
+	if (!compatible || *compatible == '\0')
+		return;
+	ours = none_or(dt_node_by_compatible(dt, node, compatible));
+	theirs = none_or(fdt_node_offset_by_compatible(fdt, node, compatible));
+	list = theirs < 0 ? NULL : fdt_getprop(fdt, theirs, "compatible", &len);
+	if (ours != theirs && !(list && !list_terminated(list, len)))
+		FAIL("the next %s is at %d and %d", compatible, ours, theirs);
+}
+
 static void same_node(const struct dt *dt, const void *fdt, int node, int parent)
 {
-	const char *compatible = fdt_getprop(fdt, node, "compatible", NULL);
-
 	SAME_INT(none_or(dt_parent(dt, node)), parent);
-	SAME_INT(none_or(fdt_parent_offset(fdt, node)), parent);
+	if (dt_root(dt) == 0) {
+		SAME_INT(none_or(fdt_parent_offset(fdt, node)), parent);
+		same_path(dt, fdt, node);
+	}
 	same_phandle(dt, fdt, node);
-	same_path(dt, fdt, node);
-	compatible = fdt_stringlist_get(fdt, node, "compatible", 0, NULL);
-	if (compatible && fdt_stringlist_count(fdt, node, "compatible") > 0)
-		SAME_INT(none_or(dt_node_by_compatible(dt, node, compatible)),
-		         none_or(fdt_node_offset_by_compatible(fdt, node, compatible)));
+	same_compatible(dt, fdt, node);
 }
 
 static void same_aliases(const struct dt *dt, const void *fdt)
@@ -352,7 +395,8 @@ static void same_tree(const struct dt *dt, const void *fdt, uint32_t sample)
 			theirs = -1;
 	}
 	SAME_INT(none_or(ours), none_or(theirs));
-	same_aliases(dt, fdt);
+	if (dt_root(dt) == 0)
+		same_aliases(dt, fdt);
 	same_reservations(dt, fdt);
 }
 
@@ -425,11 +469,6 @@ static void poke_tree(const struct dt *dt, uint32_t sample)
 
 /* ---- One input ---- */
 
-static uint32_t be32_at(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 static uint32_t hash(const uint8_t *data, size_t size)
 {
 	uint32_t h = 2166136261u;
@@ -453,8 +492,12 @@ static void judge(const uint8_t *data, size_t size)
 	memcpy(blob, data, bytes);
 	sample = hash(data, bytes);
 	err = dt_open(&dt, blob, bytes, &why);
-	theirs = fdt_check_full(blob, bytes);
-	if (err == 0 && theirs == 0) {
+	theirs = length_wraps(blob, bytes) ? NOT_ASKED : fdt_check_full(blob, bytes);
+	if (theirs == NOT_ASKED) {
+		seen.not_asked++;
+		if (err == 0)
+			FAIL("accepted with a property of 2 GiB");
+	} else if (err == 0 && theirs == 0) {
 		seen.both_accept++;
 		same_tree(&dt, blob, sample);
 	} else if (err == 0) {
@@ -661,8 +704,10 @@ static void add_path(const char *path)
 
 static void summary(const char *what, unsigned long n)
 {
-	printf("%s %lu: both accept %lu, both reject %lu, only the kernel %lu, only libfdt %lu\n",
-	       what, n, seen.both_accept, seen.both_reject, seen.only_ours, seen.only_theirs);
+	printf("%s %lu: both accept %lu, both reject %lu, only the kernel %lu, only libfdt %lu, "
+	       "libfdt not asked %lu\n",
+	       what, n, seen.both_accept, seen.both_reject, seen.only_ours, seen.only_theirs,
+	       seen.not_asked);
 	fflush(stdout);
 }
 

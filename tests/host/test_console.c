@@ -148,8 +148,8 @@ int wait_on(struct wait_queue *q, unsigned long flags)
 struct thread *wait_pop(struct wait_queue *q)
 {
 	assert_int_not_equal(q->lock.word, 0);
-	for (unsigned i = sleepers_n;
-	     i-- > 0;) /* last in, first out: they nest, and only the innermost can go on */
+	/* Last in, first out: they nest, and only the innermost can go on. */
+	for (unsigned i = sleepers_n; i-- > 0;)
 		if (sleepers[i].queue == q) {
 			sleepers[i].queue = NULL;
 			return sleepers[i].thread;
@@ -376,8 +376,9 @@ static void write_waits_and_loses_nothing(void **state)
 }
 
 /* Longer than what all_writers_are_woken() leaves of the ring. */
-#define PADDING \
-	"--------------------------------------------------------------------------------------------------"
+#define PADDING                                             \
+	"-------------------------------------------------" \
+	"--------------------------------------------------"
 
 static void write_line(void)
 {
@@ -754,8 +755,8 @@ static void panic_sends_the_ring_first(void **state)
 	fifo_used = 10;
 	console_bind(&uart);
 	printk("line\n");
-	assert_int_equal(console_frame(2, "a frame that is half sent", 25),
-			 0); /* the FIFO ends inside it */
+	/* The FIFO ends inside the frame. */
+	assert_int_equal(console_frame(2, "a frame that is half sent", 25), 0);
 	printk("open line");
 	assert_int_equal(console_frame(2, "held", 4), 0);
 	assert_int_equal(wire_n, 6);

@@ -3,6 +3,7 @@
  * FIFO and round robin: who runs, in which order, for how long. All on CPU 0, so the order of events is fixed on every machine.
  */
 #include "tests/target/test.h"
+#include "tests/target/turns.h"
 
 static struct log events;
 
@@ -253,35 +254,6 @@ TEST(bad_policies_are_refused)
 }
 
 /* ---- round robin -------------------------------------------------------------------------------------------------- */
-
-#define RUNS_MAX 16
-
-struct turn {
-	char who;
-	uint64_t start_ns, end_ns;
-};
-
-/* Who had the CPU from when to when, as the threads see it from within. One CPU: no two write at once. */
-static struct turn turns[RUNS_MAX];
-static unsigned turns_n;
-static volatile uint64_t turns_end_ns;
-
-static void *take_turns(void *arg)
-{
-	char who = (char)(uintptr_t)arg;
-	uint64_t t_ns;
-
-	while ((t_ns = time_now_ns()) < turns_end_ns) {
-		if (!turns_n || turns[turns_n - 1].who != who) {
-			if (turns_n == RUNS_MAX)
-				break;
-			turns[turns_n] = (struct turn){ .who = who, .start_ns = t_ns };
-			turns_n++;
-		}
-		turns[turns_n - 1].end_ns = t_ns;
-	}
-	return NULL;
-}
 
 TEST(round_robin_quantum_is_exact)
 {

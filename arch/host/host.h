@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A machine of virtual CPUs in one process and one OS thread: what tests and the simulator use. A run is a function of its number of CPUs, its
+ * seed and what the first thread does: nothing else decides, and the same run takes the same way again.
+ *
+ * One machine a process: the kernel's own variables are not reset. Whoever wants many runs forks.
+ */
+#pragma once
+
+#include "core/base.h"
+
+struct cpu;
+struct thread;
+
+struct host_options {
+	unsigned cpus;              /* 1..1024 */
+	uint64_t seed;
+	uint64_t step_ns;           /* virtual time that one sync point takes; 0: 10 ns */
+	uint64_t steps_max;         /* sync points after which the run counts as a livelock; 0: 100 million */
+	/*
+	 * Called every @observe_every (0: never) sync points, and whenever no CPU has anything to do before the next event (@quiet). Looks and touches
+	 * nothing: no atomics of core/atomic.h, no locks.
+	 */
+	void (*observe)(bool quiet);
+	unsigned observe_every;
+};
+
+/* Boots the kernel and runs @first(@arg) as its first thread. Returns what host_exit() was given. -EINVAL: cpus; -EBUSY: the second run of this process. */
+int host_run_options(const struct host_options *options, void (*first)(void *), void *arg);
+/* FAIRLEAD_SEED in the environment goes before @seed. */
+int host_run(unsigned cpus, uint64_t seed, void (*first)(void *), void *arg);
+/* Ends the run: host_run() returns. Context: any. */
+__noreturn void host_exit(int status);
+
+/* Uses @ns of CPU time; interrupts and other threads come in between. With irqs masked: in one piece. Context: thread. */
+void host_compute(uint64_t ns);
+
+/* Every decision that the machine makes goes through here: one of 0..n-1. A record, a replay or a search needs no other place. */
+enum host_choice {
+	HOST_CHOOSE_SWITCH,         /* does another CPU get ahead at this sync point? n = 2 */
+	HOST_CHOOSE_CPU,            /* which of n */
+	HOST_CHOOSE_INTERRUPT,      /* timer and inter-processor interrupt are both due: which first? n = 2 */
+};
+unsigned host_choose(enum host_choice kind, unsigned n);
+
+uint64_t host_seed(void);
+uint64_t host_steps(void);
+/* For observers: in host_compute() or arch_cpu_idle(), with no interrupt due. */
+bool host_cpu_is_idle(unsigned cpu);
+/* Calls @each for every thread there is, idle threads included. */
+void host_each_thread(void (*each)(struct thread *t, void *arg), void *arg);
+/* What each CPU and each thread does or waits for, to stderr. */
+void host_dump(void);
+
+/* ---- inside arch/host ------------------------------------------------------------------------------------------ */
+
+struct host_cpu;
+
+extern struct host_cpu *host_cpus;
+extern unsigned host_nr_cpus;
+
+void host_machine_init(const struct host_options *options);
+void host_enter(void (*fn)(void), void *stack, size_t bytes);   /* cpu.c: from the process's stack onto the boot CPU */
+__noreturn void host_leave(void);                               /* and back */
+void host_cpu_make_run(struct host_cpu *c);
+void host_ipi_send(struct cpu *target);
+void host_take_interrupts(void);                                /* vectors.c */
+void *host_stack_map(size_t bytes);                             /* mmu.c: with a guard and extra room below */
+void *host_stack_bottom(const void *stack);
+__noreturn void host_die(int status);                           /* boot.c: flushes and ends the process */
+
+/* switch.S: saves what a function must keep and sp in *save_sp, goes on at @load_sp; @arg is returned there. */
+void *host_stack_switch(uintptr_t *save_sp, uintptr_t load_sp, void *arg);
+/* Makes a stack whose first host_stack_switch() calls @fn with its @arg. Returns its sp. */
+uintptr_t host_stack_prepare(uintptr_t stack_top, void (*fn)(void *));

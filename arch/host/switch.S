@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Changing stacks: what a called function must keep goes onto the old stack, and comes back from the new one. Used for threads by arch_switch() and for virtual
+ * CPUs by the machine. One piece of assembler for each architecture that tests run on; there is no other way that the
+ * address sanitizer, a debugger and 100,000 stacks all agree with.
+ *
+ *   void *host_stack_switch(uintptr_t *save_sp, uintptr_t load_sp, void *arg);   returns arg, on the other stack
+ *   host_stack_start: the first return on a new stack: calls the function in the first saved register with arg
+ *
+ * host_frame_*: the layout of a saved frame, for host_stack_prepare(). Also here: the TLS image that core/thread.c copies; a host thread has none.
+ */
+	.text
+	.globl	host_stack_switch, host_stack_start
+	.type	host_stack_switch, %function
+	.type	host_stack_start, %function
+
+#if defined(__x86_64__)
+
+host_stack_switch:
+	pushq	%rbp
+	pushq	%rbx
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	movq	%rsp, (%rdi)
+	movq	%rsi, %rsp
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%rbx
+	popq	%rbp
+	movq	%rdx, %rax
+	retq
+	.size	host_stack_switch, . - host_stack_switch
+
+host_stack_start:
+	movq	%rax, %rdi
+	xorl	%ebp, %ebp
+	callq	*%rbx
+	ud2
+	.size	host_stack_start, . - host_stack_start
+
+	.equ	frame_bytes, 72		/* six registers, return address, 16: the stack is aligned at the call */
+	.equ	frame_fn, 32
+	.equ	frame_pc, 48
+
+#elif defined(__aarch64__)
+
+host_stack_switch:
+	stp	x29, x30, [sp, #-160]!
+	stp	x19, x20, [sp, #16]
+	stp	x21, x22, [sp, #32]
+	stp	x23, x24, [sp, #48]
+	stp	x25, x26, [sp, #64]
+	stp	x27, x28, [sp, #80]
+	stp	d8, d9, [sp, #96]
+	stp	d10, d11, [sp, #112]
+	stp	d12, d13, [sp, #128]
+	stp	d14, d15, [sp, #144]
+	mov	x3, sp
+	str	x3, [x0]
+	mov	sp, x1
+	ldp	x19, x20, [sp, #16]
+	ldp	x21, x22, [sp, #32]
+	ldp	x23, x24, [sp, #48]
+	ldp	x25, x26, [sp, #64]
+	ldp	x27, x28, [sp, #80]
+	ldp	d8, d9, [sp, #96]
+	ldp	d10, d11, [sp, #112]
+	ldp	d12, d13, [sp, #128]
+	ldp	d14, d15, [sp, #144]
+	ldp	x29, x30, [sp], #160
+	mov	x0, x2
+	ret
+	.size	host_stack_switch, . - host_stack_switch
+
+host_stack_start:
+	mov	x29, xzr
+	mov	x30, xzr
+	blr	x19
+	brk	#1
+	.size	host_stack_start, . - host_stack_start
+
+	.equ	frame_bytes, 160
+	.equ	frame_fn, 16
+	.equ	frame_pc, 8
+
+#else
+#error "arch/host/switch.S knows x86-64 and aarch64: add host_stack_switch() for this machine"
+#endif
+
+	.section .rodata
+	.balign	64
+	.globl	tls_image_start, tls_image_end, tls_bss_end
+tls_image_start:
+tls_image_end:
+tls_bss_end:
+	.quad	0
+	.globl	host_frame_bytes, host_frame_fn, host_frame_pc
+host_frame_bytes:
+	.quad	frame_bytes
+host_frame_fn:
+	.quad	frame_fn
+host_frame_pc:
+	.quad	frame_pc
+
+	.section .note.GNU-stack, "", %progbits

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Interrupt entry and exit of a virtual CPU, on the interrupted thread's stack as on hardware: mask, one upcall, trap_exit(), unmask. Behind trap_exit() the
+ * thread may be on another CPU: what is restored is that CPU's mask.
+ */
+#include "arch/host/host.h"
+#include "core/arch.h"
+
+static bool timer_due(const struct host_cpu *c)
+{
+	return c->timer_ns <= host_now_ns && (c->irqs_on || c->window);
+}
+
+static bool ipi_due(const struct host_cpu *c)
+{
+	return c->ipi_pending && c->irqs_on;
+}
+
+static bool timer_goes_first(const struct host_cpu *c)
+{
+	if (!timer_due(c) || !ipi_due(c))
+		return timer_due(c);
+	return host_choose(HOST_CHOOSE_INTERRUPT, 2);
+}
+
+static void take_one(void)
+{
+	bool irqs_on = host_self->irqs_on, window = host_self->window, timer = timer_goes_first(host_self);
+
+	host_self->irqs_on = false;
+	host_self->window = false;
+	if (timer) {
+		trap_timer();
+	} else {
+		host_self->ipi_pending = false;
+		trap_ipi();
+	}
+	trap_exit();
+	host_self->irqs_on = irqs_on;
+	host_self->window = window;
+}
+
+void host_take_interrupts(void)
+{
+	while (timer_due(host_self) || ipi_due(host_self))
+		take_one();
+}

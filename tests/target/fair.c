@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The fair class: shares by weight, slices by the one-shot timer, wake-up preemption, and a CPU that is left alone when one thread has it.
+ */
+#include "sched/sched.h"
+#include "tests/target/test.h"
+#include "tests/target/turns.h"
+
+static volatile bool hogs_stop;
+
+static void *hog(void *arg)
+{
+	while (!hogs_stop)
+		arch_cpu_relax();
+	return arg;
+}
+
+/* ---- shares ------------------------------------------------------------------------------------------------------- */
+
+/* Theorem of EEVDF: nobody is ever more than a slice away from its ideal share; measured at two points, two slices. */
+TEST(fair_shares_follow_weights)
+{
+	static const int nice[3] = { 0, 5, -5 };
+	uint64_t weight = 0, total = 0, ns[3];
+	struct thread *t[3];
+
+	hogs_stop = false;
+	become(0, SCHED_FIFO, 90);
+	for (unsigned i = 0; i < 3; i++)
+		t[i] = spawn_nice(0, nice[i], hog, NULL);
+	sleep_us(50000);
+	for (unsigned i = 0; i < 3; i++)
+		ns[i] = thread_runtime_ns(t[i]);
+	sleep_us(1000000);
+	for (unsigned i = 0; i < 3; i++) {
+		ns[i] = thread_runtime_ns(t[i]) - ns[i];
+		total += ns[i];
+		weight += eevdf_nice_weight[nice[i] + 20];
+	}
+	hogs_stop = true;
+	for (unsigned i = 0; i < 3; i++) {
+		int64_t ideal_ns = (int64_t)(total * eevdf_nice_weight[nice[i] + 20] / weight);
+		int64_t off_ns = (int64_t)ns[i] - ideal_ns;
+
+		CHECK_LE(off_ns < 0 ? -off_ns : off_ns, (int64_t)total / 100);
+		join(t[i]);
+	}
+	CHECK_GE(total, 990 * NSEC_PER_MSEC);
+}
+
+TEST(nice_can_be_changed_while_running)
+{
+	struct thread *t[2];
+	uint64_t ns[2];
+
+	hogs_stop = false;
+	become(0, SCHED_FIFO, 90);
+	for (unsigned i = 0; i < 2; i++)
+		t[i] = spawn_nice(0, 0, hog, NULL);
+	sleep_us(20000);
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_EQ(sched_set_policy(t[i], SCHED_OTHER, 0, i ? 10 : 0), 0);
+		ns[i] = thread_runtime_ns(t[i]);
+	}
+	sleep_us(500000);
+	for (unsigned i = 0; i < 2; i++)
+		ns[i] = thread_runtime_ns(t[i]) - ns[i];
+	hogs_stop = true;
+	join(t[0]);
+	join(t[1]);
+	/* Weights 1024 and 110. */
+	CHECK_GE(ns[0] * 100, (ns[0] + ns[1]) * 88);
+	CHECK_LE(ns[0] * 100, (ns[0] + ns[1]) * 93);
+}
+
+/* ---- slices ------------------------------------------------------------------------------------------------------- */
+
+TEST(fair_slice_ends_on_time)
+{
+	uint64_t slack_ns = test_time_is_virtual() ? 10 * NSEC_PER_USEC : 60 * NSEC_PER_MSEC;
+	unsigned on_time = 0;
+	struct thread *t[2];
+
+	turns_n = 0;
+	become(0, SCHED_FIFO, 90);
+	turns_end_ns = time_now_ns() + 100 * NSEC_PER_MSEC;
+	t[0] = spawn(0, SCHED_OTHER, 0, take_turns, (void *)'a');
+	t[1] = spawn(0, SCHED_OTHER, 0, take_turns, (void *)'b');
+	join(t[0]);
+	join(t[1]);
+	CHECK_GE(turns_n, 20);
+	/* The first turns may be shorter: a new thread starts within half a slice. The last one was cut by the end. */
+	for (unsigned i = 2; i + 1 < turns_n; i++) {
+		CHECK_LE(turn_ns(i), FAIR_SLICE_NS + slack_ns);
+		on_time += turn_ns(i) + slack_ns >= FAIR_SLICE_NS;
+	}
+	CHECK_GE(on_time, turns_n - 4);
+}
+
+TEST(fair_yield_lets_the_other_run)
+{
+	struct thread *t;
+	uint64_t ns;
+
+	hogs_stop = false;
+	become(0, SCHED_OTHER, 0);
+	t = spawn_nice(0, 0, hog, NULL);
+	ns = thread_runtime_ns(t);
+	for (unsigned i = 0; i < 4; i++)
+		sched_yield_current();
+	CHECK_GE(thread_runtime_ns(t), ns + NSEC_PER_MSEC);
+	hogs_stop = true;
+	join(t);
+}
+
+/* ---- wake-up ------------------------------------------------------------------------------------------------------ */
+
+struct waker {
+	unsigned rounds;
+	uint64_t worst_ns, sum_ns;
+};
+
+static void *measure_wakeups(void *arg)
+{
+	struct waker *w = arg;
+
+	for (unsigned i = 0; i < w->rounds; i++) {
+		uint64_t due_ns = time_now_ns() + 7300 * NSEC_PER_USEC, late_ns;
+
+		thread_sleep_until(due_ns);
+		late_ns = time_now_ns() - due_ns;
+		w->worst_ns = MAX(w->worst_ns, late_ns);
+		w->sum_ns += late_ns;
+	}
+	return NULL;
+}
+
+static struct waker wakeups_beside_a_hog(int nice)
+{
+	struct waker w = { .rounds = 30 };
+	struct thread *t[2];
+
+	hogs_stop = false;
+	become(0, SCHED_FIFO, 90);
+	t[0] = spawn_nice(0, 0, hog, NULL);
+	t[1] = spawn_nice(0, nice, measure_wakeups, &w);
+	join(t[1]);
+	hogs_stop = true;
+	join(t[0]);
+	return w;
+}
+
+TEST(fair_wakeup_waits_for_one_slice_at_most)
+{
+	struct waker w = wakeups_beside_a_hog(0);
+
+	CHECK_LE(w.worst_ns, FAIR_SLICE_NS + (test_time_is_virtual() ? 20 * NSEC_PER_USEC : 100 * NSEC_PER_MSEC));
+}
+
+/* Its virtual deadline is always the earliest, but for the last 35 us of the hog's slice. */
+TEST(fair_wakeup_of_a_heavy_thread_preempts)
+{
+	struct waker w = wakeups_beside_a_hog(-20);
+
+	CHECK_LE(w.worst_ns, 60 * NSEC_PER_USEC + (test_time_is_virtual() ? 0 : 100 * NSEC_PER_MSEC));
+	CHECK_LE(w.sum_ns / w.rounds, 15 * NSEC_PER_USEC + (test_time_is_virtual() ? 0 : 20 * NSEC_PER_MSEC));
+}
+
+/* Sleep gives no credit: whoever slept does not starve those who worked meanwhile. */
+TEST(sleep_gives_no_credit)
+{
+	struct thread *t[2];
+	uint64_t ns;
+
+	hogs_stop = false;
+	become(0, SCHED_FIFO, 90);
+	t[0] = spawn_nice(0, 0, hog, NULL);
+	sleep_us(200000);
+	ns = thread_runtime_ns(t[0]);
+	t[1] = spawn_nice(0, 0, hog, NULL);
+	sleep_us(100000);
+	ns = thread_runtime_ns(t[0]) - ns;
+	hogs_stop = true;
+	join(t[0]);
+	join(t[1]);
+	CHECK_GE(ns, 40 * NSEC_PER_MSEC);
+	CHECK_LE(ns, 60 * NSEC_PER_MSEC);
+}
+
+/* ---- real time above, nothing beside ------------------------------------------------------------------------------ */
+
+TEST(fair_thread_goes_on_after_real_time)
+{
+	struct thread *t[2];
+
+	turns_n = 0;
+	become(0, SCHED_FIFO, 90);
+	turns_end_ns = time_now_ns() + 60 * NSEC_PER_MSEC;
+	t[0] = spawn(0, SCHED_OTHER, 0, take_turns, (void *)'a');
+	t[1] = spawn(0, SCHED_OTHER, 0, take_turns, (void *)'b');
+	/* 200 interruptions by this FIFO thread must not end anybody's slice: as many turns as without, about 20. */
+	for (unsigned i = 0; i < 200; i++)
+		sleep_us(200);
+	join(t[0]);
+	join(t[1]);
+	CHECK_GE(turns_n, 8);
+	if (test_time_is_virtual())
+		CHECK_LE(turns_n, 24);
+}
+
+/* Tickless: nothing is programmed for a CPU whose only thread needs no slice end. */
+static void *watch_timer(void *arg)
+{
+	uint64_t *soonest_ns = arg, end_ns = time_now_ns() + 100 * NSEC_PER_MSEC, now_ns;
+
+	*soonest_ns = UINT64_MAX;
+	while ((now_ns = time_now_ns()) < end_ns) {
+		unsigned long flags = arch_irq_save();
+		uint64_t armed_ns = arch_cpu_self()->timers.armed_ns;
+
+		arch_irq_restore(flags);
+		*soonest_ns = MIN(*soonest_ns, armed_ns == UINT64_MAX ? UINT64_MAX : armed_ns - now_ns);
+	}
+	return NULL;
+}
+
+TEST(lone_thread_has_no_timer_interrupt)
+{
+	static const int policy[3] = { SCHED_OTHER, SCHED_FIFO, SCHED_OTHER };
+	uint64_t soonest_ns;
+
+	become(0, SCHED_OTHER, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		join(spawn(0, policy[i], policy[i] == SCHED_FIFO ? 10 : 0, watch_timer, &soonest_ns));
+		/* The test's own watchdog is a minute away. */
+		CHECK_GE(soonest_ns >> 1, NSEC_PER_SEC >> 1);
+	}
+}
+
+/* A second thread makes the first one's slice end count, and its going away ends that. */
+TEST(slice_timer_comes_and_goes_with_company)
+{
+	uint64_t soonest_ns;
+	struct thread *t;
+
+	become(0, SCHED_FIFO, 90);
+	hogs_stop = false;
+	t = spawn_nice(0, 0, hog, NULL);
+	sleep_us(10000);
+	join(spawn_nice(0, 0, watch_timer, &soonest_ns));
+	CHECK_LE(soonest_ns, FAIR_SLICE_NS);
+	hogs_stop = true;
+	join(t);
+	join(spawn_nice(0, 0, watch_timer, &soonest_ns));
+	CHECK_GE(soonest_ns >> 1, NSEC_PER_SEC >> 1);
+}
