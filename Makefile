@@ -56,6 +56,7 @@ OBJCOPY := $(CROSS)objcopy
 OBJDUMP := $(CROSS)objdump
 LIBGCC   = $(shell $(CROSS)gcc $(filter -m%,$(ARCHFLAGS)) -print-libgcc-file-name)
 CCINCLUDE := $(shell $(CC) -print-file-name=include 2>/dev/null)
+CCFIXED := $(shell $(CC) -print-file-name=include-fixed 2>/dev/null)
 
 # SAN=1: address sanitizer (kernel flavour, outlined) and undefined-behaviour sanitizer with our own reports; larger stacks.
 SANFLAGS_1 := -fsanitize=kernel-address -fsanitize=undefined -fno-sanitize=alignment -DFAIRLEAD_SAN=1 \
@@ -68,11 +69,14 @@ OUT  := build/$(BOARD)
 OBJ  := $(OUT)/obj$(VARIANT)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes
-CFLAGS := -std=gnu11 -O2 -g $(WARN) -ffreestanding -nostdinc -isystem $(PICOLIBC)/include -isystem $(CCINCLUDE) \
+CFLAGS := -std=gnu11 -O2 -g $(WARN) -ffreestanding -nostdinc -isystem $(PICOLIBC)/include -isystem $(CCINCLUDE) -isystem $(CCFIXED) \
 	-I. -Iarch/$(ARCH) $(ARCHFLAGS) -fno-pic -fno-pie -ffunction-sections -fdata-sections -fno-common \
 	-fno-strict-aliasing -fno-omit-frame-pointer -ftls-model=local-exec -fno-stack-protector \
 	-fno-asynchronous-unwind-tables $(SANFLAGS) $(DEBUGFLAGS_$(SAN))
 ASFLAGS := $(filter-out -std=gnu11,$(CFLAGS)) -D__ASSEMBLY__
+
+# What the C library's headers are to offer programs.
+PROGRAMFLAGS := -D_POSIX_TIMERS=200809L -D_POSIX_MONOTONIC_CLOCK=200809L -D_POSIX_THREAD_CPUTIME=200809L
 
 # The hot path keeps no frame pointer: a switch is a chain of tail calls.
 HOT := sched/sched.c sched/eevdf.c sched/eevdf_tree.c sched/rt.c sched/balance.c core/sync.c core/wait.c core/timer.c \
@@ -108,7 +112,7 @@ IMAGE   := $(APP_OUT)/Image$(VARIANT)
 
 # ---- rules ------------------------------------------------------------------------------------------------------------
 
-KERNEL_ONLY = $(if $(filter arch/% core/% sched/% drivers/%,$<),$(KERNELFLAGS))
+KERNEL_ONLY = $(if $(filter arch/% core/% sched/% drivers/%,$<),$(KERNELFLAGS),$(PROGRAMFLAGS))
 PER_FILE = $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
 
 $(OBJ)/%.c.o: %.c Makefile

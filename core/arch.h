@@ -98,7 +98,7 @@ int arch_cpu_node(const struct dt *dt, int node, uint64_t *hwid);
 
 /* Traps, for panic and tests. */
 uintptr_t arch_trap_pc(const struct trap_frame *tf);
-void arch_trap_dump(const struct trap_frame *tf);            /* registers, by printk */
+void arch_trap_dump(const struct trap_frame *tf);            /* registers, by printk; NULL: what this CPU has now */
 /* Calls @each(ctx, return address) up the frame-pointer chain, from @tf or, when NULL, from the caller; bounds-checked. */
 void arch_backtrace(const struct trap_frame *tf, void (*each)(void *ctx, uintptr_t pc), void *ctx);
 

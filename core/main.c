@@ -26,12 +26,14 @@ static __cold __noreturn void boot_refuse(int status, const char *fmt, ...)
 {
 	va_list ap;
 
+	console_init(boot_dt.blob ? &boot_dt : NULL);
 	console_panic_takeover();
 	printk("boot: ");
 	va_start(ap, fmt);
 	printk_v(fmt, ap);
 	va_end(ap);
 	printk("\n");
+	console_flush();
 	arch_system_off(status, semihosting_requested);
 	arch_cpu_halt();
 }
@@ -89,7 +91,7 @@ void kernel_main(pa_t fdt_pa, uint64_t boot_hwid, uint64_t entry_cycles)
 	cpu_start_all((unsigned)cpus_limit);
 	printk("fairlead: %s, %u of %u CPUs, %zu MiB, timer %s %llu Hz, irqs by %s, IPIs by %s\n", ARCH_NAME,
 	       cpumask_count(&cpu_online_mask), cpu_count, page_total_bytes() >> 20, arch_timer_name(),
-	       (unsigned long long)clock.hz, irq_root()->name, ipi_name);
+	       (unsigned long long)time_base.hz, irq_root()->name, ipi_name);
 	device_probe_class(&boot_dt, DRIVER_TIMER);
 	start_first_thread();
 	sched_idle_loop();

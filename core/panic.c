@@ -21,8 +21,8 @@
 #include "core/thread.h"
 #include "core/time.h"
 
-#define STOP_WAIT_NS (10 * NSEC_PER_MSEC)
-#define STOP_SPINS   1000000u /* the bound while the counter's frequency is unknown */
+#define STOP_WAIT_NS (100 * NSEC_PER_MSEC) /* an emulated CPU may wait that long for its host */
+#define STOP_SPINS   10000000u             /* the bound while the counter's frequency is unknown */
 
 extern const char text_start[], text_end[], rodata_start[], rodata_end[];
 
@@ -57,17 +57,16 @@ static unsigned cpus_stop(void)
 	for (unsigned spins = 0; spins < STOP_SPINS; spins++) {
 		if (atomic_load_relaxed(&panic_stopped) >= sent)
 			return 0;
-		if (clock.hz && cycles_to_ns(arch_counter() - start) > STOP_WAIT_NS)
+		if (time_base.hz && cycles_to_ns(arch_counter() - start) > STOP_WAIT_NS)
 			break;
 		arch_cpu_relax();
 	}
 	return sent - MIN(sent, atomic_load_relaxed(&panic_stopped));
 }
 
-/* Reports the status where somebody may listen, then power off; parks when firmware cannot. */
+/* Power off; parks when firmware cannot. No exit record: that one is the application's, and a status without it is the kernel's. */
 static __noreturn void panic_end(void)
 {
-	console_exit_record(EXIT_STATUS_PANIC);
 	console_flush();
 	arch_system_off(EXIT_STATUS_PANIC, semihosting_requested);
 	printk("This machine has no power-off: CPU parked.\n");
@@ -165,8 +164,7 @@ static __noreturn void panic_report(const struct trap_frame *tf, const char *fmt
 	printk_v(fmt, ap);
 	printk("\n");
 	print_place();
-	if (tf)
-		arch_trap_dump(tf);
+	arch_trap_dump(tf);
 	print_backtrace(tf);
 	if (deaf)
 		printk("%u other CPUs did not stop\n", deaf);

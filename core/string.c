@@ -2,13 +2,14 @@
 /*
  * memcpy and its family; core/string.h says what callers may rely on.
  *
- * The plan of all of them: bytes up to the first aligned word of the destination, 64-byte rounds, words, bytes. Where
- * source and destination are misaligned against each other, the copy reads aligned words of the source and shifts each
- * pair together; it starts after eight bytes were copied singly and ends before the last word that is not whole, so that
- * no byte outside of the source is read.
+ * The plan of all of them: bytes up to the first aligned word of the destination, 64-byte rounds,
+ * words, bytes. Where source and destination are misaligned against each other, the copy reads
+ * aligned words of the source and shifts each pair together; it starts after eight bytes were
+ * copied singly and ends before the last word that is not whole, so that no byte outside of the
+ * source is read.
  *
- * What may never happen: the compiler recognising a loop as memcpy or memset and calling the function from itself. GCC is
- * told so below; Clang must be given -fno-builtin or -ffreestanding.
+ * What may never happen: the compiler recognising a loop as memcpy or memset and calling the
+ * function from itself. GCC is told so below; Clang must be given -fno-builtin or -ffreestanding.
  *
  * Both architectures are little endian; the shifts depend on it.
  */
@@ -20,7 +21,9 @@
 #pragma GCC optimize("no-tree-loop-distribute-patterns", "no-tree-vectorize")
 #endif
 
-/* The string functions look at whole words, up to seven bytes past the end but never past the page. */
+/*
+ * The string functions look at whole words, up to seven bytes past the end but never past the page.
+ */
 #define READS_WHOLE_WORDS __attribute__((no_sanitize_address))
 
 typedef uint64_t __attribute__((may_alias)) word_t;
@@ -46,7 +49,10 @@ static inline void copy_bytes(uint8_t *to, const uint8_t *from, size_t n)
 		*to++ = *from++;
 }
 
-/* All loads of a round come before its stores: this is what makes it right for overlapping blocks too. */
+/*
+ * All loads of a round come before its stores: this is what makes it right for overlapping blocks
+ * too.
+ */
 static inline void copy_round(word_t *to, const word_t *from)
 {
 	word_t a = from[0], b = from[1], c = from[2], d = from[3];
@@ -77,7 +83,8 @@ static inline size_t copy_shifted(uint8_t *to, const uint8_t *from, size_t n)
 	word_t have = *next++;
 
 	for (; n - at >= 5 * WORD_BYTES; at += 4 * WORD_BYTES, next += 4) {
-		word_t a = next[0], b = next[1], c = next[2], d = next[3], *out = (word_t *)(to + at);
+		word_t a = next[0], b = next[1], c = next[2], d = next[3],
+		       *out = (word_t *)(to + at);
 
 		out[0] = have >> right | a << left;
 		out[1] = a >> right | b << left;
@@ -119,7 +126,8 @@ static inline void copy_down(uint8_t *to, const uint8_t *from, size_t n)
 		for (; n && !IS_ALIGNED((uintptr_t)to + n, WORD_BYTES); n--)
 			to[n - 1] = from[n - 1];
 		for (; n >= ROUND_BYTES; n -= ROUND_BYTES)
-			copy_round((word_t *)(to + n - ROUND_BYTES), (const word_t *)(from + n - ROUND_BYTES));
+			copy_round((word_t *)(to + n - ROUND_BYTES),
+				   (const word_t *)(from + n - ROUND_BYTES));
 		for (; n >= WORD_BYTES; n -= WORD_BYTES)
 			*(word_t *)(to + n - WORD_BYTES) = *(const word_t *)(from + n - WORD_BYTES);
 	}

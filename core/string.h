@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The memory and string functions that the kernel and the compiler's generated code call. They use general registers
- * only and never access memory unaligned or outside the given bytes (the string functions: outside the aligned word that
- * holds a given byte), so they are safe in traps, in the scheduler and on device memory. Applications get the same ones:
- * they stand in front of the C library's. Context: any. Meaning: as in ISO C and POSIX.
+ * The memory and string functions that the kernel and the compiler's generated code call. They use
+ * general registers only and never access memory unaligned or outside the given bytes (the string
+ * functions: outside the aligned word that holds a given byte), so they are safe in traps, in the
+ * scheduler and on device memory. Applications get the same ones: they stand in front of the C
+ * library's. Context: any. Meaning: as in ISO C and POSIX.
  */
 #pragma once
 

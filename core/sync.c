@@ -275,21 +275,35 @@ void condition_signal(struct condition *c)
 		arch_irq_restore(flags);
 }
 
+/* The best of those that waited before ticket @end was given out, or NULL. */
+static struct thread *condition_pop_older(struct condition *c, uint32_t end)
+{
+	for (struct rb_node *n = rb_first(&c->waiters.waiters); n; n = rb_next(n)) {
+		struct thread *t = container_of(n, struct thread, waiter.node);
+
+		if ((int32_t)(t->waiter.ticket - end) < 0) {
+			wait_take(&c->waiters, t);
+			c->waiting--;
+			return t;
+		}
+	}
+	return NULL;
+}
+
 /*
  * Wakes one waiter at a time, so that interrupts are never masked for more than one wake-up: until all @old ones that waited when the
- * call began are gone. Better ones that come meanwhile may be woken too, which a condition variable allows.
+ * call began are gone. Those that come meanwhile stay: one of better rank that finds its condition false and waits again would else be woken for ever.
  */
 void condition_broadcast(struct condition *c)
 {
 	unsigned long flags = spin_lock_irqsave(&c->waiters.lock);
 	uint32_t end = c->ticket, old = c->waiting;
 
-	while (old) {
-		struct thread *t = condition_pop(c);
+	while (old--) {
+		struct thread *t = condition_pop_older(c, end);
 
 		if (!t)
 			break;
-		old -= (int32_t)(t->waiter.ticket - end) < 0;
 		spin_unlock(&c->waiters.lock);
 		sched_wake(t, flags);
 		flags = spin_lock_irqsave(&c->waiters.lock);

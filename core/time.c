@@ -4,7 +4,7 @@
  */
 #include "core/time.h"
 
-struct clock clock;
+struct time_base time_base;
 
 #define CLOCK_HZ_MIN 1000ull
 
@@ -16,14 +16,14 @@ int clock_init(uint64_t hz)
 		return -EINVAL;
 	while ((hz << shift) <= NSEC_PER_SEC)
 		shift++;
-	clock.hz = hz;
-	clock.shift = shift;
+	time_base.hz = hz;
+	time_base.shift = shift;
 	/* 10^9 * 2^(64 - shift) / hz, below 2^64 because hz << shift > 10^9. Divided in two steps: no 128-bit division on a board. */
-	clock.ns_mult = 0;
+	time_base.ns_mult = 0;
 	for (uint64_t i = 0, rest = NSEC_PER_SEC; i <= 64 - shift; i++, rest = rest % hz * 2)
-		clock.ns_mult = clock.ns_mult * 2 + rest / hz;
-	clock.cycle_mult = 0;
+		time_base.ns_mult = time_base.ns_mult * 2 + rest / hz;
+	time_base.cycle_mult = 0;
 	for (uint64_t i = 0, rest = hz; i <= 63; i++, rest = rest % NSEC_PER_SEC * 2)
-		clock.cycle_mult = clock.cycle_mult * 2 + rest / NSEC_PER_SEC;
+		time_base.cycle_mult = time_base.cycle_mult * 2 + rest / NSEC_PER_SEC;
 	return 0;
 }

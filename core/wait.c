@@ -32,7 +32,7 @@ static void wait_insert(struct wait_queue *q, struct thread *t)
 	rb_insert(&q->waiters, &t->waiter.node, wait_before);
 }
 
-static void wait_remove(struct wait_queue *q, struct thread *t)
+void wait_take(struct wait_queue *q, struct thread *t)
 {
 	rb_erase(&q->waiters, &t->waiter.node);
 	atomic_store_relaxed(&t->waiter.queue, (struct wait_queue *)NULL);
@@ -46,7 +46,7 @@ struct thread *wait_pop(struct wait_queue *q)
 	if (!first)
 		return NULL;
 	t = container_of(first, struct thread, waiter.node);
-	wait_remove(q, t);
+	wait_take(q, t);
 	return t;
 }
 
@@ -73,7 +73,7 @@ static void wait_timeout(struct timer *timer)
 	spin_lock(&q->lock);
 	mine = atomic_load_relaxed(&t->waiter.queue) == q;
 	if (mine) {
-		wait_remove(q, t);
+		wait_take(q, t);
 		t->waiter.result = -ETIMEDOUT;
 	}
 	spin_unlock(&q->lock);

@@ -50,3 +50,5 @@ int wait_on_until(struct wait_queue *q, unsigned long flags, uint64_t until_ns) 
 
 /* Takes the best waiter off, or NULL. q->lock held. The caller drops the lock, then calls sched_wake(). */
 struct thread *wait_pop(struct wait_queue *q) LOCK_REQUIRES(q->lock);
+/* Takes off a certain one, which is on @q; the same rules. */
+void wait_take(struct wait_queue *q, struct thread *t) LOCK_REQUIRES(q->lock);

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What picolibc asks of the system it runs on: the three standard streams, memory, locks, the clock, and an end.
+ * What picolibc asks of the system it runs on: the three standard streams, memory, locks, the
+ * clock, and an end.
  *
- * Output is collected by line: a thread that prints takes one of LINE_MAX buffers and keeps it until the end of the line,
- * so lines of different threads do not mix. A line goes out when it ends, when its buffer is full, when its thread reads
- * from stdin or calls fflush(), at exit, and when another thread finds no free buffer (the longest-held one then). stderr
- * is treated alike: POSIX wants it "not fully buffered", and half lines of it would mix as well.
+ * Output is collected by line: a thread that prints takes one of a few buffers and keeps it until
+ * the end of the line, so lines of different threads do not mix. A line goes out when it ends, when
+ * its buffer is full, when its thread reads from stdin or calls fflush(), at exit, and when another
+ * thread finds no free buffer (the longest-held one then). stderr is treated alike: POSIX wants it
+ * "not fully buffered", and half lines of it would mix as well.
  *
- * Callers: thread context, everything. Where a thread cannot wait (interrupts masked: handlers, early boot; panic) text
- * goes to printk() at once and reading fails.
+ * Callers: thread context, everything. Where a thread cannot wait (interrupts masked: handlers,
+ * early boot; panic) text goes to printk() at once and reading fails.
  *
- * Locks: console_lock (a mutex) guards the line buffers and is held while a line waits for room in the console's ring;
- * the C library's own recursive mutex guards its heap and lists. The two are never held together by one thread: the
- * console path does not allocate.
+ * Locks: console_lock (a mutex) guards the line buffers and is held while a line waits for room in
+ * the console's ring; the C library's own recursive mutex guards its heap and lists. The two are
+ * never held together by one thread: the console path does not allocate.
  *
- * What may never happen: a system function of the C library that quietly does nothing. What is not here does not link.
+ * What may never happen: a system function of the C library that quietly does nothing. What is not
+ * here does not link.
  */
 /* picolibc implements none of these, so <time.h> hides them until it is told that somebody does. */
 #define _POSIX_TIMERS          200809L
@@ -30,9 +33,7 @@
 #include "core/time.h"
 
 /* core/time.h has a variable with this function's name. */
-#define clock libc_clock
 #include <time.h>
-#undef clock
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,22 +41,22 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* ---- streams ----------------------------------------------------------------------------------------------------- */
+/* ---- streams --------------------------------------------------------------------------------- */
 
-#define LINE_MAX   8   /* threads that can be within a line at once */
+#define LINE_COUNT 8 /* threads that can be within a line at once */
 #define LINE_BYTES 128
 
 struct line {
 	struct thread *owner; /* NULL: free */
 	FILE *stream;
-	uint64_t since;       /* line_clock when it was taken */
+	uint64_t since; /* line_clock when it was taken */
 	size_t n;
 	char text[LINE_BYTES];
 };
 
 static struct mutex console_lock = MUTEX_INIT;
-static struct line line_table[LINE_MAX]; /* under console_lock */
-static uint64_t line_clock;              /* under console_lock */
+static struct line line_table[LINE_COUNT]; /* under console_lock */
+static uint64_t line_clock;                /* under console_lock */
 
 static int stream_put(char c, FILE *stream);
 static int stream_get(FILE *stream);
@@ -86,7 +87,7 @@ static struct line *line_of(struct thread *owner, FILE *stream)
 {
 	struct line *best = &line_table[0];
 
-	for (struct line *line = line_table; line < line_table + LINE_MAX; line++) {
+	for (struct line *line = line_table; line < line_table + LINE_COUNT; line++) {
 		if (line->owner == owner && line->stream == stream)
 			return line;
 		if (best->owner && (!line->owner || line->since < best->since))
@@ -121,8 +122,9 @@ static int stream_put(char c, FILE *stream)
 static void lines_send(const struct thread *owner, const FILE *stream)
 {
 	mutex_lock(&console_lock);
-	for (struct line *line = line_table; line < line_table + LINE_MAX; line++)
-		if (line->owner && (!owner || line->owner == owner) && (!stream || line->stream == stream))
+	for (struct line *line = line_table; line < line_table + LINE_COUNT; line++)
+		if (line->owner && (!owner || line->owner == owner) &&
+		    (!stream || line->stream == stream))
 			line_send(line);
 	mutex_unlock(&console_lock);
 }
@@ -147,7 +149,7 @@ static int stream_get(FILE *stream)
 	return c == '\r' ? '\n' : (unsigned char)c;
 }
 
-/* ---- locks ------------------------------------------------------------------------------------------------------- */
+/* ---- locks ----------------------------------------------------------------------------------- */
 
 struct __lock {
 	struct mutex mutex;
@@ -207,11 +209,14 @@ void __retarget_lock_release_recursive(_LOCK_T lock)
 /* The plain ones are the recursive ones: a lock that nests where it need not harms nobody. */
 void __retarget_lock_init_recursive(_LOCK_T *lock) __attribute__((alias("__retarget_lock_init")));
 void __retarget_lock_close_recursive(_LOCK_T lock) __attribute__((alias("__retarget_lock_close")));
-void __retarget_lock_acquire(_LOCK_T lock) __attribute__((alias("__retarget_lock_acquire_recursive")));
-int __retarget_lock_try_acquire(_LOCK_T lock) __attribute__((alias("__retarget_lock_try_acquire_recursive")));
-void __retarget_lock_release(_LOCK_T lock) __attribute__((alias("__retarget_lock_release_recursive")));
+void __retarget_lock_acquire(_LOCK_T lock)
+	__attribute__((alias("__retarget_lock_acquire_recursive")));
+int __retarget_lock_try_acquire(_LOCK_T lock)
+	__attribute__((alias("__retarget_lock_try_acquire_recursive")));
+void __retarget_lock_release(_LOCK_T lock)
+	__attribute__((alias("__retarget_lock_release_recursive")));
 
-/* ---- memory ------------------------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* Called with the C library's lock held. */
 void *sbrk(ptrdiff_t bytes)
@@ -224,7 +229,7 @@ void *sbrk(ptrdiff_t bytes)
 	return (void *)-1;
 }
 
-/* ---- the end ----------------------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 void _exit(int status)
 {
@@ -242,7 +247,7 @@ void abort(void)
 	panic("abort() called");
 }
 
-/* ---- file descriptors of the standard streams ---------------------------------------------------------------------- */
+/* ---- file descriptors of the standard streams ------------------------------------------------ */
 
 ssize_t write(int fd, const void *bytes, size_t n)
 {
@@ -258,9 +263,12 @@ ssize_t write(int fd, const void *bytes, size_t n)
 	return (ssize_t)n;
 }
 
-/* ---- time -------------------------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
-/* There is no clock of the day: CLOCK_REALTIME begins at 0 when the counter does, as CLOCK_MONOTONIC. */
+/*
+ * There is no clock of the day: CLOCK_REALTIME begins at 0 when the counter does, as
+ * CLOCK_MONOTONIC.
+ */
 static int clock_read(clockid_t clock_id, uint64_t *ns)
 {
 	switch (clock_id) {
@@ -294,7 +302,8 @@ int clock_getres(clockid_t clock_id, struct timespec *ts)
 	if (clock_read(clock_id, &ns))
 		return -1;
 	if (ts)
-		*ts = (struct timespec){ .tv_nsec = (long)((NSEC_PER_SEC + clock.hz - 1) / clock.hz) };
+		*ts = (struct timespec){ .tv_nsec =
+						 (long)((NSEC_PER_SEC + time_base.hz - 1) / time_base.hz) };
 	return 0;
 }
 
@@ -317,7 +326,8 @@ int nanosleep(const struct timespec *ts, struct timespec *left)
 	}
 	if (left)
 		*left = (struct timespec){ 0 };
-	thread_sleep_until(time_now_ns() + (uint64_t)ts->tv_sec * NSEC_PER_SEC + (uint64_t)ts->tv_nsec);
+	thread_sleep_until(time_now_ns() + (uint64_t)ts->tv_sec * NSEC_PER_SEC +
+			   (uint64_t)ts->tv_nsec);
 	return 0;
 }
 

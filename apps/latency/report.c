@@ -64,7 +64,7 @@ void report_begin(const struct options *o)
 
 	fmt_buf(text, sizeof(text), "%llu us", (ull)(FAIR_SLICE_NS / NSEC_PER_USEC));
 	send_info("default slice", text);
-	fmt_buf(text, sizeof(text), "%llu Hz", (ull)clock.hz);
+	fmt_buf(text, sizeof(text), "%llu Hz", (ull)time_base.hz);
 	send_info("timer frequency", text);
 	send_info("tick source", arch_timer_name());
 	fmt_buf(text, sizeof(text), "%s, priority %u", policy_name(o->policy), o->priority);

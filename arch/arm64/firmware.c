@@ -135,47 +135,47 @@ static const char *enable_method(uint64_t hwid)
 	return NULL;
 }
 
-/* Its stacks for exceptions, and where it enters C. */
-static int cpu_prepare(struct cpu *cpu)
+static void free_stacks(void *fault, void *emergency)
 {
-	struct thread *idle = cpu->rq.idle;
-	bool cached;
-	void *fault = stack_alloc(FAULT_STACK_BYTES, &cached), *emergency = page_alloc(0);
-
-	if (!fault || !emergency) {
-		if (fault)
-			stack_free(fault, FAULT_STACK_BYTES);
-		if (emergency)
-			page_free(emergency, 0);
-		return -ENOMEM;
-	}
-	cpu->arch.fault_stack_top = (uintptr_t)fault + FAULT_STACK_BYTES;
-	cpu->arch.emergency_stack_top = (uintptr_t)emergency + PAGE_SIZE;
-	cpu->arch.entry_sp = ALIGN_DOWN((uintptr_t)idle, ARCH_STACK_ALIGN); /* the stack ends where struct thread begins */
-	cpu->arch.entry_tls = idle->context.tls;
-	cpu->arch.lock_id = cpu->index + 1;
-	return 0;
+	if (fault)
+		stack_free(fault, FAULT_STACK_BYTES);
+	if (emergency)
+		page_free(emergency, 0);
 }
 
 /*
- * The new CPU reads boot_data with its MMU off, so that goes to memory; struct cpu and all else it reads with its caches on. The barrier at the end of
- * the cleaning orders both before the firmware call.
+ * Gives the CPU its stacks for exceptions and its place to enter C, and asks @method to start it. The new CPU reads boot_data with its MMU off, so that goes to
+ * memory; all else it reads with its caches on. The barrier at the end of the cleaning orders both before the firmware call.
  */
+static int start_by(const struct start_method *method, struct cpu *cpu)
+{
+	struct thread *idle = cpu->rq.idle;
+	pa_t entry = image_pa + ((uintptr_t)secondary_entry - IMAGE_BASE);
+	bool cached;
+	void *fault = stack_alloc(FAULT_STACK_BYTES, &cached), *emergency = page_alloc(0);
+	int err = -ENOMEM;
+
+	if (fault && emergency) {
+		cpu->arch.fault_stack_top = (uintptr_t)fault + FAULT_STACK_BYTES;
+		cpu->arch.emergency_stack_top = (uintptr_t)emergency + PAGE_SIZE;
+		cpu->arch.entry_sp = ALIGN_DOWN((uintptr_t)idle, ARCH_STACK_ALIGN); /* the stack ends where struct thread begins */
+		cpu->arch.entry_tls = idle->context.tls;
+		cpu->arch.lock_id = cpu->index + 1;
+		arch_cache_op(CACHE_CLEAN_POC, &boot_data, sizeof(boot_data));
+		err = method->start(cpu->hwid, entry, (uintptr_t)cpu);
+	}
+	if (err)
+		free_stacks(fault, emergency);
+	return err;
+}
+
 int arch_cpu_start(struct cpu *cpu)
 {
 	const char *method = have_tree ? enable_method(cpu->hwid) : NULL;
-	pa_t entry = image_pa + ((uintptr_t)secondary_entry - (uintptr_t)image_start);
-	int err;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(start_methods); i++) {
-		if (!method || strcmp(method, start_methods[i].name))
-			continue;
-		err = cpu_prepare(cpu);
-		if (err)
-			return err;
-		arch_cache_op(CACHE_CLEAN_POC, &boot_data, sizeof(boot_data));
-		return start_methods[i].start(cpu->hwid, entry, (uintptr_t)cpu);
-	}
+	for (unsigned i = 0; method && i < ARRAY_SIZE(start_methods); i++)
+		if (!strcmp(method, start_methods[i].name))
+			return start_by(&start_methods[i], cpu);
 	return -ENOTSUP;
 }
 

@@ -128,8 +128,25 @@ uintptr_t arch_trap_pc(const struct trap_frame *tf)
 	return tf->pc;
 }
 
+/* The registers that a call leaves alone: what the function that gave up was working with. */
+static void dump_current(void)
+{
+	uintptr_t x[10], sp;
+
+	__asm__ volatile("stp x19, x20, [%1]\n\tstp x21, x22, [%1, #16]\n\tstp x23, x24, [%1, #32]\n\t"
+			 "stp x25, x26, [%1, #48]\n\tstp x27, x28, [%1, #64]\n\tmov %0, sp"
+			 : "=&r"(sp) : "r"(x) : "memory");
+	for (unsigned i = 0; i < 10; i += 5)
+		printk("x%u..x%u %016lx %016lx %016lx %016lx %016lx\n", 19 + i, 23 + i, x[i], x[i + 1], x[i + 2], x[i + 3], x[i + 4]);
+	printk("sp  %016lx  x29 %016lx\n", sp, (uintptr_t)__builtin_frame_address(0));
+}
+
 void arch_trap_dump(const struct trap_frame *tf)
 {
+	if (!tf) {
+		dump_current();
+		return;
+	}
 	printk("pc  %016lx  sp  %016lx  pstate %08lx  esr %08lx  far %016lx\n", tf->pc, tf->sp, tf->pstate, tf->esr, tf->far);
 	for (unsigned i = 0; i < 28; i += 4)
 		printk("x%-2u %016lx  x%-2u %016lx  x%-2u %016lx  x%-2u %016lx\n", i, tf->x[i], i + 1, tf->x[i + 1], i + 2,
@@ -170,6 +187,7 @@ void arch_backtrace(const struct trap_frame *tf, void (*each)(void *ctx, uintptr
 
 	if (!tf) {
 		walk_frames((uintptr_t)__builtin_frame_address(0), each, ctx);
+		__asm__ volatile("" : : : "memory"); /* no tail call: the frame that the walk begins with is ours */
 		return;
 	}
 	record = (const uintptr_t *)tf->x[29];

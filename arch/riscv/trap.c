@@ -78,6 +78,19 @@ uintptr_t arch_trap_pc(const struct trap_frame *tf)
 	return tf->sepc;
 }
 
+/* The registers that a call leaves alone: what the function that gave up was working with. */
+static void dump_current(void)
+{
+	uintptr_t s[12], sp;
+
+	__asm__ volatile("sd s0, 0(%1)\n\tsd s1, 8(%1)\n\tsd s2, 16(%1)\n\tsd s3, 24(%1)\n\tsd s4, 32(%1)\n\tsd s5, 40(%1)\n\t"
+			 "sd s6, 48(%1)\n\tsd s7, 56(%1)\n\tsd s8, 64(%1)\n\tsd s9, 72(%1)\n\tsd s10, 80(%1)\n\tsd s11, 88(%1)\n\tmv %0, sp"
+			 : "=&r"(sp) : "r"(s) : "memory");
+	for (unsigned i = 0; i < 12; i += 4)
+		printk("s%u..s%u 0x%016lx 0x%016lx 0x%016lx 0x%016lx\n", i, i + 3, s[i], s[i + 1], s[i + 2], s[i + 3]);
+	printk("sp 0x%016lx\n", sp);
+}
+
 void arch_trap_dump(const struct trap_frame *tf)
 {
 	static const char names[32][4] = {
@@ -85,6 +98,10 @@ void arch_trap_dump(const struct trap_frame *tf)
 		"a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6",
 	};
 
+	if (!tf) {
+		dump_current();
+		return;
+	}
 	printk("pc      0x%016lx sstatus 0x%016lx scause  %lu (%s) stval 0x%016lx\n", (unsigned long)tf->sepc,
 	       (unsigned long)tf->sstatus, (unsigned long)tf->scause, cause_name(tf->scause), (unsigned long)tf->stval);
 	for (unsigned i = 1; i < 32; i++)

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * From the device tree to memory that can be used. Two lists are made first: RAM (the memory nodes, sorted and merged)
- * and what must not be touched (image, device tree, reserved-memory, memory reservation block). Then the RAM is walked in
- * pieces that end where a region of the second list begins or ends:
+ * From the device tree to memory that can be used. Two lists are made first: RAM (the memory nodes,
+ * sorted and merged) and what must not be touched (image, device tree, reserved-memory, memory
+ * reservation block). Then the RAM is walked in pieces that end where a region of the second list
+ * begins or ends:
  *
  *   free               mapped writable, given to the page allocator
  *   reserved           mapped writable: devices and firmware talk to us there
  *   reserved, no-map   not mapped: a speculative access may be an error
  *   device tree        mapped read-only, also where it does not lie in RAM
- *   image              not mapped: it is at its link address, and text must not be writable under a second one
+ *   image              not mapped: text must not be writable under a second address
  *
- * The tree is read before the first change to the direct map, because the boot window through which it is read goes.
+ * The tree is read before the first change to the direct map, because the boot window through which
+ * it is read goes.
  *
- * Callers: the boot CPU, once, alone; no lock but those inside vm_map() and page_add_range(). What may never happen: a
- * page of the image, of the tree or of a reservation in the allocator; memory lost without a line that says so.
+ * Callers: the boot CPU, once, alone; no lock but those inside vm_map() and page_add_range(). What
+ * may never happen: a page of the image, of the tree or of a reservation in the allocator; memory
+ * lost without a line that says so.
  */
 #include "core/console.h"
 #include "core/fdt.h"
@@ -24,7 +27,7 @@
 #define REGION_MAX   128
 #define BLOCK_BYTES  (1ul << 21) /* boot code maps the tree in blocks of this size */
 #define GIB          (1ull << 30)
-#define FIRST_ENOUGH (16ul << 20) /* with this much in the allocator, tables for the rest are no problem */
+#define FIRST_ENOUGH (16ul << 20) /* in the allocator: enough for all further tables */
 
 /* In order of precedence where regions overlap. */
 enum region_kind { REGION_FREE, REGION_RESERVED, REGION_NOMAP, REGION_TREE, REGION_IMAGE };
@@ -43,7 +46,7 @@ static char why_text[160];
 
 #define FAIL(err, ...) (fmt_buf(why_text, sizeof(why_text), __VA_ARGS__), (err))
 
-/* ---- the two lists ------------------------------------------------------------------------------------------------- */
+/* ---- the two lists --------------------------------------------------------------------------- */
 
 static void ram_remove(unsigned at)
 {
@@ -74,7 +77,8 @@ static bool ram_insert(pa_t start, pa_t end)
 
 static void ram_unused(pa_t start, pa_t end, const char *reason)
 {
-	printk("memory: 0x%llx..0x%llx stays unused: %s\n", (unsigned long long)start, (unsigned long long)end - 1, reason);
+	printk("memory: 0x%llx..0x%llx stays unused: %s\n", (unsigned long long)start,
+	       (unsigned long long)end - 1, reason);
 }
 
 /* One entry of a memory node, less what cannot be used of it. */
@@ -83,7 +87,8 @@ static void ram_add(pa_t start, uint64_t bytes)
 	pa_t end = start + bytes;
 
 	if (end > DIRECT_MAP_BYTES) {
-		ram_unused(MAX(start, (pa_t)DIRECT_MAP_BYTES), end, "above the 128 GiB that the kernel maps");
+		ram_unused(MAX(start, (pa_t)DIRECT_MAP_BYTES), end,
+			   "above the 128 GiB that the kernel maps");
 		end = DIRECT_MAP_BYTES;
 	}
 	if (start < end && !ram_insert(start, end))
@@ -93,14 +98,17 @@ static void ram_add(pa_t start, uint64_t bytes)
 /* Whole pages: a page that is reserved in part is reserved. */
 static int region_add(pa_t start, uint64_t bytes, enum region_kind kind)
 {
-	pa_t end = start + bytes < start || start + bytes > DIRECT_MAP_BYTES ? DIRECT_MAP_BYTES : start + bytes;
+	pa_t end = start + bytes < start || start + bytes > DIRECT_MAP_BYTES ? DIRECT_MAP_BYTES :
+									       start + bytes;
 
 	if (!bytes || start >= DIRECT_MAP_BYTES)
 		return 0;
 	if (region_count == REGION_MAX)
 		return FAIL(-EINVAL, "more than %d reserved regions of memory", REGION_MAX);
 	region_table[region_count++] = (struct region){
-		.start = ALIGN_DOWN(start, PAGE_SIZE), .end = ALIGN_UP(end, PAGE_SIZE), .kind = kind,
+		.start = ALIGN_DOWN(start, PAGE_SIZE),
+		.end = ALIGN_UP(end, PAGE_SIZE),
+		.kind = kind,
 	};
 	return 0;
 }
@@ -120,7 +128,7 @@ static enum region_kind region_at(pa_t pa, pa_t *end)
 	return kind;
 }
 
-/* ---- what the tree says ---------------------------------------------------------------------------------------------- */
+/* ---- what the tree says ---------------------------------------------------------------------- */
 
 static bool is_memory_node(const struct dt *dt, int node)
 {
@@ -148,14 +156,16 @@ static int read_memory_node(const struct dt *dt, int node)
 	}
 	if (err == -ENOENT && i)
 		return 0;
-	return FAIL(-EINVAL, "memory node /%s: %s", dt_name(dt, node), err == -ENOENT ? "no reg" : "malformed reg");
+	return FAIL(-EINVAL, "memory node /%s: %s", dt_name(dt, node),
+		    err == -ENOENT ? "no reg" : "malformed reg");
 }
 
 static int read_memory_nodes(const struct dt *dt)
 {
 	bool found = false;
 
-	for (int node = dt_first_child(dt, dt_root(dt)); node >= 0; node = dt_next_sibling(dt, node)) {
+	for (int node = dt_first_child(dt, dt_root(dt)); node >= 0;
+	     node = dt_next_sibling(dt, node)) {
 		int err = is_memory_node(dt, node) ? read_memory_node(dt, node) : -ENOENT;
 
 		if (err && err != -ENOENT)
@@ -204,20 +214,21 @@ static int reserve_image_and_tree(pa_t fdt_pa, size_t fdt_bytes)
 	int err;
 
 	if (fdt_pa < image_pa + image_bytes && image_pa < fdt_pa + fdt_bytes)
-		return FAIL(-EINVAL, "device tree at 0x%llx overlaps the image at 0x%llx..0x%llx", (unsigned long long)fdt_pa,
-			    (unsigned long long)image_pa, (unsigned long long)image_pa + image_bytes - 1);
+		return FAIL(-EINVAL, "device tree at 0x%llx overlaps the image at 0x%llx..0x%llx",
+			    (unsigned long long)fdt_pa, (unsigned long long)image_pa,
+			    (unsigned long long)image_pa + image_bytes - 1);
 	err = region_add(image_pa, image_bytes, REGION_IMAGE);
 	return err ? err : region_add(fdt_pa, fdt_bytes, REGION_TREE);
 }
 
-/* ---- the direct map -------------------------------------------------------------------------------------------------- */
+/* ---- the direct map -------------------------------------------------------------------------- */
 
 static int direct_map(pa_t start, pa_t end, unsigned prot)
 {
 	if (!vm_map((uintptr_t)direct_va(start), start, end - start, prot))
 		return 0;
-	return FAIL(-ENOMEM, "no translation tables for memory at 0x%llx..0x%llx", (unsigned long long)start,
-		    (unsigned long long)end - 1);
+	return FAIL(-ENOMEM, "no translation tables for memory at 0x%llx..0x%llx",
+		    (unsigned long long)start, (unsigned long long)end - 1);
 }
 
 static void give_to_allocator(pa_t start, pa_t end)
@@ -225,7 +236,9 @@ static void give_to_allocator(pa_t start, pa_t end)
 	int err = page_add_range(start, end);
 
 	if (err)
-		ram_unused(start, end, err == -ENOSPC ? "too many separate pieces of free memory" : "too small a piece");
+		ram_unused(start, end,
+			   err == -ENOSPC ? "too many separate pieces of free memory" :
+					    "too small a piece");
 }
 
 static int use_piece(pa_t start, pa_t end, enum region_kind kind)
@@ -255,8 +268,8 @@ static void cut_to_pages(struct region *ram)
 }
 
 /*
- * The first pieces end at the next GiB, so that they need few tables: those come from a small static pool. Tables for
- * the rest come from the memory that the first pieces brought.
+ * The first pieces end at the next GiB, so that they need few tables: those come from a small
+ * static pool. Tables for the rest come from the memory that the first pieces brought.
  */
 static int use_ram(struct region *ram)
 {
@@ -266,7 +279,8 @@ static int use_ram(struct region *ram)
 
 	cut_to_pages(ram);
 	for (pa_t pa = ram->start; pa < ram->end && !err; pa = next) {
-		next = page_total_bytes() < FIRST_ENOUGH ? MIN(ram->end, ALIGN_UP(pa + 1, GIB)) : ram->end;
+		next = page_total_bytes() < FIRST_ENOUGH ? MIN(ram->end, ALIGN_UP(pa + 1, GIB)) :
+							   ram->end;
 		kind = region_at(pa, &next);
 		err = use_piece(pa, next, kind);
 	}
@@ -278,7 +292,8 @@ static int replace_boot_window(pa_t fdt_pa, size_t fdt_bytes)
 	pa_t block = ALIGN_DOWN(fdt_pa, BLOCK_BYTES);
 
 	arch_unmap((uintptr_t)direct_va(block), FDT_BOOT_WINDOW);
-	return direct_map(ALIGN_DOWN(fdt_pa, PAGE_SIZE), ALIGN_UP(fdt_pa + fdt_bytes, PAGE_SIZE), MAP_READ);
+	return direct_map(ALIGN_DOWN(fdt_pa, PAGE_SIZE), ALIGN_UP(fdt_pa + fdt_bytes, PAGE_SIZE),
+			  MAP_READ);
 }
 
 int mem_init(const struct dt *dt, pa_t fdt_pa, size_t fdt_bytes, const char **why)
@@ -296,6 +311,8 @@ int mem_init(const struct dt *dt, pa_t fdt_pa, size_t fdt_bytes, const char **wh
 	for (unsigned i = 0; i < ram_count && !err; i++)
 		err = use_ram(&ram_table[i]);
 	if (!err && !page_total_bytes())
-		err = FAIL(-ENOMEM, "no memory is left beside the image, the device tree and reserved regions");
+		err = FAIL(
+			-ENOMEM,
+			"no memory is left beside the image, the device tree and reserved regions");
 	return err;
 }

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Device registers: addresses are handed out from the bottom of an area and never taken back. Drivers that ask for the
- * same registers share a mapping, as long as the table of mappings has room; beyond that they get one each.
+ * Device registers: addresses are handed out from the bottom of an area and never taken back.
+ * Drivers that ask for the same registers share a mapping, as long as the table of mappings has
+ * room; beyond that they get one each.
  *
- * Callers: thread context or boot. mmio_lock guards the table and the end of what is handed out, never a mapping in
- * progress: two CPUs that ask at the same moment may get two mappings, which does no harm.
+ * Callers: thread context or boot. mmio_lock guards the table and the end of what is handed out,
+ * never a mapping in progress: two CPUs that ask at the same moment may get two mappings, which
+ * does no harm.
  */
 #include "core/lock.h"
 #include "core/mem/mem.h"
 
 #define MAPPING_MAX 64
-#define BLOCK_BYTES (1ul << 21) /* what one entry of a translation table above the last level can map */
+#define BLOCK_BYTES (1ul << 21) /* what one entry of a middle-level table can map */
 
 struct mapping {
 	pa_t pa;
@@ -31,7 +33,10 @@ static uintptr_t mapping_find(pa_t pa, size_t bytes)
 	return 0;
 }
 
-/* Large ones lie like their physical addresses within a block, so that blocks can map them. 0: the area is full. */
+/*
+ * Large ones lie like their physical addresses within a block, so that blocks can map them. 0: the
+ * area is full.
+ */
 static uintptr_t address_take(pa_t pa, size_t bytes)
 {
 	uintptr_t va = mmio_end;

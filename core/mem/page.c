@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The page allocator: binary buddies. A block of 2^order pages lies at a multiple of its size; its buddy differs in one
- * bit of the page number. Freeing merges with the buddy while that is free, of the same order and in the same range.
+ * The page allocator: binary buddies. A block of 2^order pages lies at a multiple of its size; its
+ * buddy differs in one bit of the page number. Freeing merges with the buddy while that is free, of
+ * the same order and in the same range.
  *
- * Per page there is one byte, in an array at the start of the range: what block begins here. The links of the free lists
- * lie in the free pages themselves, so nothing else is stored. A mask of the orders whose list is not empty makes the
- * search one bit operation. Allocation and freeing take at most PAGE_MAX_ORDER steps, and freeing a binary search over
- * the ranges.
+ * Per page there is one byte, in an array at the start of the range: what block begins here. The
+ * links of the free lists lie in the free pages themselves, so nothing else is stored. A mask of
+ * the orders whose list is not empty makes the search one bit operation. Allocation and freeing
+ * take at most PAGE_MAX_ORDER steps, and freeing a binary search over the ranges.
  *
- * Callers: any context but trap_fault. page_lock guards everything and is the only lock taken; irqs are masked for as
- * long as it is held. Clearing pages happens outside of it. What may never happen: a page in two blocks. A byte that does not
- * say "allocated, this order" when its block is freed is therefore a panic.
+ * Callers: any context but trap_fault. page_lock guards everything and is the only lock taken; irqs
+ * are masked for as long as it is held. Clearing pages happens outside of it. What may never
+ * happen: a page in two blocks. A byte that does not say "allocated, this order" when its block is
+ * freed is therefore a panic.
  */
 #include "core/mem/page.h"
 
@@ -91,7 +93,8 @@ static void block_release(const struct page_range *r, uint64_t page, unsigned or
 	for (; order < PAGE_MAX_ORDER; order++) {
 		uint64_t buddy = page ^ (1ull << order);
 
-		if (buddy < r->first || buddy >= r->end || *block_byte(r, buddy) != (BLOCK_FREE | order))
+		if (buddy < r->first || buddy >= r->end ||
+		    *block_byte(r, buddy) != (BLOCK_FREE | order))
 			break;
 		block_pull(r, buddy, order);
 		page &= ~(1ull << order);
@@ -99,11 +102,15 @@ static void block_release(const struct page_range *r, uint64_t page, unsigned or
 	block_push(r, page, order);
 }
 
-/* Cuts the range into the largest aligned blocks: at most two of each order, and those of the highest. */
+/*
+ * Cuts the range into the largest aligned blocks: at most two of each order, and those of the
+ * highest.
+ */
 static void range_release(const struct page_range *r)
 {
 	for (uint64_t page = r->first; page < r->end;) {
-		unsigned order = page ? MIN(bit_lowest(page), (unsigned)PAGE_MAX_ORDER) : PAGE_MAX_ORDER;
+		unsigned order = page ? MIN(bit_lowest(page), (unsigned)PAGE_MAX_ORDER) :
+					PAGE_MAX_ORDER;
 
 		while (page + (1ull << order) > r->end)
 			order--;
@@ -118,7 +125,10 @@ static void free_lists_init(void)
 		list_init(&free_list[i]);
 }
 
-/* Room in the sorted table for [first, end), or NULL with *err set. The bytes of a range count as part of it. */
+/*
+ * Room in the sorted table for [first, end), or NULL with *err set. The bytes of a range count as
+ * part of it.
+ */
 static struct page_range *range_insert(uint64_t first, uint64_t end, int *err)
 {
 	unsigned at = range_after(first);
@@ -136,14 +146,18 @@ static struct page_range *range_insert(uint64_t first, uint64_t end, int *err)
 
 int page_add_range(pa_t start, pa_t end)
 {
-	uint64_t first = ALIGN_UP(start, PAGE_SIZE) >> PAGE_SHIFT, last = end >> PAGE_SHIFT, bytes_pages;
+	uint64_t first = ALIGN_UP(start, PAGE_SIZE) >> PAGE_SHIFT, last = end >> PAGE_SHIFT,
+		 bytes_pages;
 	struct page_range *r;
 	unsigned long flags;
 	int err;
 
 	if (end > DIRECT_MAP_BYTES || start > end || last < first + 2)
 		return -EINVAL;
-	/* One byte a page, those of the array's own pages left out: ceil(n / (PAGE_SIZE + 1)) pages. */
+	/*
+	 * One byte a page, those of the array's own pages left out: ceil(n / (PAGE_SIZE + 1))
+	 * pages.
+	 */
 	bytes_pages = (last - first + PAGE_SIZE) / (PAGE_SIZE + 1);
 	flags = spin_lock_irqsave(&page_lock);
 	if (!range_count)
@@ -175,7 +189,8 @@ static void *block_take(unsigned order)
 	have = bit_lowest(fits);
 	page = direct_pa(free_list[have].next) >> PAGE_SHIFT;
 	r = range_of(page);
-	ASSERT(r && *block_byte(r, page) == (BLOCK_FREE | have)); /* else somebody wrote to a free page */
+	/* Else somebody wrote to a free page. */
+	ASSERT(r && *block_byte(r, page) == (BLOCK_FREE | have));
 	block_pull(r, page, have);
 	while (have-- > order)
 		block_push(r, page + (1ull << have), have);
@@ -214,8 +229,9 @@ void page_free(void *va, unsigned order)
 
 	flags = spin_lock_irqsave(&page_lock);
 	r = range_of(page);
-	ASSERT(IS_ALIGNED((uintptr_t)va, PAGE_SIZE) && r);           /* else not from page_alloc() */
-	ASSERT(*block_byte(r, page) == (BLOCK_USED | order));        /* else freed twice, or with another order */
+	/* Else not from page_alloc(); then: freed twice, or with another order. */
+	ASSERT(IS_ALIGNED((uintptr_t)va, PAGE_SIZE) && r);
+	ASSERT(*block_byte(r, page) == (BLOCK_USED | order));
 	*block_byte(r, page) = BLOCK_NONE;
 	free_pages += 1ull << order;
 	block_release(r, page, order);

@@ -3,33 +3,36 @@
  * Stack slots: where they lie, which are free, and a cache of those that are still mapped.
  *
  *   STACK_AREA:  | chunk 0: 2 MiB, slots of one size | chunk 1 | ...
- *   a chunk:     | guard | stack | guard | stack | ...            guard and stack of the same size, the guard not mapped
+ *   a chunk:     | guard | stack | guard | stack | ...         equal in size, the guard not mapped
  *
- * A chunk gets its size of slot when it is first used and loses it when its last slot is free. Its record (a bit for each
- * slot) lies in a page that serves 64 chunks. So a slot of 4 KiB costs 16 bytes beside its page, and 16 for its share of
- * a translation table: 0.8 %; a larger one twice as much for each doubling of its size, which is a smaller share of it.
+ * A chunk gets its size of slot when it is first used and loses it when its last slot is free. Its
+ * record (64 bytes, with a bit for each slot) lies in a page that serves 64 chunks, and one
+ * translation table serves a chunk. So beside its pages a slot costs 0.4 % of its size: 16.25 bytes
+ * for 4 KiB, 65 for 16 KiB.
  *
- * A freed slot of a small size goes to the CPU's own cache (no lock, irqs masked), if that is full to a shared one, and
- * only then is it unmapped. The links lie in the lowest bytes of the cached stacks.
+ * A freed slot of a small size goes to the CPU's own cache (no lock, irqs masked), if that is full
+ * to a shared one, and only then is it unmapped. The links lie in the lowest bytes of the cached
+ * stacks.
  *
- * Locks: stack_lock for chunks and the shared cache; it is never held while memory is mapped or unmapped. All steps are
- * O(1) but the mapping, which goes page by page. What may never happen: a slot given out that somebody else can still
- * reach through a stale translation; therefore it is marked free after vm_unmap_free() only.
+ * Locks: stack_lock for chunks and the shared cache; it is never held while memory is mapped or
+ * unmapped. All steps are O(1) but the mapping, which goes page by page. What may never happen: a
+ * slot given out that somebody else can still reach through a stale translation; therefore it is
+ * marked free after vm_unmap_free() only.
  */
 #include "core/cpu.h"
 #include "core/mem/mem.h"
 
 #define CHUNK_BYTES      (2 * STACK_SLOT_MAX)
 #define CHUNK_MAX        (STACK_AREA_BYTES / CHUNK_BYTES)
-#define SLOT_CLASSES     9   /* PAGE_SIZE << class, up to STACK_SLOT_MAX */
-#define CACHED_CLASSES   4   /* those that are cached */
-#define CPU_CACHE_MAX    16  /* slots of one class in the cache of a CPU */
-#define SHARED_CACHE_MAX 64  /* and in the shared one */
+#define SLOT_CLASSES     9  /* PAGE_SIZE << class, up to STACK_SLOT_MAX */
+#define CACHED_CLASSES   4  /* those that are cached */
+#define CPU_CACHE_MAX    16 /* slots of one class in the cache of a CPU */
+#define SHARED_CACHE_MAX 64 /* and in the shared one */
 #define CLASS_NONE       0xff
 
 struct stack_chunk {
 	uint64_t free[4];      /* [s] bit n: slot n is free */
-	struct list_head node; /* [s] in class_chunks or unused_chunks; in neither while all slots are in use */
+	struct list_head node; /* [s] in class_chunks or unused_chunks; in none when full */
 	uint32_t index;        /* [i] place in STACK_AREA */
 	uint16_t nr_free;      /* [s] */
 	uint8_t class;         /* [s] read without the lock by stack_is_guard() */
@@ -39,24 +42,24 @@ struct stack_chunk {
 
 /* [s]: under this lock. */
 static struct spinlock stack_lock = SPINLOCK_INIT(LOCK_STACKS);
-static struct stack_chunk *chunk_page[CHUNK_MAX / CHUNKS_A_PAGE]; /* [s], written once; read without the lock */
-static unsigned chunk_count;                                      /* [s] chunks that have a record */
-static struct list_head class_chunks[SLOT_CLASSES];               /* [s] those with a free slot */
-static struct list_head unused_chunks = { &unused_chunks, &unused_chunks }; /* [s] of no class */
-static struct list_head shared_cache[CACHED_CLASSES];             /* [s] singly linked, last in first out */
-static unsigned shared_cached[CACHED_CLASSES];                    /* [s] */
+static struct stack_chunk *chunk_page[CHUNK_MAX / CHUNKS_A_PAGE]; /* [s] read without the lock */
+static unsigned chunk_count;                        /* [s] chunks that have a record */
+static struct list_head class_chunks[SLOT_CLASSES]; /* [s] those with a free slot */
+static struct list_head unused_chunks = { &unused_chunks, &unused_chunks }; /* [s] no class */
+static struct list_head shared_cache[CACHED_CLASSES]; /* [s] singly linked, last in first out */
+static unsigned shared_cached[CACHED_CLASSES];        /* [s] */
 
 /* Of arch/<name>/link.ld: the pages below the stacks of the boot CPU. */
 extern char boot_stack_guard[], boot_fault_guard[];
 
-/* ---- slots ------------------------------------------------------------------------------------------------------- */
+/* ---- slots ----------------------------------------------------------------------------------- */
 
 static unsigned slot_class(size_t bytes)
 {
 	unsigned class = 0;
 
 	while (PAGE_SIZE << class < bytes)
-		class++;
+		class ++;
 	return class;
 }
 
@@ -107,10 +110,11 @@ static struct stack_chunk *chunk_open(unsigned class)
 		chunk = list_first(&unused_chunks, struct stack_chunk, node);
 		list_del(&chunk->node);
 	}
-	chunk->class = (uint8_t)class;
+	chunk->class = (uint8_t) class;
 	chunk->nr_free = (uint16_t)(CHUNK_BYTES / 2 / (PAGE_SIZE << class));
 	for (unsigned i = 0; i < chunk->nr_free; i += 64)
-		chunk->free[i / 64] = chunk->nr_free - i >= 64 ? ~0ull : (1ull << chunk->nr_free) - 1;
+		chunk->free[i / 64] = chunk->nr_free - i >= 64 ? ~0ull :
+								 (1ull << chunk->nr_free) - 1;
 	list_add_head(&chunk->node, &class_chunks[class]);
 	return chunk;
 }
@@ -124,7 +128,8 @@ static uintptr_t slot_take(unsigned class)
 
 	if (!chunks->next)
 		list_init(chunks);
-	chunk = list_empty(chunks) ? chunk_open(class) : list_first(chunks, struct stack_chunk, node);
+	chunk = list_empty(chunks) ? chunk_open(class) :
+				     list_first(chunks, struct stack_chunk, node);
 	if (!chunk)
 		return 0;
 	while (!chunk->free[word])
@@ -155,9 +160,12 @@ static void slot_give(uintptr_t va, unsigned class)
 	list_add_head(&chunk->node, &unused_chunks);
 }
 
-/* ---- caches ------------------------------------------------------------------------------------------------------ */
+/* ---- caches ---------------------------------------------------------------------------------- */
 
-/* Both caches are stacks of struct list_head of which only next is used; the count says when one is empty. */
+/*
+ * Both caches are stacks of struct list_head of which only next is used; the count says when one is
+ * empty.
+ */
 static void *cache_pop(struct list_head *cache, unsigned *count)
 {
 	struct list_head *stack = cache->next;
@@ -200,7 +208,10 @@ static bool cpu_cache_give(void *stack, unsigned class)
 	return room;
 }
 
-/* The shared cache's stack, else addresses for a new one: *@va, with nothing mapped; 0 when there are none. */
+/*
+ * The shared cache's stack, else addresses for a new one: *@va, with nothing mapped; 0 when there
+ * are none.
+ */
 static void *shared_cache_take(unsigned class, uintptr_t *va)
 {
 	unsigned long flags = spin_lock_irqsave(&stack_lock);
@@ -225,7 +236,7 @@ static bool shared_cache_give(void *stack, unsigned class)
 	return room;
 }
 
-/* ---- what mem.h promises ----------------------------------------------------------------------------------------- */
+/* ---- what mem.h promises --------------------------------------------------------------------- */
 
 static void slot_return(uintptr_t va, unsigned class)
 {
@@ -281,7 +292,8 @@ void stack_free(void *stack, size_t bytes)
 {
 	unsigned class = slot_class(bytes);
 
-	ASSERT(bytes <= STACK_SLOT_MAX && bytes == PAGE_SIZE << class && IS_ALIGNED((uintptr_t)stack, bytes));
+	ASSERT(bytes <= STACK_SLOT_MAX && bytes == PAGE_SIZE << class &&
+	       IS_ALIGNED((uintptr_t)stack, bytes));
 	if (class >= CACHED_CLASSES || !cpu_cache_give(stack, class))
 		stack_free_slow(stack, class);
 }
@@ -291,6 +303,8 @@ bool stack_is_guard(uintptr_t addr)
 	const struct stack_chunk *chunk = chunk_of(addr);
 
 	if (!chunk)
-		return addr - (uintptr_t)boot_stack_guard < PAGE_SIZE || addr - (uintptr_t)boot_fault_guard < PAGE_SIZE;
-	return chunk->class != CLASS_NONE && addr % (2 * (PAGE_SIZE << chunk->class)) < PAGE_SIZE << chunk->class;
+		return addr - (uintptr_t)boot_stack_guard < PAGE_SIZE ||
+		       addr - (uintptr_t)boot_fault_guard < PAGE_SIZE;
+	return chunk->class != CLASS_NONE &&
+	       addr % (2 * (PAGE_SIZE << chunk->class)) < PAGE_SIZE << chunk->class;
 }

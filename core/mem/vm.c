@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Changes to the translation tables after boot. arch_map() and arch_unmap() want their callers serialised: mm_lock does
- * that, with irqs masked, so no call made under it may be long. Memory is therefore mapped page by page and unmapped in
- * small batches, the lock dropped in between; as pages need not be contiguous, fragmentation cannot make this fail.
+ * Changes to the translation tables after boot. arch_map() and arch_unmap() want their callers
+ * serialised: mm_lock does that, with irqs masked, so no call made under it may be long. Memory is
+ * therefore mapped page by page and unmapped in small batches, the lock dropped in between; as
+ * pages need not be contiguous, fragmentation cannot make this fail.
  *
- * Table pages come from the page allocator (LOCK_PAGES, taken under mm_lock), and before it is up, or when it is empty,
- * from a static pool. They are never given back: an area that was mapped once keeps its tables, 4 KiB for 2 MiB.
+ * Table pages come from the page allocator (LOCK_PAGES, taken under mm_lock), and before it is up,
+ * or when it is empty, from a static pool. They are never given back: an area that was mapped once
+ * keeps its tables, 4 KiB for 2 MiB.
  *
- * Callers: thread context or boot. What may never happen: two CPUs in arch_map() at once; a page given back while a CPU
- * can still reach it (arch_unmap() returns when no CPU can).
+ * Callers: thread context or boot. What may never happen: two CPUs in arch_map() at once; a page
+ * given back while a CPU can still reach it (arch_unmap() returns when no CPU can).
  */
 #include "core/lock.h"
 #include "core/mem/mem.h"
 
-#define TABLE_POOL_PAGES  24 /* direct map of the first GiB with its holes, image, device registers of early drivers */
+#define TABLE_POOL_PAGES  24 /* image and direct map of the first GiB with its holes */
 #define UNMAP_BATCH_PAGES 16
 
 static struct spinlock mm_lock = SPINLOCK_INIT(LOCK_MM);
@@ -23,7 +25,10 @@ static unsigned table_pool_used; /* under mm_lock, or boot */
 
 void *table_page_alloc(void)
 {
-	/* Boot code may ask before there are caches, without which locks do not work: no lock until there is need for one. */
+	/*
+	 * Boot code may ask before there are caches, without which locks do not work: no lock until
+	 * there is need for one.
+	 */
 	void *page = page_total_bytes() ? page_alloc_zero(0) : NULL;
 
 	if (page || table_pool_used == TABLE_POOL_PAGES)
@@ -66,7 +71,10 @@ int vm_map_fresh(uintptr_t va, size_t bytes)
 	return 0;
 }
 
-/* Unmaps first and frees after that; the addresses of the pages are all that is left of them in between. */
+/*
+ * Unmaps first and frees after that; the addresses of the pages are all that is left of them in
+ * between.
+ */
 static void unmap_batch(uintptr_t va, unsigned n)
 {
 	pa_t pa[UNMAP_BATCH_PAGES];

@@ -2,8 +2,10 @@
 /*
  * What versions 2 and 3 of the GIC have in common: the distributor's registers, priorities, and the device-tree specifier.
  *
- * Priorities: the timer above everything else, so that one value of the priority mask lets it alone through. With all interrupts of
- * one priority otherwise, none preempts another. The values differ in the upper four bits, which every GIC implements.
+ * Priorities: the timer above everything else, so that one value of the priority mask lets it alone through. All others have one
+ * priority, so that none preempts another. Where there is a secure side, it may show us a priority p as p/2 + 0x80 in the arbitration, and the mask
+ * likewise or, depending on how firmware has set SCR_EL3.FIQ, as it stands; these values keep their order in all three cases, and differ
+ * in the upper four bits, which every GIC implements.
  */
 #pragma once
 
@@ -16,10 +18,10 @@
 #define GIC_SPI_FIRST 32u
 #define GIC_SPECIAL   1020u /* INTIDs from here on are no interrupts: 1023 is "nothing pending" */
 
-#define GIC_PRIORITY_TIMER 0x80
-#define GIC_PRIORITY_OTHER 0xa0
+#define GIC_PRIORITY_TIMER 0x40
+#define GIC_PRIORITY_OTHER 0xc0
 #define GIC_MASK_NONE      0xf0 /* values of the mask let through what is smaller */
-#define GIC_MASK_OTHERS    0xa0
+#define GIC_MASK_OTHERS    0xc0
 
 #define GICD_CTLR       0x000
 #define GICD_TYPER      0x004

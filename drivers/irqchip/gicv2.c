@@ -26,14 +26,15 @@ static unsigned timer_hwirq;        /* [i] */
 
 static void gicv2_handle(void)
 {
-	uint32_t iar = mmio_read32(cpuif, GICC_IAR);
+	volatile void *regs = cpuif;
+	uint32_t iar = mmio_read32(regs, GICC_IAR);
 	unsigned hwirq = iar & IAR_INTID;
 
 	if (unlikely(hwirq >= GIC_SPECIAL))
 		return;
 	/* What the sender of the interrupt stored is read after the acknowledge that says it was sent. */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	mmio_write32(cpuif, GICC_EOIR, iar);
+	mmio_write32(regs, GICC_EOIR, iar);
 	if (hwirq == GIC_SGI_IPI)
 		trap_ipi();
 	else

@@ -48,7 +48,7 @@ static int cntp_probe(const struct dt *dt, int node)
 
 	if (err)
 		return -ENODEV;
-	cntp_alarm.hz = clock.hz;
+	cntp_alarm.hz = time_base.hz;
 	alarm_register(&cntp_alarm);
 	return 0;
 }

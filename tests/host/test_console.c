@@ -3,8 +3,8 @@
  * The console against a fake UART with a FIFO of 16 bytes: what arrives on the wire is parsed back
  * into text and frames. Waiting is simulated: wait_on() lets the wire run and raises interrupts, as
  * long as the transmit interrupt is on, until the thread is woken; a wake-up that is lost is
- * therefore a failure and not a hang. The file under test is included; it links with core/print.c
- * and core/frame.c.
+ * therefore a failure and not a hang. The file under test is included; it links with core/print.c,
+ * core/frame.c and tests/host/host_stub.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -164,7 +164,7 @@ void sched_wake(struct thread *t, unsigned long flags)
 	arch_irq_restore(flags);
 }
 
-struct clock clock;
+struct time_base time_base;
 
 void thread_sleep_until(uint64_t ns)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The page allocator against a reference that knows only which pages are in use: random allocation and freeing over split
- * ranges, exhaustion, merging back to the state of the start, and the assertions on wrong frees. Physical memory is an
- * array at a fixed address; the file under test is included, with its direct map moved there, and links with core/lock.c
- * and core/string.c or what else supplies spin_lock_slow(), lock_debug_*() and memset().
+ * The page allocator against a reference that knows only which pages are in use: random allocation
+ * and freeing over split ranges, exhaustion, merging back to the state of the start, and the
+ * assertions on wrong frees. Physical memory is an array at a fixed address; the file under test is
+ * included, with its direct map moved there, and links with core/lock.c and core/string.c or what
+ * else supplies spin_lock_slow(), lock_debug_*() and memset().
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,17 +40,20 @@ void assert_failed(const char *expr, const char *file, int line)
 	abort();
 }
 
-/* Runs @statement; true when an ASSERT fails in it. The allocator's lock stays taken then: reset() is next. */
-#define ASSERTS(statement)                                                                                             \
-	({                                                                                                             \
-		volatile bool failed = true;                                                                           \
-		assert_expected = true;                                                                                \
-		if (!setjmp(assert_jump)) {                                                                            \
-			statement;                                                                                     \
-			failed = false;                                                                                \
-		}                                                                                                      \
-		assert_expected = false;                                                                               \
-		failed;                                                                                                \
+/*
+ * Runs @statement; true when an ASSERT fails in it. The allocator's lock stays taken then: reset()
+ * is next.
+ */
+#define ASSERTS(statement)                   \
+	({                                   \
+		volatile bool failed = true; \
+		assert_expected = true;      \
+		if (!setjmp(assert_jump)) {  \
+			statement;           \
+			failed = false;      \
+		}                            \
+		assert_expected = false;     \
+		failed;                      \
 	})
 
 static uint32_t random_state = 4711;
@@ -79,10 +83,14 @@ static size_t arena_page(const void *va)
 	return (direct_pa(va) - ARENA_PA) / PAGE_SIZE;
 }
 
-/* A new, empty allocator over memory full of rubbish, such as the allocator's own bytes of an earlier life. */
+/*
+ * A new, empty allocator over memory full of rubbish, such as the allocator's own bytes of an
+ * earlier life.
+ */
 static void reset(void)
 {
-	static const uint8_t rubbish[] = { 0xa5, BLOCK_USED, BLOCK_USED | 1, BLOCK_FREE, BLOCK_FREE | 1, BLOCK_FREE | 2 };
+	static const uint8_t rubbish[] = { 0xa5,       BLOCK_USED,     BLOCK_USED | 1,
+					   BLOCK_FREE, BLOCK_FREE | 1, BLOCK_FREE | 2 };
 	static unsigned next;
 
 	memset(range_table, 0, sizeof(range_table));
@@ -98,7 +106,8 @@ static void reset(void)
 /* Gives pages [first, end) and marks what the allocator can hand out of it. */
 static void add(size_t first, size_t end)
 {
-	assert_int_equal(page_add_range(ARENA_PA + first * PAGE_SIZE, ARENA_PA + end * PAGE_SIZE), 0);
+	assert_int_equal(page_add_range(ARENA_PA + first * PAGE_SIZE, ARENA_PA + end * PAGE_SIZE),
+			 0);
 	for (unsigned i = 0; i < range_count; i++)
 		for (uint64_t p = range_table[i].first; p < range_table[i].end; p++)
 			page_state[p - ARENA_PA / PAGE_SIZE] = 1;
@@ -113,7 +122,10 @@ static size_t count_state(uint8_t s)
 	return n;
 }
 
-/* Walks the lists: each free page of the reference is in exactly one free block, and no two buddies are both free. */
+/*
+ * Walks the lists: each free page of the reference is in exactly one free block, and no two buddies
+ * are both free.
+ */
 static void check_lists(void)
 {
 	static uint8_t seen[ARENA_PAGES];
@@ -123,7 +135,8 @@ static void check_lists(void)
 		assert_int_equal(free_mask >> order & 1, !list_empty(&free_list[order]));
 		list_for_each(l, &free_list[order]) {
 			size_t page = arena_page(l);
-			uint64_t number = direct_pa(l) >> PAGE_SHIFT, buddy = number ^ 1ull << order;
+			uint64_t number = direct_pa(l) >> PAGE_SHIFT,
+				 buddy = number ^ 1ull << order;
 			const struct page_range *r = range_of(number);
 
 			assert_non_null(r);
@@ -170,7 +183,8 @@ static bool alloc_one(unsigned order)
 		assert_int_equal(page_state[i], 1);
 		page_state[i] = 2;
 	}
-	memset(va, (int)order + 1, PAGE_SIZE << order); /* all of it is ours: lists and bytes must not mind */
+	/* All of it is ours: lists and bytes must not mind. */
+	memset(va, (int)order + 1, PAGE_SIZE << order);
 	assert_true(block_count < BLOCKS_MAX);
 	block[block_count].va = va;
 	block[block_count++].order = order;
@@ -189,7 +203,10 @@ static void free_one(unsigned i)
 	block[i] = block[--block_count];
 }
 
-/* Random work that fills and drains in turn; then everything back, which must restore the lists of the start. */
+/*
+ * Random work that fills and drains in turn; then everything back, which must restore the lists of
+ * the start.
+ */
 static void churn(int steps)
 {
 	size_t orders_free = free_mask, at_start = page_free_bytes();
@@ -218,7 +235,8 @@ static void one_range(void **state)
 	(void)state;
 	reset();
 	add(0, ARENA_PAGES);
-	assert_int_equal(page_total_bytes(), (ARENA_PAGES - 2) * PAGE_SIZE); /* two pages hold 8190 bytes */
+	/* Two pages hold 8190 bytes. */
+	assert_int_equal(page_total_bytes(), (ARENA_PAGES - 2) * PAGE_SIZE);
 	churn(6000);
 }
 
@@ -234,7 +252,8 @@ static void split_ranges(void **state)
 			size_t end = MIN(at + n, (size_t)ARENA_PAGES);
 
 			add(at, end);
-			at = end + random_below(3); /* 0: neighbours, which must not merge into each other */
+			/* 0: neighbours, which must not merge into each other. */
+			at = end + random_below(3);
 		}
 		check_lists();
 		churn(2500);
@@ -261,16 +280,20 @@ static void unusable_ranges(void **state)
 	assert_int_equal(page_add_range(ARENA_PA, ARENA_PA + PAGE_SIZE), -EINVAL);
 	assert_int_equal(page_add_range(ARENA_PA + 1, ARENA_PA + 3 * PAGE_SIZE - 1), -EINVAL);
 	assert_int_equal(page_add_range(ARENA_PA + PAGE_SIZE, ARENA_PA), -EINVAL);
-	assert_int_equal(page_add_range(DIRECT_MAP_BYTES - PAGE_SIZE, DIRECT_MAP_BYTES + PAGE_SIZE), -EINVAL);
+	assert_int_equal(page_add_range(DIRECT_MAP_BYTES - PAGE_SIZE, DIRECT_MAP_BYTES + PAGE_SIZE),
+			 -EINVAL);
 	assert_int_equal(page_add_range(UINT64_MAX - PAGE_SIZE, UINT64_MAX), -EINVAL);
 	assert_int_equal(page_total_bytes(), 0);
 	assert_null(page_alloc(0));
 	add(0, 2);
 	assert_int_equal(page_total_bytes(), PAGE_SIZE);
 	add(10, 20);
-	assert_int_equal(page_add_range(ARENA_PA + 19 * PAGE_SIZE, ARENA_PA + 30 * PAGE_SIZE), -EEXIST);
-	assert_int_equal(page_add_range(ARENA_PA + 8 * PAGE_SIZE, ARENA_PA + 11 * PAGE_SIZE), -EEXIST);
-	assert_int_equal(page_add_range(ARENA_PA + 2 * PAGE_SIZE, ARENA_PA + 30 * PAGE_SIZE), -EEXIST);
+	assert_int_equal(page_add_range(ARENA_PA + 19 * PAGE_SIZE, ARENA_PA + 30 * PAGE_SIZE),
+			 -EEXIST);
+	assert_int_equal(page_add_range(ARENA_PA + 8 * PAGE_SIZE, ARENA_PA + 11 * PAGE_SIZE),
+			 -EEXIST);
+	assert_int_equal(page_add_range(ARENA_PA + 2 * PAGE_SIZE, ARENA_PA + 30 * PAGE_SIZE),
+			 -EEXIST);
 	check_lists();
 }
 
@@ -279,7 +302,8 @@ static void unaligned_ends_are_cut(void **state)
 	(void)state;
 	reset();
 	assert_int_equal(page_add_range(ARENA_PA + 1, ARENA_PA + 5 * PAGE_SIZE - 1), 0);
-	assert_int_equal(page_total_bytes(), 2 * PAGE_SIZE); /* pages 1..3, one of them holds the bytes */
+	/* Pages 1..3, one of them holds the bytes. */
+	assert_int_equal(page_total_bytes(), 2 * PAGE_SIZE);
 	assert_int_equal(*(uint8_t *)arena_va(0), rubbish_now);
 	assert_int_equal(*(uint8_t *)arena_va(4), rubbish_now);
 }
@@ -290,7 +314,8 @@ static void too_many_ranges(void **state)
 	reset();
 	for (size_t i = 0; i < PAGE_RANGE_MAX; i++)
 		add(3 * i, 3 * i + 2);
-	assert_int_equal(page_add_range(ARENA_PA + 6000 * PAGE_SIZE, ARENA_PA + 6010 * PAGE_SIZE), -ENOSPC);
+	assert_int_equal(page_add_range(ARENA_PA + 6000 * PAGE_SIZE, ARENA_PA + 6010 * PAGE_SIZE),
+			 -ENOSPC);
 	check_lists();
 	churn(500);
 }
@@ -348,7 +373,7 @@ static void check_wrong_frees(void)
 	FRESH();
 	assert_true(ASSERTS(page_free(arena_va(650), 0))); /* between the ranges */
 	FRESH();
-	assert_true(ASSERTS(page_free(arena_va(0), 0)));   /* the allocator's own bytes */
+	assert_true(ASSERTS(page_free(arena_va(0), 0))); /* the allocator's own bytes */
 	FRESH();
 	assert_true(ASSERTS(page_free(arena_va(5000), 0)));
 	FRESH();
@@ -366,7 +391,10 @@ static void wrong_frees_assert(void **state)
 		check_wrong_frees();
 }
 
-/* The second of two buddies is freed last, merges into the first, and no longer begins a block: freeing it again is seen. */
+/*
+ * The second of two buddies is freed last, merges into the first, and no longer begins a block:
+ * freeing it again is seen.
+ */
 static void double_free_after_merge_asserts(void **state)
 {
 	void *a, *b;
@@ -395,7 +423,8 @@ static void write_after_free_asserts(void **state)
 	l = page_alloc(0);
 	assert_non_null(l);
 	page_free(l, 0);
-	free_list[bit_lowest(free_mask)].next = arena_va(0); /* as a stray store to the links would */
+	/* As a stray store to the links would. */
+	free_list[bit_lowest(free_mask)].next = arena_va(0);
 	assert_true(ASSERTS(assert_non_null(page_alloc(0))));
 }
 
@@ -404,8 +433,10 @@ static int setup(void **state)
 	void *want = direct_va(ARENA_PA);
 
 	(void)state;
-	return mmap(want, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == want
-	       ? 0 : -1;
+	return mmap(want, ARENA_BYTES, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == want ?
+		       0 :
+		       -1;
 }
 
 int main(void)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * core/string.c against the host's C library, for every small length and every alignment of both operands, and then at
- * random. The buffers end where an unmapped page begins or begin where one ends, so that one byte read or written too far
- * is a fault. The file under test is included under other names: under its own it would stand in for the host's.
+ * core/string.c against the host's C library, for every small length and every alignment of both
+ * operands, and then at random. The buffers end where an unmapped page begins or begin where one
+ * ends, so that one byte read or written too far is a fault. The file under test is included under
+ * other names: under its own it would stand in for the host's.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,9 +33,9 @@
 #undef strcmp
 #undef strncmp
 
-#define ARENA   4096u
-#define SHORT   200u /* all lengths below: past three rounds of 64 bytes */
-#define RANDOM  20000
+#define ARENA  4096u
+#define SHORT  200u /* all lengths below: past three rounds of 64 bytes */
+#define RANDOM 20000
 
 static uint8_t *low, *high, *model;
 
@@ -83,7 +84,10 @@ static int sign(int x)
 	return (x > 0) - (x < 0);
 }
 
-/* Copies low[from..] to high[to..] and compares all of the arena, so that a byte beside the target is seen as well. */
+/*
+ * Copies low[from..] to high[to..] and compares all of the arena, so that a byte beside the target
+ * is seen as well.
+ */
 static void check_copy(size_t to, size_t from, size_t n)
 {
 	memcpy(model, high, ARENA);
@@ -154,8 +158,10 @@ static void copy_and_move_random(void **state)
 	for (int i = 0; i < RANDOM; i++) {
 		size_t n = random_below(ARENA + 1);
 
-		check_move(random_below((uint32_t)(ARENA - n + 1)), random_below((uint32_t)(ARENA - n + 1)), n);
-		check_copy(random_below((uint32_t)(ARENA - n + 1)), random_below((uint32_t)(ARENA - n + 1)), n);
+		check_move(random_below((uint32_t)(ARENA - n + 1)),
+			   random_below((uint32_t)(ARENA - n + 1)), n);
+		check_copy(random_below((uint32_t)(ARENA - n + 1)),
+			   random_below((uint32_t)(ARENA - n + 1)), n);
 	}
 }
 
@@ -236,7 +242,8 @@ static void compare_strings(void **state)
 	(void)state;
 	for (int i = 0; i < RANDOM; i++) {
 		size_t n = random_below(60), m = random_below(60);
-		char *a = (char *)low + ARENA - n - 1 - random_below(9), *b = (char *)high + ARENA - m - 1 - random_below(9);
+		char *a = (char *)low + ARENA - n - 1 - random_below(9),
+		     *b = (char *)high + ARENA - m - 1 - random_below(9);
 
 		/* Few letters, so that long common beginnings are common; 0xc3 is above 127. */
 		for (size_t j = 0; j < n; j++)
@@ -255,22 +262,18 @@ static void compare_without_end(void **state)
 	memset(low, 'x', ARENA);
 	memset(high, 'x', ARENA);
 	for (size_t n = 0; n < 64; n++)
-		assert_int_equal(our_strncmp((char *)low + ARENA - n, (char *)high + ARENA - n, n), 0);
+		assert_int_equal(our_strncmp((char *)low + ARENA - n, (char *)high + ARENA - n, n),
+				 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(copy_all_alignments),
-		cmocka_unit_test(copy_exact_blocks),
-		cmocka_unit_test(move_overlapping),
-		cmocka_unit_test(copy_and_move_random),
-		cmocka_unit_test(set_all_alignments),
-		cmocka_unit_test(compare_memory),
-		cmocka_unit_test(string_lengths),
-		cmocka_unit_test(length_without_end),
-		cmocka_unit_test(compare_strings),
-		cmocka_unit_test(compare_without_end),
+		cmocka_unit_test(copy_all_alignments), cmocka_unit_test(copy_exact_blocks),
+		cmocka_unit_test(move_overlapping),    cmocka_unit_test(copy_and_move_random),
+		cmocka_unit_test(set_all_alignments),  cmocka_unit_test(compare_memory),
+		cmocka_unit_test(string_lengths),      cmocka_unit_test(length_without_end),
+		cmocka_unit_test(compare_strings),     cmocka_unit_test(compare_without_end),
 	};
 
 	return cmocka_run_group_tests_name("string", tests, setup, teardown);

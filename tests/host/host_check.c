@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The invariants of sched/sched.h, looked at from outside while the machine stands still at a sync point: S2..S4 of each run queue whose lock is free,
+ * S1 and S5 of all threads when every run-queue lock is free. When the machine is quiet (no CPU has anything to do before the next
+ * event) nothing may be left undone: no thread under way to another CPU, no CPU idle while a thread that may run there waits, no timer unarmed.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/timer.h"
+#include "sched/sched.h"
+#include "tests/host/host_seeds.h"
+
+#define TIDS 8192
+
+bool check_conservation = true;
+
+static unsigned char places[TIDS]; /* in how many places each thread is */
+static bool count_places;
+
+static void found(struct thread *t)
+{
+	if (count_places && t->tid > 0 && t->tid < TIDS)
+		places[t->tid]++;
+}
+
+static void check_waits(const struct runqueue *rq, struct thread *t)
+{
+	CHECK(t != rq->curr && t != rq->idle);
+	CHECK(t->sched.state == THREAD_RUNNABLE);
+	CHECK(&t->sched.cpu->rq == rq);
+	CHECK(rq->curr == rq->idle || rq->resched || t->sched.rank <= rq->curr->sched.rank);
+	found(t);
+}
+
+static unsigned check_rt(const struct runqueue *rq)
+{
+	unsigned n = 0, highest = 0;
+
+	for (unsigned level = 1; level < 100; level++) {
+		const struct list_head *head = &rq->rt.level[level];
+
+		CHECK((rq->rt.bitmap[level / 64] >> (level % 64) & 1) == !list_empty(head));
+		list_for_each(node, head) {
+			struct thread *t = container_of(node, struct thread, sched.node);
+
+			CHECK(node->next->prev == node && node->prev->next == node);
+			CHECK(t->sched.rank == RANK_RT + level && t->sched.priority == level);
+			check_waits(rq, t);
+			highest = level;
+			n++;
+		}
+	}
+	CHECK(rq->rt.highest == highest);
+	return n;
+}
+
+static unsigned check_tree(const struct runqueue *rq, struct eevdf_entity *e)
+{
+	struct thread *t;
+
+	if (!e)
+		return 0;
+	t = container_of(e, struct thread, sched.fair);
+	CHECK(t->sched.rank == RANK_FAIR && e->joined && t != rq->fair_curr);
+	check_waits(rq, t);
+	return 1 + check_tree(rq, e->child[0]) + check_tree(rq, e->child[1]);
+}
+
+static unsigned check_outgoing(struct runqueue *rq)
+{
+	unsigned n = 0;
+
+	list_for_each(node, &rq->outgoing) {
+		struct thread *t = container_of(node, struct thread, sched.node);
+
+		CHECK(t->sched.unusual & SCHED_MOVE && t->sched.state == THREAD_RUNNABLE);
+		found(t);
+		n++;
+	}
+	return n;
+}
+
+static void check_rq(struct cpu *cpu, bool quiet)
+{
+	struct runqueue *rq = &cpu->rq;
+	struct thread *front = rq->fair_curr;
+	unsigned tree = check_tree(rq, rq->fair.root), waits = check_rt(rq) + tree + (front && front != rq->curr);
+
+	CHECK(rq->curr->sched.state == THREAD_RUNNABLE && rq->curr->sched.cpu == cpu);
+	CHECK(!front || (front->sched.rank == RANK_FAIR && front->sched.state == THREAD_RUNNABLE && front->sched.fair.joined));
+	CHECK(rq->curr->sched.rank != RANK_FAIR || rq->curr == front);
+	CHECK(rq->fair.nr == tree + (front != NULL));
+	CHECK(rq->nr_ready == waits);
+	eevdf_check(&rq->fair, front ? &front->sched.fair : NULL);
+	found(rq->curr);
+	if (front && front != rq->curr)
+		check_waits(rq, front);
+	CHECK(!check_outgoing(rq) || !quiet);
+}
+
+static void check_places(struct thread *t, void *arg)
+{
+	(void)arg;
+	if (t->tid <= 0 || t->tid >= TIDS)
+		return;
+	CHECK(places[t->tid] == (t->sched.state == THREAD_RUNNABLE));
+	CHECK(t->sched.state == THREAD_RUNNABLE || t->sched.rank != RANK_FAIR || !t->sched.fair.joined);
+}
+
+static bool may_run(const struct runqueue *rq, unsigned cpu)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(sched_classes); i++)
+		if (sched_classes[i]->steal(rq, cpu))
+			return true;
+	return false;
+}
+
+static void check_quiet(struct cpu *cpu)
+{
+	struct rb_node *first = rb_first(&cpu->timers.tree);
+	bool idle = host_cpu_is_idle(cpu->index);
+
+	CHECK(!first || cpu->arch.host->timer_ns <= container_of(first, struct timer, node)->expires_ns);
+	CHECK(cpu->rq.slice_end_ns == UINT64_MAX || cpu->arch.host->timer_ns <= cpu->rq.slice_end_ns);
+	CHECK(!cpu->rq.resched || idle);
+	CHECK(cpumask_test(&cpu->rq.curr->affinity, cpu->index));
+	if (!idle || !check_conservation)
+		return;
+	CHECK(cpumask_test(&cpu_idle_mask, cpu->index));
+	for (unsigned i = 0; i < cpu_count; i++)
+		CHECK(i == cpu->index || !may_run(&cpu_at(i)->rq, cpu->index));
+}
+
+static bool all_up(void)
+{
+	for (unsigned i = 0; i < cpu_count; i++)
+		if (!cpu_at(i) || !cpu_at(i)->rq.idle || !cpu_at(i)->online)
+			return false;
+	return cpu_count == host_nr_cpus && cpumask_count(&cpu_online_mask) == cpu_count;
+}
+
+void check_machine(bool quiet)
+{
+	if (!all_up())
+		return;
+	count_places = true;
+	for (unsigned i = 0; i < cpu_count; i++)
+		count_places &= !cpu_at(i)->rq.lock.word;
+	memset(places, 0, sizeof(places));
+	for (unsigned i = 0; i < cpu_count; i++)
+		if (!cpu_at(i)->rq.lock.word)
+			check_rq(cpu_at(i), quiet);
+	if (count_places)
+		host_each_thread(check_places, NULL);
+	for (unsigned i = 0; quiet && i < cpu_count; i++)
+		check_quiet(cpu_at(i));
+}
