@@ -293,7 +293,7 @@ int thread_create(struct thread **out, const struct thread_attr *attr, void *(*e
 
 	if (!attr)
 		attr = &default_attr;
-	if (!affinity_usable(attr->affinity))
+	if (!affinity_usable(attr->affinity) || attr->stack_bytes > STACK_SLOT_MAX)
 		return -EINVAL;
 	for (int i = 0; i < 2 && reap_one(); i++)
 		;

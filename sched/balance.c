@@ -27,13 +27,17 @@ static bool cpu_is_idle(const struct cpu *cpu)
 	return atomic_load_relaxed(&cpu->rq.curr) == cpu->rq.idle && !atomic_load_relaxed(&cpu->rq.nr_ready);
 }
 
-/* Claims one idle CPU of @allowed, looking upwards from @from: clears its bit, so that two wakers do not choose the same one. */
+/*
+ * Claims one idle CPU of @allowed other than @from, looking upwards from there: clears its bit, so that two wakers do not choose the same one. (@from's
+ * own bit may still be set: an idle CPU takes interrupts before it clears it.)
+ */
 static struct cpu *claim_idle(const struct cpumask *allowed, unsigned from)
 {
 	struct cpumask idle;
 
 	cpumask_snapshot(&idle, &cpu_idle_mask);
 	cpumask_and(&idle, &idle, allowed);
+	cpumask_reset(&idle, from);
 	while (!cpumask_empty(&idle)) {
 		unsigned i = cpumask_next(&idle, from);
 		uint64_t bit;
@@ -92,7 +96,7 @@ void balance_kick_idle(struct cpu *from, const struct cpumask *allowed)
 
 	atomic_fence_seq_cst(); /* what waits is visible before the mask is read: see idle_wait() */
 	cpu = claim_idle(allowed, from->index);
-	if (cpu && cpu != from)
+	if (cpu)
 		ipi_send(cpu);
 }
 
@@ -134,7 +138,7 @@ bool balance_pull(struct cpu *cpu)
 
 void balance_send_away(struct runqueue *rq, struct thread *t)
 {
-	struct cpu *to = claim_idle(&t->affinity, 0);
+	struct cpu *to = claim_idle(&t->affinity, cpu_of_rq(rq)->index);
 
 	if (!to)
 		to = least_loaded(&t->affinity, cpu_of_rq(rq));

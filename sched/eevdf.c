@@ -41,6 +41,15 @@ static void fair_charge(struct runqueue *rq, struct thread *t, uint64_t delta_ns
 	eevdf_charge(&rq->fair, &t->sched.fair, delta_ns);
 }
 
+/* Its request is served, the next one queues behind those of the same deadline: in the front slot it would win the tie, and equal threads would have two
+ * slices at a time. */
+static void fair_queue_next_request(struct runqueue *rq, struct eevdf_entity *e)
+{
+	eevdf_renew(e);
+	eevdf_put(&rq->fair, e);
+	rq->fair_curr = NULL;
+}
+
 static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason why)
 {
 	struct eevdf_entity *e = &t->sched.fair;
@@ -53,7 +62,7 @@ static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason wh
 	if (why == STOP_YIELDED)
 		eevdf_yield(&rq->fair, e);
 	else if (eevdf_expired(e))
-		eevdf_renew(e);
+		fair_queue_next_request(rq, e);
 	rq->nr_ready++;
 }
 
@@ -84,11 +93,15 @@ static bool fair_preempts(struct runqueue *rq, struct thread *t)
 	return eevdf_preempts(&rq->fair, fair_front(rq), &t->sched.fair);
 }
 
+/* Whoever has company gives way; fair_stop() begins the next request, and it may well be the best again. */
 static bool fair_expire(struct runqueue *rq, struct thread *t)
 {
-	if (eevdf_expired(&t->sched.fair))
-		eevdf_renew(&t->sched.fair);
-	return fair_pick(rq) != t;
+	if (!eevdf_expired(&t->sched.fair))
+		return fair_pick(rq) != t;
+	if (rq->fair.nr > 1)
+		return true;
+	eevdf_renew(&t->sched.fair);
+	return false;
 }
 
 /* The entity before @e in deadline order; NULL at the first. */

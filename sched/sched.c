@@ -269,7 +269,7 @@ static void place(struct runqueue *rq, struct thread *t, enum eevdf_place how, u
 	}
 	waits = rq->nr_ready > (rq->curr == rq->idle);
 	if (waits && !cpumask_empty(&cpu_idle_mask))
-		balance_kick_idle(cpu, act ? &rq->curr->affinity : &t->affinity);
+		balance_kick_idle(cpu, act && rq->curr != rq->idle ? &rq->curr->affinity : &t->affinity);
 	if (act && local && arch_irq_flags_enabled(flags))
 		return schedule(rq, rq->curr, STOP_PREEMPTED, flags);
 	spin_unlock(&rq->lock);

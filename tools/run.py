@@ -19,7 +19,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from fairlead import qemu, report, uart  # noqa: E402
 
-DEFAULT_ARGS = {"latency": "-N -D 10s -h 1000 -t -a -p 99"}  # one FIFO thread a CPU
+# One FIFO thread a CPU; the histogram goes into histogram.txt and not over the screen.
+DEFAULT_ARGS = {"latency": "-N -D 10s -h 1000 -t -a -p 99 --histfile histogram.txt"}
+ICOUNT_ARGS = {"latency": " --hist-ns"}  # in virtual time latencies are below a microsecond
 DRAWS = ("latency",)  # applications whose report needs gnuplot
 
 
@@ -74,7 +76,12 @@ def machine_of(options):
         options.board, options.image, cpus=options.cpus, mem=options.mem, icount=options.icount,
         cpu=options.cpu, boot=" ".join(boot), gic=options.gic, el2=options.el2,
         aclint=options.aclint, aia=options.aia,
-        args=options.args or DEFAULT_ARGS.get(options.app, ""))
+        args=options.args or default_args(options))
+
+
+def default_args(options):
+    more = ICOUNT_ARGS.get(options.app, "") if options.icount else ""
+    return DEFAULT_ARGS.get(options.app, "") + more
 
 
 class Screen:

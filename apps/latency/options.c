@@ -244,7 +244,7 @@ static int print_help(struct options *o, const char *value)
 	for (unsigned i = 0; i < ARRAY_SIZE(option_names); i++) {
 		const struct option_name *n = &option_names[i];
 
-		printf("  %c%c %c --%-10s %s\n", n->letter ? '-' : ' ', n->letter ? n->letter : ' ',
+		printf("  %c%c%c --%-10s %s\n", n->letter ? '-' : ' ', n->letter ? n->letter : ' ',
 		       n->letter ? ',' : ' ', n->name, n->help);
 	}
 	return 1;
@@ -293,6 +293,7 @@ static int parse_long(struct options *o, int argc, char **argv, int *at)
 {
 	const char *word = argv[*at] + 2, *equals = strchr(word, '=');
 	const struct option_name *n = find_long(word, equals ? (size_t)(equals - word) : strlen(word));
+	char shown[24];
 
 	if (!n) {
 		fprintf(stderr, "latency: %s: unknown option; --help lists them\n", argv[*at]);
@@ -302,7 +303,8 @@ static int parse_long(struct options *o, int argc, char **argv, int *at)
 		fprintf(stderr, "latency: --%s: takes no value\n", n->name);
 		return -EINVAL;
 	}
-	return with_value(o, n, argv[*at], equals ? equals + 1 : NULL, argc, argv, at);
+	snprintf(shown, sizeof(shown), "--%s", n->name);
+	return with_value(o, n, shown, equals ? equals + 1 : NULL, argc, argv, at);
 }
 
 /* -Nq -t4 -p 99 */

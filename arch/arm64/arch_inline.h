@@ -2,8 +2,9 @@
 /*
  * arm64: the types and inline functions that core/arch.h asks for.
  *
- * The thread runs on SP_EL0 with its TLS pointer in TPIDR_EL0; TPIDR_EL1 holds the CPU, SP_EL1 the CPU's fault stack. Interrupt
- * state is DAIF.I alone: FIQ, SError and debug exceptions stay unmasked, so that one which should not happen is reported.
+ * The thread runs on SP_EL0 with its TLS pointer in TPIDR_EL0; TPIDR_EL1 holds the CPU, SP_EL1 the
+ * CPU's fault stack. Interrupt state is DAIF.I alone: FIQ, SError and debug exceptions stay
+ * unmasked, so that one which should not happen is reported.
  */
 #pragma once
 
@@ -12,8 +13,11 @@
 #define ARCH_CACHE_LINE_BYTES 64
 #define ARCH_STACK_ALIGN      16
 #define ARCH_TLS_TCB_BYTES    16
-/* An interrupt frame, a switch frame and the frames of a handler between them, with room for the thread's own. */
-#define ARCH_STACK_MIN_BYTES  2048
+/*
+ * An interrupt frame, a switch frame and the frames of a handler between them, with room for the
+ * thread's own.
+ */
+#define ARCH_STACK_MIN_BYTES 2048
 
 /* Offsets are known to switch.S (regs.h). */
 struct arch_context {
@@ -33,22 +37,23 @@ struct arch_fpu {
 struct arch_cpu {
 	uintptr_t fault_stack_top;     /* [i] SP_EL1 outside exceptions */
 	uintptr_t emergency_stack_top; /* [i] for a fault on the fault stack */
-	uintptr_t entry_sp;            /* [i] the idle thread's stack and TLS register, for the first jump to C */
-	uintptr_t entry_tls;
-	uint32_t lock_id;              /* [i] */
-	uint32_t nested_faults;        /* [o] faults taken on the fault stack so far */
+	uintptr_t entry_sp;  /* [i] the idle thread's stack, for the first jump to C */
+	uintptr_t entry_tls; /* [i] and its TLS register */
+	uint32_t lock_id;       /* [i] */
+	uint32_t nested_faults; /* [o] faults taken on the fault stack so far */
 };
 
 /*
- * Reads that depend on "memory" through a word at sp, which costs nothing: the compiler may merge two of them, but not across a
- * call, a lock or anything else after which the thread may be on another CPU.
+ * Reads that depend on "memory" through a word at sp, which costs nothing: the compiler may merge
+ * two of them, but not across a call, a lock or anything else after which the thread may be on
+ * another CPU.
  */
 register unsigned long arch_sp __asm__("sp");
-#define ARCH_READ_MERGEABLE(reg)                                                                                       \
-	({                                                                                                             \
-		uintptr_t _v;                                                                                          \
-		__asm__("mrs %0, " #reg : "=r"(_v) : "Q"(*(const unsigned long *)arch_sp));                            \
-		_v;                                                                                                    \
+#define ARCH_READ_MERGEABLE(reg)                                                            \
+	({                                                                                  \
+		uintptr_t _v;                                                               \
+		__asm__("mrs %0, " #reg : "=r"(_v) : "Q"(*(const unsigned long *)arch_sp)); \
+		_v;                                                                         \
 	})
 
 static inline struct cpu *arch_cpu_self(void)
@@ -122,7 +127,10 @@ static inline unsigned long arch_irq_flags_masked(void)
 	return 0x80;
 }
 
-/* The isb keeps the read from being made early, before loads (a lock taken, a flag seen) that the caller did first. */
+/*
+ * The isb keeps the read from being made early, before loads (a lock taken, a flag seen) that the
+ * caller did first.
+ */
 static inline uint64_t arch_counter(void)
 {
 	uint64_t v;
@@ -131,7 +139,10 @@ static inline uint64_t arch_counter(void)
 	return v;
 }
 
-/* The comparator is level: a deadline that has passed asserts the interrupt as soon as it is written. */
+/*
+ * The comparator is level: a deadline that has passed asserts the interrupt as soon as it is
+ * written.
+ */
 static inline void arch_timer_set(uint64_t deadline_cycles)
 {
 	__asm__ volatile("msr cntv_cval_el0, %0" : : "r"(deadline_cycles) : "memory");

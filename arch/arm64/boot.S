@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * From the first instruction to C: the boot CPU at boot_entry, the others at secondary_entry, at EL2 or EL1, MMU off, at whatever
- * 2 MiB-aligned physical address the loader chose. Until the jump to the link address everything is PC-relative.
+ * From the first instruction to C: the boot CPU at boot_entry, the others at secondary_entry, at
+ * EL2 or EL1, MMU off, at whatever 2 MiB-aligned physical address the loader chose. Until the jump
+ * to the link address everything is PC-relative.
  *
- * Caches: with the MMU off stores go past the caches to memory, so the lines of what is stored are invalidated before (nothing dirty may be
- * written back over it later) and after (nothing read early may be found instead of it). That is done for the boot tables only; .bss is
- * cleared after the MMU is on, and what secondaries read with their MMU off is cleaned by arch_cpu_start().
+ * Caches: with the MMU off stores go past the caches to memory, so the lines of what is stored are
+ * invalidated before (nothing dirty may be written back over it later) and after (nothing read
+ * early may be found instead of it). That is done for the boot tables only; .bss is cleared after
+ * the MMU is on, and what secondaries read with their MMU off is cleaned by arch_cpu_start().
  *
  * Boot tables (six pages between bss_end and image_end, never used as anything else):
- *   0, 1     TTBR0: identity, one 2 MiB block, read-only and executable: the one that holds this code. Secondaries use it too.
+ *   0, 1     TTBR0: identity, the 2 MiB block of this code, read-only, executable; for all CPUs
  *   2, 3     TTBR1: the image in 2 MiB blocks, everything allowed
  *   4, 5     TTBR1: the two blocks that hold the device tree, read-only, in the direct map
  * boot_main() replaces the TTBR1 half by tables with exact permissions.
@@ -38,7 +40,7 @@ boot_entry:
 	bl	tables_build
 	bl	tables_invalidate
 	mrs	x2, id_aa64mmfr0_el1
-	and	x2, x2, #15			/* PA size; above 48 bits only with larger granules */
+	and	x2, x2, #15			/* PA size; 48 bits at most */
 	cmp	x2, #5
 	mov	x3, #5
 	csel	x2, x2, x3, lo
@@ -64,7 +66,10 @@ secondary_entry_body:
 	ldr	x0, =secondary_virtual
 	br	x0
 
-/* Firmware starts a CPU here; x0 = the virtual address of its struct cpu, which is followed only once the MMU is on. */
+/*
+ * Firmware starts a CPU here; x0 = the virtual address of its struct cpu, which is followed only
+ * once the MMU is on.
+ */
 	.globl	secondary_entry
 	.type	secondary_entry, %function
 secondary_entry:
@@ -72,8 +77,10 @@ secondary_entry:
 	b	secondary_entry_body
 
 /*
- * The one place that leaves EL2, and the state of EL1 that either entry leaves: MMU and caches off, FP trapped, DAIF masked, SP_EL0.
- * On EL2 adds CNTVOFF_EL2 to x19: with the offset at 0 from then on, that is what the counter would have shown.
+ * The one place that leaves EL2, and the state of EL1 that either entry leaves: MMU and caches off,
+ * FP trapped, DAIF masked, SP_EL0.
+ * On EL2 adds CNTVOFF_EL2 to x19: with the offset at 0 from then on, that is what the counter would
+ * have shown.
  */
 el1_enter:
 	msr	daifset, #15
@@ -85,8 +92,8 @@ el1_enter:
 	mrs	x0, cntvoff_el2
 	add	x19, x19, x0
 	msr	cntvoff_el2, xzr
-	ldr	x0, =(1 << 31) | (3 << 40)	/* RW: EL1 is 64-bit; API, APK: pointer authentication is not trapped */
-	msr	hcr_el2, x0			/* E2H off: the registers below have their EL1-hypervisor layout */
+	ldr	x0, =(1 << 31) | (3 << 40)	/* RW: EL1 is 64-bit; API, APK: no PAC traps */
+	msr	hcr_el2, x0			/* E2H off, which fixes the layouts below */
 	isb
 	mov	x0, #3				/* EL1 may use the physical counter and timer */
 	msr	cnthctl_el2, x0
@@ -99,7 +106,7 @@ el1_enter:
 	mrs	x0, mpidr_el1
 	msr	vmpidr_el2, x0
 
-	mrs	x0, id_aa64dfr0_el1		/* all event counters belong to EL1, nothing of debug is trapped */
+	mrs	x0, id_aa64dfr0_el1		/* all event counters are EL1's; no debug traps */
 	ubfx	x0, x0, #8, #4
 	mov	x1, xzr
 	cbz	x0, 1f
@@ -175,7 +182,10 @@ tables_invalidate:
 	str	\value, [\table, \index, lsl #3]
 	.endm
 
-/* x0 table, x1 index, x2 value; x3 attributes, x4.. scratch. A device tree above the direct map is passed on as 0: "no tree". */
+/*
+ * x0 table, x1 index, x2 value; x3 attributes, x4.. scratch. A device tree above the direct map is
+ * passed on as 0: "no tree".
+ */
 tables_build:
 	mov	x0, x22
 	add	x1, x22, #(BOOT_TABLE_PAGES << 12)
@@ -236,7 +246,10 @@ tables_build:
 	entry	x0, x2, x9
 	ret
 
-/* x0 TTBR0, x1 TTBR1, x2 TCR, x3 MAIR, x4 SCTLR; returns to the physical address in x30, now mapped to itself. */
+/*
+ * x0 TTBR0, x1 TTBR1, x2 TCR, x3 MAIR, x4 SCTLR; returns to the physical address in x30, now mapped
+ * to itself.
+ */
 mmu_enable:
 	msr	ttbr0_el1, x0
 	msr	ttbr1_el1, x1
@@ -260,7 +273,7 @@ boot_switch_root:
 	adr	x3, 1f
 	add	x3, x3, x2
 	br	x3
-1:	mrs	x3, tcr_el1			/* on identity-mapped code: no walk of the kernel half while it changes */
+1:	mrs	x3, tcr_el1			/* identity-mapped: no kernel walk meanwhile */
 	orr	x4, x3, #TCR_EPD1
 	msr	tcr_el1, x4
 	msr	sctlr_el1, x1
@@ -327,7 +340,10 @@ secondary_virtual:
 	b	cpu_main
 	.ltorg
 
-/* struct arch_cpu of the boot CPU until arch_cpu_init(): faults are reported and locks have an owner from the start. */
+/*
+ * struct arch_cpu of the boot CPU until arch_cpu_init(): faults are reported and locks have an
+ * owner from the start.
+ */
 	.section .data.boot_cpu_arch, "aw", %progbits
 	.p2align 6
 	.globl	boot_cpu_arch
@@ -347,7 +363,8 @@ boot_data:
 
 	.section .bss.boot_stacks, "aw", %nobits
 	.p2align 12
-	.globl	boot_stack_guard, boot_stack, boot_stack_top, boot_fault_guard, boot_fault_stack, boot_fault_stack_top
+	.globl	boot_stack_guard, boot_stack, boot_stack_top
+	.globl	boot_fault_guard, boot_fault_stack, boot_fault_stack_top
 boot_stack_guard:
 	.skip	4096
 boot_stack:

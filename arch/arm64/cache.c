@@ -1,28 +1,34 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Cache maintenance by address. CPUs and table walks are coherent with each other, so only two customers need it: CPUs whose MMU
- * is still off (they read memory past the caches: CLEAN_POC what they will read) and code that was written as data (SYNC_ICACHE).
+ * Cache maintenance by address. CPUs and table walks are coherent with each other, so only two
+ * customers need it: CPUs whose MMU is still off (they read memory past the caches: CLEAN_POC what
+ * they will read) and code that was written as data (SYNC_ICACHE).
  *
- * Callers: any context. INVALIDATE_POC throws away what is dirty in the first and last line too: give whole lines.
+ * Callers: any context. INVALIDATE_POC throws away what is dirty in the first and last line too:
+ * give whole lines.
  */
 #include "core/arch.h"
 #include "regs.h"
 
-/* Bytes in the smallest line; @shift: the field of CTR_EL0, which counts 4-byte words as a power of two. */
+/*
+ * Bytes in the smallest line; @shift: the field of CTR_EL0, which counts 4-byte words as a power of
+ * two.
+ */
 static size_t line_bytes(unsigned shift)
 {
 	return 4ul << ((read_sysreg(ctr_el0) >> shift) & 15);
 }
 
-#define FOR_EACH_LINE(p, va, bytes, line)                                                                              \
-	for (uintptr_t p = ALIGN_DOWN((uintptr_t)(va), line), _end = (uintptr_t)(va) + (bytes); p < _end; p += (line))
+#define FOR_EACH_LINE(p, va, bytes, line)                                                       \
+	for (uintptr_t p = ALIGN_DOWN((uintptr_t)(va), line), _end = (uintptr_t)(va) + (bytes); \
+	     p < _end; p += (line))
 
 static void clean_poc(const void *va, size_t bytes)
 {
 	size_t line = line_bytes(16);
 
 	FOR_EACH_LINE(p, va, bytes, line)
-		__asm__ volatile("dc cvac, %0" : : "r"(p) : "memory");
+	__asm__ volatile("dc cvac, %0" : : "r"(p) : "memory");
 	dsb(sy);
 }
 
@@ -31,7 +37,7 @@ static void invalidate_poc(const void *va, size_t bytes)
 	size_t line = line_bytes(16);
 
 	FOR_EACH_LINE(p, va, bytes, line)
-		__asm__ volatile("dc ivac, %0" : : "r"(p) : "memory");
+	__asm__ volatile("dc ivac, %0" : : "r"(p) : "memory");
 	dsb(sy);
 }
 
@@ -40,10 +46,10 @@ static void sync_icache(const void *va, size_t bytes)
 	size_t dline = line_bytes(16), iline = line_bytes(0);
 
 	FOR_EACH_LINE(p, va, bytes, dline)
-		__asm__ volatile("dc cvau, %0" : : "r"(p) : "memory");
+	__asm__ volatile("dc cvau, %0" : : "r"(p) : "memory");
 	dsb(ish);
 	FOR_EACH_LINE(p, va, bytes, iline)
-		__asm__ volatile("ic ivau, %0" : : "r"(p) : "memory");
+	__asm__ volatile("ic ivau, %0" : : "r"(p) : "memory");
 	dsb(ish);
 	isb();
 }

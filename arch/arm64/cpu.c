@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * CPUs and threads as this architecture sees them: per-CPU registers, idle, a new thread's first frame.
+ * CPUs and threads as this architecture sees them: per-CPU registers, idle, a new thread's first
+ * frame.
  *
- * arch_cpu_init() runs on each CPU before anything else of the kernel does; the others only on a CPU that has run it. No locks.
- * What may never happen: an offset here that differs from the one in regs.h; the assertions below stop the build.
+ * arch_cpu_init() runs on each CPU before anything else of the kernel does; the others only on a
+ * CPU that has run it. No locks.
+ * What may never happen: an offset here that differs from the one in regs.h; the assertions below
+ * stop the build.
  */
 #include "core/arch.h"
 #include "core/cpu.h"
@@ -29,15 +32,22 @@ _Static_assert(offsetof(struct trap_frame, vector) == TF_VECTOR, "vectors.S");
 _Static_assert(sizeof(struct trap_frame) == TF_BYTES, "vectors.S");
 _Static_assert(offsetof(struct boot_data, sctlr) == BOOT_SCTLR, "boot.S");
 
-/* Offsets inside struct thread that change with the configuration go to switch.S as absolute symbols, resolved by the linker. */
+/*
+ * Offsets inside struct thread that change with the configuration go to switch.S as absolute
+ * symbols, resolved by the linker.
+ */
 __attribute__((used)) static void export_offsets(void)
 {
 	__asm__ volatile(".globl thread_fpu_offset\n\t.set thread_fpu_offset, %c0\n\t"
 			 ".globl thread_tls_offset\n\t.set thread_tls_offset, %c1"
-			 : : "i"(offsetof(struct thread, fpu)), "i"(THREAD_TLS_OFFSET));
+			 :
+			 : "i"(offsetof(struct thread, fpu)), "i"(THREAD_TLS_OFFSET));
 }
 
-/* The cycle counter, 64 bits, counting at EL1. Where there is no PMU, arch_cycles() faults; nothing but measurement calls it. */
+/*
+ * The cycle counter, 64 bits, counting at EL1. Where there is no PMU, arch_cycles() faults; nothing
+ * but measurement calls it.
+ */
 static void pmu_init(void)
 {
 	unsigned version = (read_sysreg(id_aa64dfr0_el1) >> 8) & 15;
@@ -52,7 +62,9 @@ static void pmu_init(void)
 	isb();
 }
 
-/* The boot CPU comes here with the static struct arch_cpu of boot.S, whose stacks are taken over. */
+/*
+ * The boot CPU comes here with the static struct arch_cpu of boot.S, whose stacks are taken over.
+ */
 void arch_cpu_init(struct cpu *cpu)
 {
 	struct arch_cpu *before = (struct arch_cpu *)arch_cpu_self();
@@ -68,8 +80,9 @@ void arch_cpu_init(struct cpu *cpu)
 }
 
 /*
- * The barrier lets stores (a run queue's lock, a timer) finish before the CPU sleeps. WFI ends for an interrupt that is pending although
- * masked, also for one that came before it; the upcall then finds it by asking the controller.
+ * The barrier lets stores (a run queue's lock, a timer) finish before the CPU sleeps. WFI ends for
+ * an interrupt that is pending although masked, also for one that came before it; the upcall then
+ * finds it by asking the controller.
  */
 void arch_cpu_idle(void)
 {
@@ -89,7 +102,8 @@ __noreturn void arch_cpu_halt(void)
 /* What arch_switch() pops: x29 (0: the frame chain ends), x30, x19 = the thread. */
 void arch_context_init(struct thread *t, uintptr_t stack_top)
 {
-	uint64_t *frame = (uint64_t *)(ALIGN_DOWN(stack_top, ARCH_STACK_ALIGN) - SWITCH_FRAME_BYTES);
+	uint64_t *frame =
+		(uint64_t *)(ALIGN_DOWN(stack_top, ARCH_STACK_ALIGN) - SWITCH_FRAME_BYTES);
 
 	frame[0] = 0;
 	frame[1] = (uintptr_t)thread_trampoline;

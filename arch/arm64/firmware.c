@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What firmware does for us: starts CPUs and switches off, by PSCI, with the conduit (hvc or smc) that the device tree names. A CPU's
- * "enable-method" picks the row of start_methods[]; a board with another way to start CPUs adds a row.
+ * What firmware does for us: starts CPUs and switches off, by PSCI, with the conduit (hvc or smc)
+ * that the device tree names. A CPU's "enable-method" picks the row of start_methods[]; a board
+ * with another way to start CPUs adds a row.
  *
- * Boot context, but for arch_system_off(), which panic calls with anything held. No call is made that the tree does not announce: an smc where
- * there is no firmware would be an exception.
+ * Boot context, but for arch_system_off(), which panic calls with anything held. No call is made
+ * that the tree does not announce: an smc where there is no firmware would be an exception.
  */
 #include "core/arch.h"
 #include "core/cpu.h"
@@ -22,8 +23,8 @@
 #define PSCI_DENIED             (-3)
 #define PSCI_ALREADY_ON         (-4)
 
-#define SEMIHOSTING_EXIT        0x18
-#define SEMIHOSTING_APP_EXIT    0x20026 /* ADP_Stopped_ApplicationExit */
+#define SEMIHOSTING_EXIT     0x18
+#define SEMIHOSTING_APP_EXIT 0x20026 /* ADP_Stopped_ApplicationExit */
 
 #define FAULT_STACK_BYTES 8192
 
@@ -38,7 +39,10 @@ const struct dt *firmware_tree(void)
 	return have_tree ? &tree : NULL;
 }
 
-/* Arguments arrive as function arguments, so that nothing is called between loading the registers and the instruction. */
+/*
+ * Arguments arrive as function arguments, so that nothing is called between loading the registers
+ * and the instruction.
+ */
 static __noinline int64_t psci_call(uint64_t function, uint64_t a1, uint64_t a2, uint64_t a3)
 {
 	register uint64_t x0 __asm__("x0") = function;
@@ -47,11 +51,17 @@ static __noinline int64_t psci_call(uint64_t function, uint64_t a1, uint64_t a2,
 	register uint64_t x3 __asm__("x3") = a3;
 
 	if (psci_by_hvc)
-		__asm__ volatile("hvc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : : "memory", "x4", "x5", "x6", "x7", "x8", "x9",
-				 "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17");
+		__asm__ volatile("hvc #0"
+				 : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)
+				 :
+				 : "memory", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11",
+				   "x12", "x13", "x14", "x15", "x16", "x17");
 	else
-		__asm__ volatile("smc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : : "memory", "x4", "x5", "x6", "x7", "x8", "x9",
-				 "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17");
+		__asm__ volatile("smc #0"
+				 : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)
+				 :
+				 : "memory", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11",
+				   "x12", "x13", "x14", "x15", "x16", "x17");
 	return (int32_t)x0; /* results are 32-bit, sign included */
 }
 
@@ -90,7 +100,10 @@ int arch_firmware_init(const struct dt *dt, const char **why)
 	return psci_find(why);
 }
 
-/* CPU nodes: device_type "cpu", enabled, reg = the affinity fields of MPIDR_EL1 in one or two cells. */
+/*
+ * CPU nodes: device_type "cpu", enabled, reg = the affinity fields of MPIDR_EL1 in one or two
+ * cells.
+ */
 int arch_cpu_node(const struct dt *dt, int node, uint64_t *hwid)
 {
 	const char *type = dt_string(dt, node, "device_type");
@@ -106,12 +119,18 @@ static int psci_start(uint64_t hwid, pa_t entry, uintptr_t arg)
 	if (!psci_cpu_on_id)
 		return -ENOTSUP;
 	switch (psci_call(psci_cpu_on_id, hwid, entry, arg)) {
-	case 0: return 0;
-	case PSCI_NOT_SUPPORTED: return -ENOTSUP;
-	case PSCI_INVALID_PARAMETERS: return -EINVAL;
-	case PSCI_DENIED: return -EPERM;
-	case PSCI_ALREADY_ON: return -EALREADY;
-	default: return -EIO;
+	case 0:
+		return 0;
+	case PSCI_NOT_SUPPORTED:
+		return -ENOTSUP;
+	case PSCI_INVALID_PARAMETERS:
+		return -EINVAL;
+	case PSCI_DENIED:
+		return -EPERM;
+	case PSCI_ALREADY_ON:
+		return -EALREADY;
+	default:
+		return -EIO;
 	}
 }
 
@@ -144,8 +163,9 @@ static void free_stacks(void *fault, void *emergency)
 }
 
 /*
- * Gives the CPU its stacks for exceptions and its place to enter C, and asks @method to start it. The new CPU reads boot_data with its MMU off, so that goes to
- * memory; all else it reads with its caches on. The barrier at the end of the cleaning orders both before the firmware call.
+ * Gives the CPU its stacks for exceptions and its place to enter C, and asks @method to start it.
+ * The new CPU reads boot_data with its MMU off, so that goes to memory; all else it reads with its
+ * caches on. The barrier at the end of the cleaning orders both before the firmware call.
  */
 static int start_by(const struct start_method *method, struct cpu *cpu)
 {
@@ -158,7 +178,9 @@ static int start_by(const struct start_method *method, struct cpu *cpu)
 	if (fault && emergency) {
 		cpu->arch.fault_stack_top = (uintptr_t)fault + FAULT_STACK_BYTES;
 		cpu->arch.emergency_stack_top = (uintptr_t)emergency + PAGE_SIZE;
-		cpu->arch.entry_sp = ALIGN_DOWN((uintptr_t)idle, ARCH_STACK_ALIGN); /* the stack ends where struct thread begins */
+		cpu->arch.entry_sp = ALIGN_DOWN(
+			(uintptr_t)idle,
+			ARCH_STACK_ALIGN); /* the stack ends where struct thread begins */
 		cpu->arch.entry_tls = idle->context.tls;
 		cpu->arch.lock_id = cpu->index + 1;
 		arch_cache_op(CACHE_CLEAN_POC, &boot_data, sizeof(boot_data));

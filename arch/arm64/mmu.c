@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Translation tables: the kernel half of the 39-bit address space (core/mem/layout.h), three levels, 4 KiB granule; leaves of
- * 1 GiB, 2 MiB or 4 KiB as alignment allows. boot_main() gives the image its exact permissions and leaves the lower half off.
+ * Translation tables: the kernel half of the 39-bit address space (core/mem/layout.h), three
+ * levels, 4 KiB granule; leaves of 1 GiB, 2 MiB or 4 KiB as alignment allows. boot_main() gives the
+ * image its exact permissions and leaves the lower half off.
  *
- * Callers serialise (core/mem/vm.c holds LOCK_MM; boot is alone). Hardware walks run at any time on any CPU, so an entry is one
- * 64-bit store, a new table is in memory before the entry that leads to it, and an entry that changes its address or type is
- * first made invalid and invalidated on all CPUs. Tables are never freed.
+ * Callers serialise (core/mem/vm.c holds LOCK_MM; boot is alone). Hardware walks run at any time on
+ * any CPU, so an entry is one 64-bit store, a new table is in memory before the entry that leads to
+ * it, and an entry that changes its address or type is first made invalid and invalidated on all
+ * CPUs. Tables are never freed.
  *
- * What may never happen: a page both writable and executable. prot_bits() refuses it, and SCTLR_EL1.WXN enforces it.
+ * What may never happen: a page both writable and executable. prot_bits() refuses it, and
+ * SCTLR_EL1.WXN enforces it.
  */
 #include "core/arch.h"
 #include "core/mem/mem.h"
@@ -18,10 +21,13 @@
 #define PTE_UXN       (1ull << PTE_UXN_BIT)
 #define TABLE_ENTRIES 512
 #define LEAF_LEVEL    3
-/* More pages than this are invalidated by dropping the whole TLB, which by then is the cheaper way. */
+/*
+ * More pages than this are invalidated by dropping the whole TLB, which by then is the cheaper way.
+ */
 #define TLB_PAGES_MAX 64
 
-_Static_assert(BOOT_DIRECT_INDEX == ((DIRECT_MAP_BASE >> 30) & 511), "boot.S: place of the direct map");
+_Static_assert(BOOT_DIRECT_INDEX == ((DIRECT_MAP_BASE >> 30) & 511),
+	       "boot.S: place of the direct map");
 _Static_assert(BOOT_IMAGE_INDEX == ((IMAGE_BASE >> 30) & 511), "boot.S: place of the image");
 _Static_assert(DIRECT_MAP_BYTES == 1ul << BOOT_DIRECT_BITS, "boot.S: size of the direct map");
 _Static_assert(FDT_BOOT_WINDOW == 2ul << BOOT_BLOCK_SHIFT, "boot.S: blocks of the device tree");
@@ -72,7 +78,9 @@ static void entry_write(uint64_t *entry, uint64_t v)
 	__atomic_store_n(entry, v, __ATOMIC_RELAXED);
 }
 
-/* Makes earlier entry_write() visible to walks, then drops what the TLBs of all CPUs hold for @va. */
+/*
+ * Makes earlier entry_write() visible to walks, then drops what the TLBs of all CPUs hold for @va.
+ */
 static void tlb_drop(uintptr_t va, size_t bytes)
 {
 	dsb(ishst);
@@ -80,7 +88,10 @@ static void tlb_drop(uintptr_t va, size_t bytes)
 		__asm__ volatile("tlbi vmalle1is" : : : "memory");
 	else
 		for (uintptr_t end = va + bytes; va < end; va += PAGE_SIZE)
-			__asm__ volatile("tlbi vaale1is, %0" : : "r"((va >> PAGE_SHIFT) & ((1ull << 44) - 1)) : "memory");
+			__asm__ volatile("tlbi vaale1is, %0"
+					 :
+					 : "r"((va >> PAGE_SHIFT) & ((1ull << 44) - 1))
+					 : "memory");
 	dsb(ish);
 	isb();
 }
@@ -156,12 +167,16 @@ static unsigned largest_level(uintptr_t va, pa_t pa, size_t bytes)
 {
 	unsigned level = 1;
 
-	while (level < LEAF_LEVEL && (((va | pa) & ((1ul << level_shift(level)) - 1)) || bytes < 1ul << level_shift(level)))
+	while (level < LEAF_LEVEL && (((va | pa) & ((1ul << level_shift(level)) - 1)) ||
+				      bytes < 1ul << level_shift(level)))
 		level++;
 	return level;
 }
 
-/* Writes one leaf, no larger than alignment and the tables that exist allow. Returns its size or -errno. */
+/*
+ * Writes one leaf, no larger than alignment and the tables that exist allow. Returns its size or
+ * -errno.
+ */
 static long map_leaf(uintptr_t va, pa_t pa, size_t bytes, uint64_t bits)
 {
 	unsigned want = largest_level(va, pa, bytes);
@@ -170,7 +185,8 @@ static long map_leaf(uintptr_t va, pa_t pa, size_t bytes, uint64_t bits)
 	for (unsigned level = 1;; level++) {
 		entry = entry_at(table, level, va);
 		if (level >= want && !is_table(*entry, level)) {
-			leaf_write(entry, va, pa | bits | (level == LEAF_LEVEL ? PTE_PAGE : PTE_BLOCK));
+			leaf_write(entry, va,
+				   pa | bits | (level == LEAF_LEVEL ? PTE_PAGE : PTE_BLOCK));
 			return 1l << level_shift(level);
 		}
 		int err = table_below(entry, level, va, &table);
@@ -197,7 +213,10 @@ int arch_map(uintptr_t va, pa_t pa, size_t bytes, unsigned prot)
 	return done < 0 ? (int)done : 0;
 }
 
-/* Clears the leaf at @va when it lies within @bytes, splits it when it does not. Returns how far to go on. */
+/*
+ * Clears the leaf at @va when it lies within @bytes, splits it when it does not. Returns how far to
+ * go on.
+ */
 static size_t unmap_leaf(uintptr_t va, size_t bytes)
 {
 	uint64_t *table = root;
@@ -214,7 +233,7 @@ static size_t unmap_leaf(uintptr_t va, size_t bytes)
 		}
 		int err = table_below(entry, level, va, &table);
 
-		ASSERT(!err); /* a split without memory: whoever maps blocks unmaps blocks, or at boot */
+		ASSERT(!err); /* no page to split a block with: blocks are unmapped at boot only */
 	}
 }
 
@@ -245,7 +264,10 @@ static void map_image(const char *start, const char *end, unsigned prot)
 	ASSERT(!err); /* the static pool of core/mem/vm.c is sized for this */
 }
 
-/* Text, constants, data with holes under the two boot stacks; the boot tables stay readable for who debugs a secondary. */
+/*
+ * Text, constants, data with holes under the two boot stacks; the boot tables stay readable for who
+ * debugs a secondary.
+ */
 static void map_sections(void)
 {
 	map_image(text_start, text_end, MAP_READ | MAP_EXEC);
@@ -264,7 +286,10 @@ static void map_fdt(pa_t fdt)
 	ASSERT(!err);
 }
 
-/* The identity map is for code whose MMU has just come on; from here on an address in the lower half faults. */
+/*
+ * The identity map is for code whose MMU has just come on; from here on an address in the lower
+ * half faults.
+ */
 static void lower_half_off(void)
 {
 	write_sysreg(tcr_el1, read_sysreg(tcr_el1) | TCR_EPD0);

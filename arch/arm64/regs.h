@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What C and assembly of this port share: offsets that trap entry and the switch rely on (checked by static assertions in cpu.c),
- * system-register values, and the prototypes that the files of arch/arm64 export to each other only.
+ * What C and assembly of this port share: offsets that trap entry and the switch rely on (checked
+ * by static assertions in cpu.c), system-register values, and the prototypes that the files of
+ * arch/arm64 export to each other only.
  */
 #pragma once
 
@@ -11,7 +12,10 @@
 #define CONTEXT_TLS       16
 #define CONTEXT_FP        24
 
-/* context.fp: LIVE = the registers of this CPU hold the thread's state and FP is enabled; SAVED = thread->fpu was written once. */
+/*
+ * context.fp: LIVE = the registers of this CPU hold the thread's state and FP is enabled; SAVED =
+ * thread->fpu was written once.
+ */
 #define FP_LIVE_BIT  0
 #define FP_SAVED_BIT 1
 
@@ -43,21 +47,25 @@
 #define BOOT_TTBR1 24
 #define BOOT_SCTLR 32
 
-/* Indices into the root table (mmu.c checks them against core/mem/layout.h) and the pages at boot_tables. */
+/*
+ * Indices into the root table (mmu.c checks them against core/mem/layout.h) and the pages at
+ * boot_tables.
+ */
 #define BOOT_DIRECT_INDEX 256
 #define BOOT_IMAGE_INDEX  510
 #define BOOT_TABLE_PAGES  6
 #define BOOT_BLOCK        0x701 /* PTE_BLOCK | PTE_INNER | PTE_AF, attribute 0 */
 #define BOOT_BLOCK_SHIFT  21
-#define BOOT_DIRECT_BITS  37    /* DIRECT_MAP_BYTES = 1 << 37 */
+#define BOOT_DIRECT_BITS  37 /* DIRECT_MAP_BYTES = 1 << 37 */
 
-/* Vector numbers: 4 * group + kind; groups: EL1 on SP_EL0, EL1 on SP_EL1, EL0 64-bit, EL0 32-bit; kinds: sync, irq, fiq, serror. */
+/*
+ * Vector numbers: 4 * group + kind; groups: EL1 on SP_EL0, EL1 on SP_EL1, EL0 64-bit, EL0 32-bit;
+ * kinds: sync, irq, fiq, serror.
+ */
 #define VECTOR_SYNC   0
 #define VECTOR_IRQ    1
 #define VECTOR_FIQ    2
 #define VECTOR_SERROR 3
-
-#define DAIF_I 0x80
 
 #define ESR_EC_SHIFT 26
 #define ESR_EC_FP    0x07
@@ -75,41 +83,45 @@
 /* Attribute 0: normal, write-back, read and write allocate. Attribute 1: device nGnRE. */
 #define MAIR_VALUE 0x04ff
 
-/* 39-bit halves, 4 KiB granule, walks cacheable and inner shareable; the PA size is or'ed in from ID_AA64MMFR0_EL1. */
-#define TCR_T0SZ   25
-#define TCR_T1SZ   (25 << 16)
-#define TCR_WALK   0x3500
-#define TCR_TG1_4K 2
-#define TCR_BASE   (TCR_T0SZ | TCR_T1SZ | TCR_WALK | (TCR_WALK << 16) | (TCR_TG1_4K << 30))
-#define TCR_EPD0   (1 << 7)
-#define TCR_EPD1   (1 << 23)
+/*
+ * 39-bit halves, 4 KiB granule, walks cacheable and inner shareable; the PA size is or'ed in from
+ * ID_AA64MMFR0_EL1.
+ */
+#define TCR_T0SZ      25
+#define TCR_T1SZ      (25 << 16)
+#define TCR_WALK      0x3500
+#define TCR_TG1_4K    2
+#define TCR_BASE      (TCR_T0SZ | TCR_T1SZ | TCR_WALK | (TCR_WALK << 16) | (TCR_TG1_4K << 30))
+#define TCR_EPD0      (1 << 7)
+#define TCR_EPD1      (1 << 23)
 #define TCR_IPS_SHIFT 32
 
 /* Translation table descriptors. */
-#define PTE_VALID    1
-#define PTE_TABLE    3
-#define PTE_BLOCK    1
-#define PTE_PAGE     3
-#define PTE_DEVICE   (1 << 2)
-#define PTE_RO       (1 << 7)
-#define PTE_INNER    (3 << 8)
-#define PTE_AF       (1 << 10)
-#define PTE_PXN_BIT  53
-#define PTE_UXN_BIT  54
+#define PTE_VALID   1
+#define PTE_TABLE   3
+#define PTE_BLOCK   1
+#define PTE_PAGE    3
+#define PTE_DEVICE  (1 << 2)
+#define PTE_RO      (1 << 7)
+#define PTE_INNER   (3 << 8)
+#define PTE_AF      (1 << 10)
+#define PTE_PXN_BIT 53
+#define PTE_UXN_BIT 54
 
 #ifndef __ASSEMBLER__
 
 #include "core/base.h"
 
-#define read_sysreg(name)                                                                                              \
-	({                                                                                                             \
-		uint64_t _v;                                                                                           \
-		__asm__ volatile("mrs %0, " #name : "=r"(_v) : : "memory");                                            \
-		_v;                                                                                                    \
+#define read_sysreg(name)                                                   \
+	({                                                                  \
+		uint64_t _v;                                                \
+		__asm__ volatile("mrs %0, " #name : "=r"(_v) : : "memory"); \
+		_v;                                                         \
 	})
-#define write_sysreg(name, v) __asm__ volatile("msr " #name ", %0" : : "r"((uint64_t)(v)) : "memory")
-#define isb()                 __asm__ volatile("isb" : : : "memory")
-#define dsb(scope)            __asm__ volatile("dsb " #scope : : : "memory")
+#define write_sysreg(name, v) \
+	__asm__ volatile("msr " #name ", %0" : : "r"((uint64_t)(v)) : "memory")
+#define isb()      __asm__ volatile("isb" : : : "memory")
+#define dsb(scope) __asm__ volatile("dsb " #scope : : : "memory")
 
 /* Bits of MPIDR_EL1 that name a CPU; the device tree uses the same layout. */
 #define MPIDR_AFFINITY 0xff00fffffful
@@ -130,12 +142,13 @@ struct dt;
 
 /* boot.S */
 extern struct boot_data boot_data;
-extern char boot_stack_guard[], boot_stack[], boot_stack_top[];
-extern char boot_fault_guard[], boot_fault_stack[], boot_fault_stack_top[];
-extern char boot_emergency_stack_top[];
+extern char boot_stack_guard[], boot_stack[], boot_fault_guard[], boot_fault_stack[];
 extern char boot_tables[];
 void secondary_entry(void);
-/* Replaces the kernel's translation root and SCTLR_EL1 from identity-mapped code, with nothing of the old root left in the TLB. */
+/*
+ * Replaces the kernel's translation root and SCTLR_EL1 from identity-mapped code, with nothing of
+ * the old root left in the TLB.
+ */
 void boot_switch_root(uint64_t ttbr1, uint64_t sctlr, pa_t image);
 
 /* mmu.c */

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The context switch. 21 instructions for threads that use no FP/SIMD, from the first to the branch into sched_finish().
+ * The context switch. 21 instructions for threads that use no FP/SIMD, from the first to the branch
+ * into sched_finish().
  *
- * The frame lies on the outgoing thread's stack; struct thread keeps sp, the interrupt state and the TLS pointer. Interrupts are masked
- * and the CPU's run-queue lock is held from before the first instruction until sched_finish() releases it, so that no other CPU can
- * resume @prev before its registers are in memory.
+ * The frame lies on the outgoing thread's stack; struct thread keeps sp, the interrupt state and
+ * the TLS pointer. Interrupts are masked and the CPU's run-queue lock is held from before the first
+ * instruction until sched_finish() releases it, so that no other CPU can resume @prev before its
+ * registers are in memory.
  *
- * FP/SIMD: CPACR_EL1.FPEN is on exactly while the running thread has FP_LIVE set. A thread that never touches a vector register pays the
- * two instructions that test the flag, here, and nothing else anywhere.
+ * FP/SIMD: CPACR_EL1.FPEN is on exactly while the running thread has FP_LIVE set. A thread that
+ * never touches a vector register pays the two instructions that test the flag, here, and nothing
+ * else anywhere.
  */
 #include "regs.h"
 
@@ -32,7 +35,7 @@ switch_integer:
 	mov	x3, sp
 	stp	x3, x2, [x0, #CONTEXT_SP]
 	ldr	x4, [x1, #CONTEXT_TLS]
-	ldp	x3, x1, [x1, #CONTEXT_SP]	/* x1 = next's irq_flags: the second argument of sched_finish() */
+	ldp	x3, x1, [x1, #CONTEXT_SP]	/* x1: next's irq_flags, for sched_finish() */
 	msr	tpidr_el0, x4
 	mov	sp, x3
 	ldp	x19, x20, [sp, #16]
@@ -72,13 +75,14 @@ fp_save:
 	mov	x5, #(1 << FP_SAVED_BIT)
 	str	x5, [x0, #CONTEXT_FP]
 	msr	cpacr_el1, xzr
-	isb					/* the next thread's first vector instruction must trap */
+	isb					/* the next thread's first use must trap */
 	b	switch_integer
 	.size	fp_save, . - fp_save
 
 /*
- * The first vector instruction of the running thread since it was switched in: from the synchronous vector, on the fault stack, with x0 and
- * x1 saved at sp in a frame of TF_BYTES. Loads the thread's registers, or clears them the first time ever, and retries the instruction.
+ * The first vector instruction of the running thread since it was switched in: from the synchronous
+ * vector, on the fault stack, with x0 and x1 saved at sp in a frame of TF_BYTES. Loads the thread's
+ * registers, or clears them the first time ever, and retries the instruction.
  */
 	.section .text.trap_fp, "ax", %progbits
 	.p2align 6
@@ -118,7 +122,10 @@ trap_fp:
 	ldp	x1, x2, [x0]
 	b	2f
 1:
-	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	movi	v\n\().2d, #0
+	.endr
+	.irp	n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
 	movi	v\n\().2d, #0
 	.endr
 	mov	x1, xzr
@@ -130,7 +137,10 @@ trap_fp:
 	eret
 	.size	trap_fp, . - trap_fp
 
-/* Where a new thread's first return from sched_finish() lands: x19 = the thread (arch_context_init). The frame chain ends here. */
+/*
+ * Where a new thread's first return from sched_finish() lands: x19 = the thread
+ * (arch_context_init). The frame chain ends here.
+ */
 	.section .text.thread_trampoline, "ax", %progbits
 	.globl	thread_trampoline
 	.type	thread_trampoline, %function

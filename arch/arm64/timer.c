@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The generic timer: CNTVCT_EL0 as the clock, one virtual timer (CNTV) per CPU as the one-shot. The virtual one is there at EL1 whether
- * a hypervisor is below or not; boot.S has set its offset to 0 where we came from EL2.
+ * The generic timer: CNTVCT_EL0 as the clock, one virtual timer (CNTV) per CPU as the one-shot. The
+ * virtual one is there at EL1 whether a hypervisor is below or not; boot.S has set its offset to 0
+ * where we came from EL2.
  *
- * arch_timer_init() runs on each CPU, interrupts masked, the boot CPU first. The window functions run with interrupts masked on any stack
- * but the fault stack; the pair nests.
+ * arch_timer_init() runs on each CPU, interrupts masked, the boot CPU first. The window functions
+ * run with interrupts masked on any stack but the fault stack; the pair nests.
  */
 #include "core/arch.h"
 #include "core/console.h"
@@ -13,8 +14,9 @@
 #include "core/irq.h"
 #include "regs.h"
 
-#define TIMER_INDEX_VIRTUAL 2  /* "interrupts" of the node: secure, non-secure, virtual, hypervisor */
-#define INTID_VIRTUAL       27 /* recommended by the architecture's base system specification */
+#define TIMER_INDEX_VIRTUAL \
+	2                /* "interrupts" of the node: secure, non-secure, virtual, hypervisor */
+#define INTID_VIRTUAL 27 /* recommended by the architecture's base system specification */
 
 static unsigned timer_hwirq; /* [i] */
 
@@ -65,7 +67,10 @@ void arch_timer_init(struct cpu *cpu)
 	irq_unmask(timer_hwirq);
 }
 
-/* The controller lets nothing but the timer through; then this CPU takes interrupts. trap_exit() knows of the window and does not switch in it. */
+/*
+ * The controller lets nothing but the timer through; then this CPU takes interrupts. trap_exit()
+ * knows of the window and does not switch in it.
+ */
 unsigned long arch_timer_window_open(void)
 {
 	unsigned long state = irq_root()->timer_only(true, 0);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Synchronous exceptions and everything that should not happen: says what it was, in words, and gives it to trap_fault(). Also the
- * register dump and the walk up a frame-pointer chain.
+ * Synchronous exceptions and everything that should not happen: says what it was, in words, and
+ * gives it to trap_fault(). Also the register dump and the walk up a frame-pointer chain.
  *
- * Runs on the CPU's fault stack, or, when the exception came while on that one, on its emergency stack; interrupts masked, any lock may
- * be held by what was interrupted. What may never happen: a fault in here that leads back here for ever; the third in a row parks the CPU.
+ * Runs on the CPU's fault stack, or, when the exception came while on that one, on its emergency
+ * stack; interrupts masked, any lock may be held by what was interrupted. What may never happen: a
+ * fault in here that leads back here for ever; the third in a row parks the CPU.
  */
 #include "core/arch.h"
 #include "core/console.h"
@@ -61,35 +62,49 @@ static const char *data_abort_text(uint32_t esr)
 static const char *instruction_abort_text(uint32_t esr)
 {
 	switch ((esr & ISS_FAULT_STATUS) / 4) {
-	case 1: return "instruction abort: not mapped";
-	case 3: return "instruction abort: not executable";
-	default: return "instruction abort";
+	case 1:
+		return "instruction abort: not mapped";
+	case 3:
+		return "instruction abort: not executable";
+	default:
+		return "instruction abort";
 	}
 }
 
 static const char *sync_text(uint64_t esr)
 {
 	switch (esr_class(esr)) {
-	case EC_UNKNOWN: return "undefined instruction";
-	case EC_ILLEGAL_STATE: return "illegal execution state";
+	case EC_UNKNOWN:
+		return "undefined instruction";
+	case EC_ILLEGAL_STATE:
+		return "illegal execution state";
 	case EC_SVC:
 	case EC_HVC:
-	case EC_SMC: return "unexpected system call";
-	case EC_SYSREG: return "trapped system register access";
+	case EC_SMC:
+		return "unexpected system call";
+	case EC_SYSREG:
+		return "trapped system register access";
 	case EC_IABORT_LOW:
-	case EC_IABORT: return instruction_abort_text((uint32_t)esr);
-	case EC_PC_ALIGN: return "misaligned program counter";
+	case EC_IABORT:
+		return instruction_abort_text((uint32_t)esr);
+	case EC_PC_ALIGN:
+		return "misaligned program counter";
 	case EC_DABORT_LOW:
-	case EC_DABORT: return data_abort_text((uint32_t)esr);
-	case EC_SP_ALIGN: return "misaligned stack pointer";
-	case EC_BRK: return "brk";
-	default: return "unknown exception";
+	case EC_DABORT:
+		return data_abort_text((uint32_t)esr);
+	case EC_SP_ALIGN:
+		return "misaligned stack pointer";
+	case EC_BRK:
+		return "brk";
+	default:
+		return "unknown exception";
 	}
 }
 
 static const char *vector_text(const struct trap_frame *tf)
 {
-	static const char *const other[] = { NULL, "unexpected interrupt", "unexpected FIQ", "SError" };
+	static const char *const other[] = { NULL, "unexpected interrupt", "unexpected FIQ",
+					     "SError" };
 
 	if (tf->vector / 4 == 1)
 		return "fault while handling a fault";
@@ -106,8 +121,10 @@ static uintptr_t fault_address(const struct trap_frame *tf)
 	case EC_IABORT:
 	case EC_PC_ALIGN:
 	case EC_DABORT_LOW:
-	case EC_DABORT: return tf->far;
-	default: return tf->pc;
+	case EC_DABORT:
+		return tf->far;
+	default:
+		return tf->pc;
 	}
 }
 
@@ -133,11 +150,15 @@ static void dump_current(void)
 {
 	uintptr_t x[10], sp;
 
-	__asm__ volatile("stp x19, x20, [%1]\n\tstp x21, x22, [%1, #16]\n\tstp x23, x24, [%1, #32]\n\t"
-			 "stp x25, x26, [%1, #48]\n\tstp x27, x28, [%1, #64]\n\tmov %0, sp"
-			 : "=&r"(sp) : "r"(x) : "memory");
+	__asm__ volatile(
+		"stp x19, x20, [%1]\n\tstp x21, x22, [%1, #16]\n\tstp x23, x24, [%1, #32]\n\t"
+		"stp x25, x26, [%1, #48]\n\tstp x27, x28, [%1, #64]\n\tmov %0, sp"
+		: "=&r"(sp)
+		: "r"(x)
+		: "memory");
 	for (unsigned i = 0; i < 10; i += 5)
-		printk("x%u..x%u %016lx %016lx %016lx %016lx %016lx\n", 19 + i, 23 + i, x[i], x[i + 1], x[i + 2], x[i + 3], x[i + 4]);
+		printk("x%u..x%u %016lx %016lx %016lx %016lx %016lx\n", 19 + i, 23 + i, x[i],
+		       x[i + 1], x[i + 2], x[i + 3], x[i + 4]);
 	printk("sp  %016lx  x29 %016lx\n", sp, (uintptr_t)__builtin_frame_address(0));
 }
 
@@ -147,10 +168,11 @@ void arch_trap_dump(const struct trap_frame *tf)
 		dump_current();
 		return;
 	}
-	printk("pc  %016lx  sp  %016lx  pstate %08lx  esr %08lx  far %016lx\n", tf->pc, tf->sp, tf->pstate, tf->esr, tf->far);
+	printk("pc  %016lx  sp  %016lx  pstate %08lx  esr %08lx  far %016lx\n", tf->pc, tf->sp,
+	       tf->pstate, tf->esr, tf->far);
 	for (unsigned i = 0; i < 28; i += 4)
-		printk("x%-2u %016lx  x%-2u %016lx  x%-2u %016lx  x%-2u %016lx\n", i, tf->x[i], i + 1, tf->x[i + 1], i + 2,
-		       tf->x[i + 2], i + 3, tf->x[i + 3]);
+		printk("x%-2u %016lx  x%-2u %016lx  x%-2u %016lx  x%-2u %016lx\n", i, tf->x[i],
+		       i + 1, tf->x[i + 1], i + 2, tf->x[i + 2], i + 3, tf->x[i + 3]);
 	printk("x28 %016lx  x29 %016lx  x30 %016lx\n", tf->x[28], tf->x[29], tf->x[30]);
 }
 
@@ -160,12 +182,14 @@ static bool in_text(uintptr_t pc)
 }
 
 /*
- * A frame record is { caller's x29, return address }, at ever higher addresses, 16-byte aligned (so in one page). The translation is asked
- * before each read: a broken chain ends the walk, not the kernel.
+ * A frame record is { caller's x29, return address }, at ever higher addresses, 16-byte aligned (so
+ * in one page). The translation is asked before each read: a broken chain ends the walk, not the
+ * kernel.
  */
 static void walk_frames(uintptr_t fp, void (*each)(void *ctx, uintptr_t pc), void *ctx)
 {
-	for (unsigned n = 0; n < BACKTRACE_MAX && fp && !(fp & 15) && arch_pa((const void *)fp); n++) {
+	for (unsigned n = 0; n < BACKTRACE_MAX && fp && !(fp & 15) && arch_pa((const void *)fp);
+	     n++) {
 		const uintptr_t *record = (const uintptr_t *)fp;
 
 		if (!in_text(record[1]))
@@ -178,8 +202,9 @@ static void walk_frames(uintptr_t fp, void (*each)(void *ctx, uintptr_t pc), voi
 }
 
 /*
- * From a trap: the pc, then x30. A function that calls nothing has no frame record, and a jump through a bad pointer left none: x30 is their
- * only trace. In other functions it is stale and names a place in the function itself or one it called; left out when it repeats the chain.
+ * From a trap: the pc, then x30. A function that calls nothing has no frame record, and a jump
+ * through a bad pointer left none: x30 is their only trace. In other functions it is stale and
+ * names a place in the function itself or one it called; left out when it repeats the chain.
  */
 void arch_backtrace(const struct trap_frame *tf, void (*each)(void *ctx, uintptr_t pc), void *ctx)
 {
@@ -187,12 +212,17 @@ void arch_backtrace(const struct trap_frame *tf, void (*each)(void *ctx, uintptr
 
 	if (!tf) {
 		walk_frames((uintptr_t)__builtin_frame_address(0), each, ctx);
-		__asm__ volatile("" : : : "memory"); /* no tail call: the frame that the walk begins with is ours */
+		__asm__ volatile(
+			""
+			:
+			:
+			: "memory"); /* no tail call: the frame that the walk begins with is ours */
 		return;
 	}
 	record = (const uintptr_t *)tf->x[29];
 	each(ctx, tf->pc);
-	if (in_text(tf->x[30]) && (!record || ((uintptr_t)record & 15) || !arch_pa(record) || record[1] != tf->x[30]))
+	if (in_text(tf->x[30]) &&
+	    (!record || ((uintptr_t)record & 15) || !arch_pa(record) || record[1] != tf->x[30]))
 		each(ctx, tf->x[30]);
 	walk_frames(tf->x[29], each, ctx);
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Exception vectors. Threads run on SP_EL0; every exception arrives on SP_EL1, the CPU's fault stack, which is always good.
+ * Exception vectors. Threads run on SP_EL0; every exception arrives on SP_EL1, the CPU's fault
+ * stack, which is always good.
  *
- * Interrupt: goes back to SP_EL0 at once and saves the caller-saved registers, elr and spsr on the thread's stack: 15 instructions to the first
- * of trap_irq(). If that stack is full, the first store faults, and the fault is taken on SP_EL1 and names the thread.
+ * Interrupt: goes back to SP_EL0 at once and saves the caller-saved registers, elr and spsr on the
+ * thread's stack: 15 instructions to the first of trap_irq(). If that stack is full, the first
+ * store faults, and the fault is taken on SP_EL1 and names the thread.
  * Everything else: a whole struct trap_frame on the fault stack, then trap_sync().
- * An exception while already on SP_EL1 (a fault inside the handling of a fault): sp may be the problem, so nothing is stored through it;
+ * An exception while already on SP_EL1 (a fault inside the handling of a fault): sp may be the
+ * problem, so nothing is stored through it;
  * the frame goes on the CPU's emergency stack.
  */
 #include "regs.h"
@@ -106,7 +109,10 @@ trap_full:
 	str	x2, [sp, #TF_SP]
 	b	trap_common
 
-/* sp = struct trap_frame on the emergency stack with x0, x1, x2 and the interrupted sp stored; x0 = vector number. */
+/*
+ * sp = struct trap_frame on the emergency stack with x0, x1, x2 and the interrupted sp stored; x0 =
+ * vector number.
+ */
 trap_nested:
 	str	x3, [sp, #24]
 trap_common:

@@ -46,7 +46,8 @@ static uint64_t cause_pte_bit(uint64_t scause)
 
 /*
  * A CPU may remember that an address was not mapped, and fault although another CPU has mapped it since. Then the tables allow the access and
- * an sfence ends it. A bound on repeats of one and the same fault turns anything else into a report.
+ * an sfence ends it. A bound on repeats of one and the same fault turns anything else into a report. In the entry of an interrupt there is no going
+ * back: this fault has overwritten its sepc.
  */
 static bool fault_is_stale(const struct trap_frame *tf)
 {
@@ -54,7 +55,7 @@ static bool fault_is_stale(const struct trap_frame *tf)
 	static unsigned repeats;
 	uint64_t bit = cause_pte_bit(tf->scause);
 
-	if (!bit || !riscv_mapped(tf->stval, bit))
+	if (!bit || !riscv_mapped(tf->stval, bit) || (tf->sepc >= (uintptr_t)riscv_irq_start && tf->sepc < (uintptr_t)riscv_irq_end))
 		return false;
 	repeats = tf->sepc == last_sepc && tf->stval == last_stval ? repeats + 1 : 0;
 	last_sepc = tf->sepc;
@@ -143,6 +144,8 @@ void arch_backtrace(const struct trap_frame *tf, void (*each)(void *ctx, uintptr
 
 	if (tf)
 		each(ctx, tf->sepc);
+	if (tf && !is_text(tf->sepc) && is_text(tf->x[1]))
+		each(ctx, tf->x[1]); /* a jump to nowhere: from there */
 	for (unsigned n = 0; n < FRAMES_MAX && fp && read_word(fp - 8, &ra) && read_word(fp - 16, &next); n++) {
 		if (n == 0 && tf && !is_text(ra)) {
 			next = ra;

@@ -40,18 +40,24 @@
 	.section .text.vectors, "ax", @progbits
 
 /*
- * Slot 0 takes both ways into it. Firmware that hands on an exception which it did not delegate (illegal instruction, access fault) jumps to
- * stvec; some emulators then keep stvec's mode bit and fetch from the odd address base + 1. So the four bytes of slot 0 are
- *   at base      01 b4     c.j  base + 0x400                 (the second byte is also the first of the other one)
- *   at base + 1  ...
- * see riscv_vectors_odd below for how that is made to work.
+ * Slot 0 must work at an odd address as well. Firmware hands on what it did not delegate (illegal instructions, access faults) by jumping to what is in
+ * stvec. mepc has no bit 0, so hardware drops the mode bit there; QEMU up to 10.0 keeps it, and fetches from base + 1. Without the following, such
+ * an exception would hang the CPU for ever without a word. From base + 1 the bytes of slot 0 are another jump:
+ *
+ *   bytes       01 a1 a6 00
+ *   at base     01 a1           c.j base + 0x400           exception_entry
+ *   at base + 1    a1 a6        c.j base + 1 + 0x348       exception_entry_odd, which ends with the jalr that makes the address even
  */
-	.balign	4096
+#define EXCEPTION_ENTRY     0x400
+#define EXCEPTION_CONTINUE  0x408
+#define EXCEPTION_ENTRY_ODD 0x349
+
+	.balign	256
 	.globl	riscv_vectors
 riscv_vectors:
 	.option	push
 	.option	norvc
-	j	exception_entry
+	.byte	0x01, 0xa1, 0xa6, 0x00
 	j	irq_soft
 	.rept	3
 	j	exception_entry
@@ -110,19 +116,6 @@ riscv_irq_end:
 	sd	t0, FRAME_SLOT(sp)
 	.endm
 
-	.balign	64
-	.type	exception_entry, @function
-exception_entry:
-	csrrw	tp, sscratch, tp
-	sd	sp, CPU_TRAP_SP(tp)
-exception_continue:
-	csrr	sp, sscratch
-	sd	sp, CPU_TRAP_TP(tp)
-	csrw	sscratch, tp
-	ld	sp, CPU_FAULT_STACK(tp)
-	beqz	sp, exception_nested
-	exception_push CPU_FAULT_STACK
-	li	a1, 0
 exception_common:
 	ld	t0, CPU_TRAP_SP(tp)
 	sd	t0, FRAME_X(2)(sp)
@@ -205,3 +198,28 @@ riscv_read_stimecmp:
 	csrr	a0, CSR_STIMECMP
 	ret
 	.option	pop
+
+/* exception_entry up to exception_continue, at an odd address and therefore spelled out. */
+	.org	EXCEPTION_ENTRY_ODD
+	.4byte	0x14021273      /* csrrw tp, sscratch, tp */
+	.4byte	0x00223823      /* sd    sp, CPU_TRAP_SP(tp) */
+	.4byte	0x00000117      /* auipc sp, 0 */
+	.4byte	0x00010067 | (EXCEPTION_CONTINUE - EXCEPTION_ENTRY_ODD - 8) << 20 /* jr that distance(sp) */
+
+	.org	EXCEPTION_ENTRY
+	.type	exception_entry, @function
+exception_entry:
+	.option	push
+	.option	norvc
+	csrrw	tp, sscratch, tp
+	sd	sp, CPU_TRAP_SP(tp)
+	.option	pop
+	.org	EXCEPTION_CONTINUE
+	csrr	sp, sscratch
+	sd	sp, CPU_TRAP_TP(tp)
+	csrw	sscratch, tp
+	ld	sp, CPU_FAULT_STACK(tp)
+	beqz	sp, exception_nested
+	exception_push CPU_FAULT_STACK
+	li	a1, 0
+	j	exception_common

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What versions 2 and 3 of the GIC have in common: the distributor's registers, priorities, and the device-tree specifier.
+ * What versions 2 and 3 of the GIC have in common: the distributor's registers, priorities, and the
+ * device-tree specifier.
  *
- * Priorities: the timer above everything else, so that one value of the priority mask lets it alone through. All others have one
- * priority, so that none preempts another. Where there is a secure side, it may show us a priority p as p/2 + 0x80 in the arbitration, and the mask
- * likewise or, depending on how firmware has set SCR_EL3.FIQ, as it stands; these values keep their order in all three cases, and differ
- * in the upper four bits, which every GIC implements.
+ * Priorities: the timer above everything else, so that one value of the priority mask lets it alone
+ * through. All others have one priority, so that none preempts another. Where there is a secure
+ * side, it may show us a priority p as p/2 + 0x80 in the arbitration, and the mask likewise or,
+ * depending on how firmware has set SCR_EL3.FIQ, as it stands; these values keep their order in all
+ * three cases, and differ in the upper four bits, which every GIC implements.
  */
 #pragma once
 
@@ -66,15 +68,17 @@ static inline void gic_quiesce(volatile void *base, unsigned first)
 /* Specifier -> INTID; -EINVAL for a kind, number or length that the binding does not have. */
 static inline int gic_translate(const uint32_t *cells, int n, unsigned *hwirq)
 {
-	if (n < 3 || cells[0] > GIC_KIND_PPI || cells[1] >= (cells[0] == GIC_KIND_PPI ? 16 : GIC_SPECIAL - GIC_SPI_FIRST))
+	if (n < 3 || cells[0] > GIC_KIND_PPI ||
+	    cells[1] >= (cells[0] == GIC_KIND_PPI ? 16 : GIC_SPECIAL - GIC_SPI_FIRST))
 		return -EINVAL;
 	*hwirq = cells[1] + (cells[0] == GIC_KIND_PPI ? GIC_PPI_FIRST : GIC_SPI_FIRST);
 	return 0;
 }
 
 /*
- * Tells the distributor how an SPI is wired, which only the specifier says; called where specifiers are translated, at boot, with the
- * interrupt masked. PPIs are wired into the CPU and need no telling.
+ * Tells the distributor how an SPI is wired, which only the specifier says; called where specifiers
+ * are translated, at boot, with the interrupt masked. PPIs are wired into the CPU and need no
+ * telling.
  */
 static inline void gic_set_trigger(volatile void *dist, unsigned hwirq, uint32_t flags)
 {
@@ -82,10 +86,14 @@ static inline void gic_set_trigger(volatile void *dist, unsigned hwirq, uint32_t
 	uint32_t edge = 2u << (hwirq % 16 * 2), v = mmio_read32(dist, reg);
 
 	if (hwirq >= GIC_SPI_FIRST)
-		mmio_write32(dist, reg, (flags & GIC_TRIGGER_MASK) == GIC_TRIGGER_EDGE ? v | edge : v & ~edge);
+		mmio_write32(dist, reg,
+			     (flags & GIC_TRIGGER_MASK) == GIC_TRIGGER_EDGE ? v | edge : v & ~edge);
 }
 
-/* The INTID of the timer that the kernel uses (third interrupt of its node), which is to have the higher priority; 27 when not said. */
+/*
+ * The INTID of the timer that the kernel uses (third interrupt of its node), which is to have the
+ * higher priority; 27 when not said.
+ */
 static inline unsigned gic_timer_hwirq(const struct dt *dt)
 {
 	int node = dt_node_by_compatible(dt, DT_START, "arm,armv8-timer"), n, controller;

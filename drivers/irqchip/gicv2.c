@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ARM generic interrupt controller, version 2: distributor and CPU interface in memory, up to eight CPUs.
+ * ARM generic interrupt controller, version 2: distributor and CPU interface in memory, up to eight
+ * CPUs.
  * Only for: arm64
  *
- * One interrupt for each entry of handle(), completed before it is dispatched: interrupts stay masked until the handler has returned, so that
- * nothing can come in between, and dispatch is a tail call. What else is pending is taken when the CPU unmasks.
+ * One interrupt for each entry of handle(), completed before it is dispatched: interrupts stay
+ * masked until the handler has returned, so that nothing can come in between, and dispatch is a
+ * tail call. What else is pending is taken when the CPU unmasks.
  *
- * No lock: enable bits are set and cleared by writes of their own, priorities and targets are bytes; trigger types change at boot only.
- * SGI 0 is the inter-processor interrupt. What may never happen: a write to a register of another CPU's interface; they are banked.
+ * No lock: enable bits are set and cleared by writes of their own, priorities and targets are
+ * bytes; trigger types change at boot only.
+ * SGI 0 is the inter-processor interrupt. What may never happen: a write to a register of another
+ * CPU's interface; they are banked.
  */
 #include "core/cpu.h"
 #include "core/irq.h"
@@ -32,7 +36,10 @@ static void gicv2_handle(void)
 
 	if (unlikely(hwirq >= GIC_SPECIAL))
 		return;
-	/* What the sender of the interrupt stored is read after the acknowledge that says it was sent. */
+	/*
+	 * What the sender of the interrupt stored is read after the acknowledge that says it was
+	 * sent.
+	 */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	mmio_write32(regs, GICC_EOIR, iar);
 	if (hwirq == GIC_SGI_IPI)
@@ -86,7 +93,10 @@ static unsigned long gicv2_timer_only(bool on, unsigned long state)
 	return old;
 }
 
-/* This CPU's bit in target lists: what the first eight target registers, which are banked, read as. On one CPU they may read 0. */
+/*
+ * This CPU's bit in target lists: what the first eight target registers, which are banked, read as.
+ * On one CPU they may read 0.
+ */
 static uint32_t interface_bit(void)
 {
 	for (size_t i = 0; i < GIC_SPI_FIRST; i++) {
@@ -123,7 +133,10 @@ static const struct irq_chip gicv2_chip = {
 	.timer_only = gicv2_timer_only,
 };
 
-/* All SPIs off and aimed at the boot CPU. Groups are left alone: where there are two, the secure side has given us ours. */
+/*
+ * All SPIs off and aimed at the boot CPU. Groups are left alone: where there are two, the secure
+ * side has given us ours.
+ */
 static void dist_init(void)
 {
 	uint32_t bit = interface_bit();
@@ -156,4 +169,5 @@ static int gicv2_probe(const struct dt *dt, int node)
 	return 0;
 }
 
-DRIVER(gicv2, DRIVER_IRQCHIP, gicv2_probe, "arm,gic-400", "arm,cortex-a15-gic", "arm,cortex-a9-gic", "arm,cortex-a7-gic");
+DRIVER(gicv2, DRIVER_IRQCHIP, gicv2_probe, "arm,gic-400", "arm,cortex-a15-gic", "arm,cortex-a9-gic",
+       "arm,cortex-a7-gic");

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ARM generic interrupt controller, version 3 (and 4 as far as it is the same): affinity routing, one redistributor per CPU, the CPU
- * interface in system registers. Only for: arm64
+ * ARM generic interrupt controller, version 3 (and 4 as far as it is the same): affinity routing,
+ * one redistributor per CPU, the CPU interface in system registers. Only for: arm64
  *
- * One interrupt for each entry of handle(), completed before it is dispatched: interrupts stay masked until the handler has returned, so that
- * nothing can come in between, and dispatch is a tail call. What else is pending is taken when the CPU unmasks.
+ * One interrupt for each entry of handle(), completed before it is dispatched: interrupts stay
+ * masked until the handler has returned, so that nothing can come in between, and dispatch is a
+ * tail call. What else is pending is taken when the CPU unmasks.
  *
- * No lock: enable bits are set and cleared by writes of their own, priorities are bytes; trigger types change at boot only.
- * SGI 0 is the inter-processor interrupt. cpu->irq_private is the redistributor's SGI frame, cpu->ipi_private the value for ICC_SGI1R_EL1.
- * What may never happen: a CPU addressed by its index; redistributors, routes and SGIs go by affinity.
+ * No lock: enable bits are set and cleared by writes of their own, priorities are bytes; trigger
+ * types change at boot only.
+ * SGI 0 is the inter-processor interrupt. cpu->irq_private is the redistributor's SGI frame,
+ * cpu->ipi_private the value for ICC_SGI1R_EL1.
+ * What may never happen: a CPU addressed by its index; redistributors, routes and SGIs go by
+ * affinity.
  */
 #include "core/console.h"
 #include "core/cpu.h"
@@ -26,7 +30,12 @@
 #define ICC_SRE_EL1     "S3_0_C12_C12_5"
 #define ICC_IGRPEN1_EL1 "S3_0_C12_C12_7"
 
-#define icc_read(reg)     ({ uint64_t _v; __asm__ volatile("mrs %0, " reg : "=r"(_v) : : "memory"); _v; })
+#define icc_read(reg)                                                     \
+	({                                                                \
+		uint64_t _v;                                              \
+		__asm__ volatile("mrs %0, " reg : "=r"(_v) : : "memory"); \
+		_v;                                                       \
+	})
 #define icc_write(reg, v) __asm__ volatile("msr " reg ", %0" : : "r"((uint64_t)(v)) : "memory")
 #define icc_sync()        __asm__ volatile("isb" : : : "memory")
 
@@ -51,11 +60,11 @@
 static struct {
 	volatile void *base;
 	size_t bytes;
-} regions[REGIONS_MAX];          /* [i] */
-static unsigned region_count;    /* [i] */
-static uint64_t frame_stride;    /* [i] 0: by GICR_TYPER */
-static volatile void *dist;      /* [i] */
-static unsigned timer_hwirq;     /* [i] */
+} regions[REGIONS_MAX];       /* [i] */
+static unsigned region_count; /* [i] */
+static uint64_t frame_stride; /* [i] 0: by GICR_TYPER */
+static volatile void *dist;   /* [i] */
+static unsigned timer_hwirq;  /* [i] */
 
 static bool poll_clear(volatile void *base, size_t reg, uint32_t bit)
 {
@@ -69,7 +78,10 @@ static void gicv3_handle(void)
 {
 	uint64_t hwirq = icc_read(ICC_IAR1_EL1);
 
-	/* What the sender of the interrupt stored is read after the acknowledge that says it was sent. */
+	/*
+	 * What the sender of the interrupt stored is read after the acknowledge that says it was
+	 * sent.
+	 */
 	icc_sync();
 	if (hwirq == GIC_SGI_IPI) {
 		icc_write(ICC_EOIR1_EL1, GIC_SGI_IPI);
@@ -97,7 +109,10 @@ static void gicv3_unmask(unsigned hwirq)
 	gic_write_bit(bank_of(hwirq), GICD_ISENABLER, hwirq);
 }
 
-/* The barrier makes earlier stores visible before the interrupt can be; a system register write does not wait for a mere dmb. */
+/*
+ * The barrier makes earlier stores visible before the interrupt can be; a system register write
+ * does not wait for a mere dmb.
+ */
 static void gicv3_ipi_send(struct cpu *target)
 {
 	__asm__ volatile("dsb ishst" : : : "memory");
@@ -142,8 +157,9 @@ static uint64_t sgi_value(uint64_t hwid)
 {
 	uint64_t aff0 = affinity(hwid, 0);
 
-	return (uint64_t)affinity(hwid, 3) << 48 | aff0 / 16 << 44 | (uint64_t)affinity(hwid, 2) << 32 |
-	       (uint64_t)affinity(hwid, 1) << 16 | 1ull << aff0 % 16;
+	return (uint64_t)affinity(hwid, 3) << 48 | aff0 / 16 << 44 |
+	       (uint64_t)affinity(hwid, 2) << 32 | (uint64_t)affinity(hwid, 1) << 16 |
+	       1ull << aff0 % 16;
 }
 
 static size_t redist_step(uint64_t typer)
@@ -161,7 +177,8 @@ static volatile void *redist_find(uint64_t hwid)
 	for (unsigned r = 0; r < region_count; r++) {
 		uint64_t typer = 0;
 
-		for (size_t at = 0; at + 0x20000 <= regions[r].bytes && !(typer & GICR_TYPER_LAST); at += redist_step(typer)) {
+		for (size_t at = 0; at + 0x20000 <= regions[r].bytes && !(typer & GICR_TYPER_LAST);
+		     at += redist_step(typer)) {
 			volatile void *frame = (volatile char *)regions[r].base + at;
 
 			typer = mmio_read64(frame, GICR_TYPER);
@@ -178,7 +195,8 @@ static void redist_init(struct cpu *cpu, volatile void *frame)
 
 	mmio_write32(frame, GICR_WAKER, mmio_read32(frame, GICR_WAKER) & ~GICR_WAKER_SLEEP);
 	if (!poll_clear(frame, GICR_WAKER, GICR_WAKER_ASLEEP))
-		printk("gicv3: redistributor of CPU id 0x%llx stays asleep\n", (unsigned long long)cpu->hwid);
+		printk("gicv3: redistributor of CPU id 0x%llx stays asleep\n",
+		       (unsigned long long)cpu->hwid);
 	mmio_write32(sgi, GICD_IGROUPR, ~0u);
 	gic_quiesce(sgi, 0);
 	mmio_write8(sgi, GICD_IPRIORITYR + timer_hwirq, GIC_PRIORITY_TIMER);
@@ -191,7 +209,8 @@ static void cpu_interface_init(struct cpu *cpu)
 	icc_write(ICC_SRE_EL1, icc_read(ICC_SRE_EL1) | 1);
 	icc_sync();
 	if (!(icc_read(ICC_SRE_EL1) & 1))
-		printk("gicv3: CPU id 0x%llx: firmware withholds the system register interface\n", (unsigned long long)cpu->hwid);
+		printk("gicv3: CPU id 0x%llx: firmware withholds the system register interface\n",
+		       (unsigned long long)cpu->hwid);
 	icc_write(ICC_CTLR_EL1, 0); /* EOIR drops the priority and deactivates */
 	icc_write(ICC_BPR1_EL1, 0);
 	icc_write(ICC_AP1R0_EL1, 0); /* nothing that a boot loader acknowledged may hold us back */
@@ -199,7 +218,8 @@ static void cpu_interface_init(struct cpu *cpu)
 	icc_write(ICC_IGRPEN1_EL1, 1);
 	icc_sync();
 	if (affinity(cpu->hwid, 0) >= 16 && !(icc_read(ICC_CTLR_EL1) & ICC_CTLR_RSS))
-		printk("gicv3: CPU id 0x%llx cannot be sent interrupts: no range selector\n", (unsigned long long)cpu->hwid);
+		printk("gicv3: CPU id 0x%llx cannot be sent interrupts: no range selector\n",
+		       (unsigned long long)cpu->hwid);
 }
 
 static void gicv3_cpu_init(struct cpu *cpu)
@@ -207,7 +227,8 @@ static void gicv3_cpu_init(struct cpu *cpu)
 	volatile void *frame = redist_find(cpu->hwid);
 
 	if (!frame) {
-		printk("gicv3: no redistributor for CPU id 0x%llx; parked\n", (unsigned long long)cpu->hwid);
+		printk("gicv3: no redistributor for CPU id 0x%llx; parked\n",
+		       (unsigned long long)cpu->hwid);
 		arch_cpu_halt();
 	}
 	cpu->ipi_private = (void *)(uintptr_t)sgi_value(cpu->hwid);
@@ -249,14 +270,16 @@ static int map_regions(const struct dt *dt, int node)
 {
 	uint32_t count = 1;
 
-	if (dt_u32(dt, node, "#redistributor-regions", &count) == -EINVAL || count < 1 || count > REGIONS_MAX) {
+	if (dt_u32(dt, node, "#redistributor-regions", &count) == -EINVAL || count < 1 ||
+	    count > REGIONS_MAX) {
 		printk("gicv3: #redistributor-regions: expected 1..%d\n", REGIONS_MAX);
 		return -EINVAL;
 	}
 	if (dt_u64(dt, node, "redistributor-stride", &frame_stride))
 		frame_stride = 0;
 	for (region_count = 0; region_count < count; region_count++) {
-		regions[region_count].base = device_map_reg(dt, node, 1 + (int)region_count, &regions[region_count].bytes);
+		regions[region_count].base = device_map_reg(dt, node, 1 + (int)region_count,
+							    &regions[region_count].bytes);
 		if (!regions[region_count].base)
 			return -EINVAL;
 	}

@@ -98,6 +98,26 @@ static void run(void (*first)(void *), unsigned from, unsigned to, unsigned seed
 	run_seeds(&s);
 }
 
+static bool yields;
+
+/*
+ * Half of the seeds of a scenario let its threads yield. A yield may leave a thread waiting behind one that is pinned here, with another CPU idle:
+ * work conservation is promised for wake-ups, preemption, ends of slices and changes of attributes.
+ */
+static void choose_yields(void)
+{
+	yields = draw(2);
+	check_conservation = !yields;
+}
+
+static void yield_or_compute(uint64_t ns)
+{
+	if (yields)
+		sched_yield_current();
+	else
+		host_compute(ns);
+}
+
 /* ---- order ------------------------------------------------------------------------------------------------------- */
 
 static unsigned order[256], ordered;
@@ -246,6 +266,7 @@ static void preemption_by_timer(void **state)
 
 static struct thread *noted;
 static bool noted_rr;
+static unsigned noted_ends;
 static uint64_t noted_since_ns;
 static unsigned noted_runs;
 
@@ -256,15 +277,23 @@ static void note_quantum(bool quiet)
 
 	if (!quiet || !curr || curr == noted)
 		return;
-	if (noted_rr && curr->sched.policy == SCHED_RR) {
+	if (noted_rr && curr->sched.policy == SCHED_RR && ordered == noted_ends) {
 		uint64_t ns = host_now_ns - noted_since_ns;
 
 		CHECK(ns > RR_QUANTUM_NS - 2 * US && ns < RR_QUANTUM_NS + 2 * US);
 		noted_runs++;
 	}
 	noted = curr;
+	noted_ends = ordered;
 	noted_rr = curr->sched.policy == SCHED_RR;
 	noted_since_ns = host_now_ns;
+}
+
+static void *hog_and_end(void *arg)
+{
+	host_compute((uintptr_t)arg);
+	ordered++;
+	return NULL;
 }
 
 static void quantum_first(void *arg)
@@ -273,9 +302,9 @@ static void quantum_first(void *arg)
 	pin_self(0);
 	become(SCHED_FIFO, 50);
 	for (unsigned i = 0; i < 3; i++)
-		threads[i] = make(0, SCHED_RR, 10, hog, 5 * RR_QUANTUM_NS + 30 * MS);
+		threads[i] = make(0, SCHED_RR, 10, hog_and_end, 5 * RR_QUANTUM_NS + 30 * MS);
 	join_all(3);
-	CHECK(noted_runs >= 14);
+	CHECK(noted_runs >= 12);
 }
 
 static void rr_quantum(void **state)
@@ -446,7 +475,7 @@ static void *use_semaphore(void *arg)
 			taken += !semaphore_wait_until(&sem, time_now_ns() + draw(30 * US));
 			break;
 		default:
-			draw(2) ? host_compute(draw(10 * US)) : sched_yield_current();
+			draw(2) ? host_compute(draw(10 * US)) : yield_or_compute(US);
 		}
 	}
 	working--;
@@ -467,6 +496,7 @@ static void semaphore_first(void *arg)
 	unsigned n = 2 + (unsigned)draw(6);
 
 	(void)arg;
+	choose_yields();
 	become(SCHED_FIFO, 50);
 	semaphore_init(&sem, 0);
 	working = n;
@@ -507,7 +537,7 @@ static void *use_mutex(void *arg)
 		CHECK(!inside);
 		inside = thread_current();
 		CHECK(mutex_lock(&mutex) == -EDEADLK);
-		draw(2) ? host_compute(draw(2 * US)) : sched_yield_current();
+		draw(2) ? host_compute(draw(2 * US)) : yield_or_compute(US);
 		CHECK(inside == thread_current());
 		inside = NULL;
 		locked++;
@@ -521,6 +551,7 @@ static void mutex_first(void *arg)
 	unsigned n = 2 + (unsigned)draw(6);
 
 	(void)arg;
+	choose_yields();
 	mutex_init(&mutex);
 	for (unsigned i = 0; i < n; i++)
 		threads[i] = make_any(use_mutex, i);
@@ -667,7 +698,7 @@ static void *busy(void *arg)
 			semaphore_post(&sem);
 			break;
 		case 3:
-			sched_yield_current();
+			yield_or_compute(US);
 			break;
 		default:
 			host_compute(draw(20 * US));
@@ -694,6 +725,7 @@ static void affinity_first(void *arg)
 	struct cpumask mask;
 
 	(void)arg;
+	choose_yields();
 	become(SCHED_FIFO, 50);
 	semaphore_init(&sem, 0);
 	for (unsigned i = 0; i < n; i++)
@@ -733,6 +765,7 @@ static void policy_first(void *arg)
 	unsigned n = 2 + (unsigned)draw(6);
 
 	(void)arg;
+	choose_yields();
 	become(SCHED_FIFO, 50);
 	semaphore_init(&sem, 0);
 	for (unsigned i = 0; i < n; i++)
@@ -779,6 +812,7 @@ static void hooks_first(void *arg)
 	uint32_t set = 0;
 
 	(void)arg;
+	choose_yields();
 	become(SCHED_FIFO, 70);
 	semaphore_init(&sem, 0);
 	for (unsigned i = 0; i < n; i++)
@@ -847,18 +881,17 @@ static void load_first(void *arg)
 	unsigned n = 1 + (unsigned)draw(WORKERS);
 
 	(void)arg;
+	choose_yields();
 	semaphore_init(&sem, 0);
 	for (unsigned i = 0; i < n; i++) {
 		struct cpumask mask;
 
 		draw_mask(&mask);
-		threads[i] = make_on(draw(2) ? &mask : &cpu_online_mask, (int)draw(2) ? SCHED_OTHER : SCHED_FIFO, draw(1) ? 0 : 5, busy, i);
+		threads[i] = make_on(draw(2) ? &mask : &cpu_online_mask, draw(2) ? SCHED_OTHER : SCHED_FIFO, 5, busy, i);
 	}
 	sleep_for(MS);
 	stop = true;
 	join_all(n);
-	for (unsigned i = 0; i < n; i++)
-		CHECK(number[i]);
 }
 
 static void work_conservation(void **state)

@@ -10,10 +10,8 @@ static void *count_loops(void *arg)
 {
 	uint32_t *loops = arg;
 
-	while (!atomic_load_relaxed(&stop)) {
+	while (!atomic_load_relaxed(&stop))
 		atomic_store_relaxed(loops, *loops + 1);
-		arch_cpu_relax();
-	}
 	return NULL;
 }
 

@@ -11,7 +11,7 @@ static volatile bool hogs_stop;
 static void *hog(void *arg)
 {
 	while (!hogs_stop)
-		arch_cpu_relax();
+		;
 	return arg;
 }
 
@@ -189,37 +189,43 @@ TEST(sleep_gives_no_credit)
 
 /* ---- real time above, nothing beside ------------------------------------------------------------------------------ */
 
-TEST(fair_thread_goes_on_after_real_time)
+TEST(fair_threads_share_what_real_time_leaves)
 {
 	struct thread *t[2];
+	uint64_t ns[2];
 
 	turns_n = 0;
 	become(0, SCHED_FIFO, 90);
 	turns_end_ns = time_now_ns() + 60 * NSEC_PER_MSEC;
 	t[0] = spawn(0, SCHED_OTHER, 0, take_turns, (void *)'a');
 	t[1] = spawn(0, SCHED_OTHER, 0, take_turns, (void *)'b');
-	/* 200 interruptions by this FIFO thread must not end anybody's slice: as many turns as without, about 20. */
 	for (unsigned i = 0; i < 200; i++)
 		sleep_us(200);
+	for (unsigned i = 0; i < 2; i++)
+		ns[i] = thread_runtime_ns(t[i]);
 	join(t[0]);
 	join(t[1]);
+	/* 200 interruptions by this FIFO thread favour neither: they are a slice apart at most. */
 	CHECK_GE(turns_n, 8);
-	if (test_time_is_virtual())
-		CHECK_LE(turns_n, 24);
+	CHECK_LE(ns[0] > ns[1] ? ns[0] - ns[1] : ns[1] - ns[0], FAIR_SLICE_NS + (test_time_is_virtual() ? 0 : 20 * NSEC_PER_MSEC));
 }
 
-/* Tickless: nothing is programmed for a CPU whose only thread needs no slice end. */
+/*
+ * Tickless: nothing is programmed for a CPU whose only thread needs no slice end. What was programmed before may still come once: the
+ * timer is not touched to take it back.
+ */
 static void *watch_timer(void *arg)
 {
-	uint64_t *soonest_ns = arg, end_ns = time_now_ns() + 100 * NSEC_PER_MSEC, now_ns;
+	uint64_t *soonest_ns = arg, end_ns;
 
+	spin_us(10000);
 	*soonest_ns = UINT64_MAX;
-	while ((now_ns = time_now_ns()) < end_ns) {
+	for (end_ns = time_now_ns() + 100 * NSEC_PER_MSEC; time_now_ns() < end_ns;) {
 		unsigned long flags = arch_irq_save();
-		uint64_t armed_ns = arch_cpu_self()->timers.armed_ns;
+		uint64_t armed_ns = arch_cpu_self()->timers.armed_ns, now_ns = time_now_ns();
 
 		arch_irq_restore(flags);
-		*soonest_ns = MIN(*soonest_ns, armed_ns == UINT64_MAX ? UINT64_MAX : armed_ns - now_ns);
+		*soonest_ns = MIN(*soonest_ns, armed_ns > now_ns ? armed_ns - now_ns : 0);
 	}
 	return NULL;
 }
@@ -233,7 +239,7 @@ TEST(lone_thread_has_no_timer_interrupt)
 	for (unsigned i = 0; i < 3; i++) {
 		join(spawn(0, policy[i], policy[i] == SCHED_FIFO ? 10 : 0, watch_timer, &soonest_ns));
 		/* The test's own watchdog is a minute away. */
-		CHECK_GE(soonest_ns >> 1, NSEC_PER_SEC >> 1);
+		CHECK_GE(soonest_ns / 2, NSEC_PER_SEC);
 	}
 }
 
@@ -252,5 +258,5 @@ TEST(slice_timer_comes_and_goes_with_company)
 	hogs_stop = true;
 	join(t);
 	join(spawn_nice(0, 0, watch_timer, &soonest_ns));
-	CHECK_GE(soonest_ns >> 1, NSEC_PER_SEC >> 1);
+	CHECK_GE(soonest_ns / 2, NSEC_PER_SEC);
 }

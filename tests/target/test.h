@@ -114,6 +114,7 @@ void become(int cpu, int policy, int priority);
 unsigned current_cpu(void);
 
 void sleep_us(uint64_t us);
+/* Busy loops do without arch_cpu_relax() unless they wait for another CPU: under an emulator it is a slow way out of the CPU. */
 void spin_us(uint64_t us);
 /* Until *flag is not 0, asleep in between; a failure after 20 s. */
 void wait_for_flag(const uint32_t *flag);

@@ -114,9 +114,9 @@ TEST(create_refuses_bad_attributes)
 		CHECK_EQ(thread_set_affinity(thread_current(), &absent), -EINVAL);
 	}
 	attr = (struct thread_attr){ .stack_bytes = 16ul << 20 };
-	CHECK_EQ(thread_create(&t, &attr, give_back, NULL), -EAGAIN);
+	CHECK_EQ(thread_create(&t, &attr, give_back, NULL), -EINVAL);
 	attr = (struct thread_attr){ .stack_bytes = ~0ul };
-	CHECK_EQ(thread_create(&t, &attr, give_back, NULL), -EAGAIN);
+	CHECK_EQ(thread_create(&t, &attr, give_back, NULL), -EINVAL);
 	CHECK_EQ(thread_count(), before);
 }
 

@@ -14,25 +14,30 @@ struct turn {
 	uint64_t start_ns, end_ns;
 };
 
-/* One CPU: no two threads write at once; a preemption between the test and the entry costs one entry. */
+/* One CPU, and interrupts masked meanwhile: a turn is noted whole. */
 static struct turn turns[TURNS_MAX];
-static volatile unsigned turns_n;
-static volatile uint64_t turns_end_ns;
+static unsigned turns_n;
+static uint64_t turns_end_ns;
+
+/* False when it is time to stop. */
+static inline bool note_turn(char who)
+{
+	unsigned long flags = arch_irq_save();
+	uint64_t t_ns = time_now_ns();
+	bool go_on = t_ns < turns_end_ns && turns_n < TURNS_MAX;
+
+	if (go_on && (!turns_n || turns[turns_n - 1].who != who))
+		turns[turns_n++] = (struct turn){ .who = who, .start_ns = t_ns };
+	if (go_on)
+		turns[turns_n - 1].end_ns = t_ns;
+	arch_irq_restore(flags);
+	return go_on;
+}
 
 static void *take_turns(void *arg)
 {
-	char who = (char)(uintptr_t)arg;
-	uint64_t t_ns;
-
-	while ((t_ns = time_now_ns()) < turns_end_ns) {
-		if (!turns_n || turns[turns_n - 1].who != who) {
-			if (turns_n == TURNS_MAX)
-				break;
-			turns[turns_n] = (struct turn){ .who = who, .start_ns = t_ns };
-			turns_n++;
-		}
-		turns[turns_n - 1].end_ns = t_ns;
-	}
+	while (note_turn((char)(uintptr_t)arg))
+		;
 	return NULL;
 }
 

@@ -24,6 +24,7 @@ class Results:
         self.buckets = {}   # t -> Counter of bucket -> number
         self.ends = {}      # t -> histend record
         self.unit = "us"
+        self.bucket_unit = None  # of the histogram; None: as the latencies
         handlers = {"value": self._value, "count": self._count, "test": self._test,
                     "info": self._info, "lat": self._lat, "hist": self._hist, "histend": self._end}
         self.bad = 0
@@ -65,7 +66,7 @@ class Results:
         buckets = self.buckets.setdefault(int(r["t"]), Counter())
         for i, n in enumerate(r["counts"]):
             buckets[int(r["from"]) + i] += int(n)
-        self.unit = r.get("unit", self.unit)
+        self.bucket_unit = r.get("unit", self.bucket_unit)
 
     def _end(self, r):
         self.ends[int(r["t"])] = {"overflows": int(r["overflows"]), "total": int(r["total"]),
@@ -169,7 +170,7 @@ def histogram_png(results, title, directory):
         f"'{COLOURS[i % len(COLOURS)]}' title 'T:{t}'"
         for i, t in enumerate(columns))
     script = (f"set terminal pngcairo size 1000,500 noenhanced\nset title '{quoted}' noenhanced\n"
-              f"set xlabel 'latency [{results.unit}]'\nset ylabel 'wake-ups'\nset grid\n"
+              f"set xlabel 'latency [{results.bucket_unit or results.unit}]'\nset ylabel 'wake-ups'\nset grid\n"
               f"set logscale y\nset yrange [0.5:*]\nset xrange [0:{last * 1.05 + 1:.0f}]\n"
               f"{'unset key' if len(columns) > 16 else 'set key outside right'}\nplot {plots}\n"
               + "".join(f"{part}\ne\n" for part in data))
