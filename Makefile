@@ -81,10 +81,13 @@ PROGRAMFLAGS := -D_POSIX_TIMERS=200809L -D_POSIX_MONOTONIC_CLOCK=200809L -D_POSI
 # The hot path keeps no frame pointer: a switch is a chain of tail calls.
 HOT := sched/sched.c sched/eevdf.c sched/eevdf_tree.c sched/rt.c sched/balance.c core/sync.c core/wait.c core/timer.c \
 	core/irq.c core/lock.c core/thread.c core/mem/stack.c
-HOTFLAGS := -fomit-frame-pointer
-# These run where the sanitizer's own state cannot be used, or are it.
-NOSAN := core/string.c core/panic.c core/symbol.c core/mem/page.c core/mem/vm.c core/mem/san.c core/lock.c \
-	$(wildcard arch/$(ARCH)/*.c)
+HOTFLAGS := $(if $(filter 1,$(SAN)),,-fomit-frame-pointer)
+# These run where a report could not be made, touch what is free (links of free pages and stacks), or are the sanitizer.
+NOSAN := core/string.c core/panic.c core/symbol.c core/lock.c core/mem/page.c core/mem/stack.c core/mem/vm.c core/mem/san.c \
+	posix/malloc_san.c $(wildcard arch/$(ARCH)/*.c)
+# The linker puts checked ones in front of these functions: core/mem/san.c, posix/malloc_san.c.
+WRAP_1 := $(addprefix --wrap=,memcpy memmove memset memcmp strlen malloc free cfree calloc realloc memalign aligned_alloc \
+	malloc_usable_size)
 
 # ---- sources ----------------------------------------------------------------------------------------------------------
 
@@ -92,10 +95,10 @@ NOSAN := core/string.c core/panic.c core/symbol.c core/mem/page.c core/mem/vm.c 
 DRIVERS_ALL := $(wildcard drivers/*/*.c)
 DRIVERS := $(filter-out $(shell grep -l 'Only for: ' /dev/null $(DRIVERS_ALL)),$(DRIVERS_ALL)) \
 	$(shell grep -l 'Only for: $(ARCH)$$' /dev/null $(DRIVERS_ALL))
-SAN_SRC := core/mem/san.c
+SAN_SRC := core/mem/san.c posix/malloc_san.c
 KERNEL_SRC := $(wildcard arch/$(ARCH)/*.S arch/$(ARCH)/*.c) $(filter-out $(SAN_SRC),$(wildcard core/*.c core/mem/*.c)) \
-	$(if $(filter 1,$(SAN)),$(SAN_SRC)) $(wildcard sched/*.c) $(DRIVERS)
-POSIX_SRC := $(wildcard posix/*.c)
+	$(if $(filter 1,$(SAN)),$(filter core/%,$(SAN_SRC))) $(wildcard sched/*.c) $(DRIVERS)
+POSIX_SRC := $(filter-out $(SAN_SRC),$(wildcard posix/*.c)) $(if $(filter 1,$(SAN)),$(filter posix/%,$(SAN_SRC)))
 APP_DIR := $(if $(wildcard apps/$(APP)/*.c),apps/$(APP),$(APP))
 APP_NAME := $(notdir $(APP_DIR))
 APP_SRC := $(wildcard $(APP_DIR)/*.c)
@@ -126,7 +129,7 @@ $(OBJ)/%.S.o: %.S Makefile
 	$(Q)$(CC) $(ASFLAGS) -MMD -MP -c $< -o $@
 
 LINK = $(LD) -static -nostdlib --gc-sections --build-id=none -z noexecstack -z max-page-size=4096 \
-	$(if $(filter 1,$(LLVM)),,--no-warn-rwx-segments) -T arch/$(ARCH)/link.ld
+	$(if $(filter 1,$(LLVM)),,--no-warn-rwx-segments) $(WRAP_$(SAN)) -T arch/$(ARCH)/link.ld
 OBJECTS = $(KERNEL_OBJ) $(POSIX_OBJ) $(APP_OBJ)
 LIBS = --start-group $(LIBC) $(LIBGCC) --end-group
 

@@ -48,6 +48,8 @@ static inline unsigned long arch_irq_flags_masked(void);     /* the flags of a m
 static inline uint64_t arch_counter(void);                   /* monotonic, same on all CPUs, arch_timer_hz() a second; ordered after earlier loads */
 static inline void arch_timer_set(uint64_t deadline_cycles); /* one-shot, absolute; UINT64_MAX = never; a past one fires at once */
 static inline uint64_t arch_cycles(void);                    /* CPU cycle counter (PMCCNTR_EL0, cycle): measurement only */
+/* Calls fn(a, b) so that the caller need save no register for it: for cold calls in the middle of hot functions. */
+static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, unsigned long b);
 static inline void arch_sync_point(void);                    /* nothing on hardware; on arch/host another CPU may run here */
 static inline void arch_io_barrier(void);                    /* orders MMIO against MMIO and normal memory of this CPU */
 
@@ -118,3 +120,21 @@ __noreturn void thread_entry(struct thread *t);
 void sched_finish(struct thread *prev, unsigned long irq_flags);
 
 #include <arch_inline.h>
+
+/*
+ * ASSERT for functions of the hot path: the same, but the failing branch is no ordinary call, so it costs the function no saved link register.
+ */
+struct assert_place {
+	const char *expr, *file;
+	int line;
+};
+void assert_failed_at(void *place, unsigned long unused);
+
+#define ASSERT_HOT(expr)                                                                                               \
+	do {                                                                                                           \
+		if (unlikely(!(expr))) {                                                                               \
+			static const struct assert_place _place = { #expr, __FILE__, __LINE__ };                       \
+			arch_cold_call(assert_failed_at, (void *)(uintptr_t)&_place, 0);                               \
+			__builtin_unreachable();                                                                       \
+		}                                                                                                      \
+	} while (0)

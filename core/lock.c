@@ -44,8 +44,10 @@ static void lock_take_head(struct spinlock *l, uint32_t self, struct lock_node *
 	atomic_store_release(&next->ready, 1u);
 }
 
-__noinline void spin_lock_slow(struct spinlock *l, uint32_t self)
+void spin_lock_slow(void *lock, unsigned long self_id)
 {
+	struct spinlock *l = lock;
+	uint32_t self = (uint32_t)self_id;
 	struct lock_node *node = &arch_cpu_self()->lock_node;
 	uint32_t prev_tail;
 

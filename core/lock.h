@@ -72,8 +72,8 @@ static inline void spin_init(struct spinlock *l, enum lock_rank rank)
 	l->rank = (uint8_t)rank;
 }
 
-/* Out of line: contention, and the debug checks. All registers of the fast path stay live across neither. */
-void spin_lock_slow(struct spinlock *l, uint32_t self) LOCK_UNCHECKED;
+/* Out of line: contention, and the debug checks. */
+void spin_lock_slow(void *l, unsigned long self) LOCK_UNCHECKED;
 void lock_debug_acquire(const struct spinlock *l);
 void lock_debug_release(const struct spinlock *l);
 
@@ -85,7 +85,7 @@ static inline void spin_lock(struct spinlock *l) LOCK_ACQUIRES(*l) LOCK_UNCHECKE
 	if (LOCK_DEBUG)
 		lock_debug_acquire(l);
 	if (unlikely(!atomic_cas_acquire(&l->word, &free, self)))
-		spin_lock_slow(l, self);
+		arch_cold_call(spin_lock_slow, l, self);
 }
 
 static inline void spin_unlock(struct spinlock *l) LOCK_RELEASES(*l) LOCK_UNCHECKED

@@ -192,6 +192,14 @@ void assert_failed(const char *expr, const char *file, int line)
 	panic("assertion failed: %s\n  at %s:%d", expr, file, line);
 }
 
+void assert_failed_at(void *place, unsigned long unused)
+{
+	const struct assert_place *at = place;
+
+	(void)unused;
+	assert_failed(at->expr, at->file, at->line);
+}
+
 /* What lies at @addr, as far as the layout tells. */
 static const char *address_hint(uintptr_t addr)
 {

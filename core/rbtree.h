@@ -34,6 +34,20 @@ static inline struct rb_node *rb_first(const struct rb_root *t)
 /* @less(a, b): a goes before b. */
 void rb_insert(struct rb_root *t, struct rb_node *n, bool (*less)(const struct rb_node *, const struct rb_node *));
 void rb_erase(struct rb_root *t, struct rb_node *n);
+
+/* The usual case of wait queues and timers, without a call: into an empty tree, out of a tree of one. */
+static inline void rb_insert_only(struct rb_root *t, struct rb_node *n)
+{
+	n->parent = n->child[0] = n->child[1] = NULL;
+	n->red = false;
+	t->root = t->first = n;
+}
+
+static inline bool rb_is_only(const struct rb_root *t, const struct rb_node *n)
+{
+	return t->root == n && t->first == n && !n->child[1];
+}
+
 struct rb_node *rb_next(const struct rb_node *n);
 /* Full check of order, colours and the cached first node; tests and debug builds. Returns the number of nodes or -1. */
 int rb_check(const struct rb_root *t, bool (*less)(const struct rb_node *, const struct rb_node *));

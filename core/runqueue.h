@@ -76,7 +76,6 @@ struct runqueue {
 	struct eevdf_queue fair;                /* [q] */
 	struct rt_queue rt;                     /* [q] */
 	struct list_head outgoing;              /* [q] runnable threads that must go to another CPU, until that one takes them */
-	uint64_t nr_switches;                   /* [q] */
 };
 
 /* Why a thread needs the general path instead of the fast one; 0: a FIFO thread (or idle) that stays on its CPU. */

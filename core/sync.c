@@ -75,32 +75,39 @@ static inline bool semaphore_take_or_mark(struct semaphore *s)
 	return false;
 }
 
-static __noinline int semaphore_wait_slow(struct semaphore *s, uint64_t until_ns)
+/* Nothing is live across the switch, so it is a tail call. */
+static __noinline void semaphore_wait_slow(struct semaphore *s)
 {
+	struct thread *self = thread_current();
 	unsigned long flags = arch_irq_save();
 
-	ASSERT(arch_irq_flags_enabled(flags));
+	ASSERT_HOT(arch_irq_flags_enabled(flags));
 	spin_lock(&s->waiters.lock);
-	if (unlikely(semaphore_take_or_mark(s))) {
-		spin_unlock_irqrestore(&s->waiters.lock, flags);
-		return 0;
-	}
-	if (likely(until_ns == UINT64_MAX))
-		return wait_on(&s->waiters, flags);
-	return wait_on_until(&s->waiters, flags, until_ns);
+	if (unlikely(semaphore_take_or_mark(s)))
+		return spin_unlock_irqrestore(&s->waiters.lock, flags);
+	wait_insert(&s->waiters, &self->waiter, self->sched.rank);
+	sched_block(&s->waiters.lock, flags);
 }
 
 void semaphore_wait(struct semaphore *s)
 {
 	if (unlikely(semaphore_trywait(s)))
-		semaphore_wait_slow(s, UINT64_MAX);
+		semaphore_wait_slow(s);
 }
 
 int semaphore_wait_until(struct semaphore *s, uint64_t until_ns)
 {
+	unsigned long flags;
+
 	if (likely(!semaphore_trywait(s)))
 		return 0;
-	return semaphore_wait_slow(s, until_ns);
+	flags = spin_lock_irqsave(&s->waiters.lock);
+	ASSERT_HOT(arch_irq_flags_enabled(flags));
+	if (semaphore_take_or_mark(s)) {
+		spin_unlock_irqrestore(&s->waiters.lock, flags);
+		return 0;
+	}
+	return wait_on_until(&s->waiters, flags, until_ns);
 }
 
 /* ---- mutex ----------------------------------------------------------------------------------------------------- */
@@ -138,7 +145,7 @@ static __noinline int mutex_lock_slow(struct mutex *m, uint64_t until_ns)
 	if (mutex_is_mine(m))
 		return -EDEADLK;
 	flags = arch_irq_save();
-	ASSERT(arch_irq_flags_enabled(flags));
+	ASSERT_HOT(arch_irq_flags_enabled(flags));
 	spin_lock(&m->waiters.lock);
 	if (mutex_take_or_mark(m, (uintptr_t)thread_current())) {
 		spin_unlock_irqrestore(&m->waiters.lock, flags);
@@ -282,7 +289,7 @@ static struct thread *condition_pop_older(struct condition *c, uint32_t end)
 		struct thread *t = container_of(n, struct thread, waiter.node);
 
 		if ((int32_t)(t->waiter.ticket - end) < 0) {
-			wait_take(&c->waiters, t);
+			wait_erase(&c->waiters, &t->waiter);
 			c->waiting--;
 			return t;
 		}

@@ -11,6 +11,7 @@
  */
 #include "core/thread.h"
 #include "core/mem/mem.h"
+#include "core/mem/san.h"
 #include "core/panic.h"
 #include "core/print.h"
 #include "core/string.h"
@@ -118,7 +119,7 @@ static size_t slot_bytes(size_t stack_bytes)
 {
 	size_t bytes = PAGE_SIZE;
 
-	while (bytes < stack_bytes + thread_overhead())
+	while (bytes < san_stack_bytes(stack_bytes) + thread_overhead())
 		bytes *= 2;
 	return bytes;
 }
@@ -368,8 +369,6 @@ void thread_sleep_until(uint64_t ns)
 	timer_init(&self->timer, sleep_expired);
 	timer_add(&self->timer, ns);
 	sched_block(NULL, flags);
-	if (unlikely(self->hook))
-		thread_run_hook();
 }
 
 int thread_set_hook(struct thread *t, void (*hook)(struct thread *))

@@ -48,6 +48,17 @@ static inline struct thread *thread_current(void)
 	return (struct thread *)(arch_tls_get() - THREAD_TLS_OFFSET);
 }
 
+/* Takes the best waiter of @q off, or NULL. q->lock held. The caller drops the lock, then calls sched_wake(). */
+static inline struct thread *wait_pop(struct wait_queue *q) LOCK_REQUIRES(q->lock)
+{
+	struct waiter *w = wait_first(q);
+
+	if (!w)
+		return NULL;
+	wait_erase(q, w);
+	return container_of(w, struct thread, waiter);
+}
+
 struct thread_attr {
 	const char *name;                       /* NULL: "thread" */
 	size_t stack_bytes;                     /* usable for the stack; 0: THREAD_STACK_DEFAULT */

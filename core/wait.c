@@ -24,41 +24,23 @@ static bool wait_before(const struct rb_node *a, const struct rb_node *b)
 	return container_of(a, struct waiter, node)->rank > container_of(b, struct waiter, node)->rank;
 }
 
-static void wait_insert(struct wait_queue *q, struct thread *t)
+void wait_insert_among(void *queue, unsigned long waiter)
 {
-	t->waiter.rank = t->sched.rank;
-	t->waiter.result = 0;
-	atomic_store_relaxed(&t->waiter.queue, q);
-	rb_insert(&q->waiters, &t->waiter.node, wait_before);
+	rb_insert(&((struct wait_queue *)queue)->waiters, &((struct waiter *)waiter)->node, wait_before);
 }
 
-void wait_take(struct wait_queue *q, struct thread *t)
+void wait_erase_among(void *queue, unsigned long waiter)
 {
-	rb_erase(&q->waiters, &t->waiter.node);
-	atomic_store_relaxed(&t->waiter.queue, (struct wait_queue *)NULL);
-}
-
-struct thread *wait_pop(struct wait_queue *q)
-{
-	struct rb_node *first = rb_first(&q->waiters);
-	struct thread *t;
-
-	if (!first)
-		return NULL;
-	t = container_of(first, struct thread, waiter.node);
-	wait_take(q, t);
-	return t;
+	rb_erase(&((struct wait_queue *)queue)->waiters, &((struct waiter *)waiter)->node);
 }
 
 int wait_on(struct wait_queue *q, unsigned long flags)
 {
 	struct thread *self = thread_current();
 
-	wait_insert(q, self);
+	wait_insert(q, &self->waiter, self->sched.rank);
 	sched_block(&q->lock, flags);
-	if (unlikely(self->hook))
-		thread_run_hook();
-	return self->waiter.result;
+	return 0;
 }
 
 /* The thread's timer: irq context. */
@@ -73,7 +55,7 @@ static void wait_timeout(struct timer *timer)
 	spin_lock(&q->lock);
 	mine = atomic_load_relaxed(&t->waiter.queue) == q;
 	if (mine) {
-		wait_take(q, t);
+		wait_erase(q, &t->waiter);
 		t->waiter.result = -ETIMEDOUT;
 	}
 	spin_unlock(&q->lock);
@@ -85,12 +67,10 @@ int wait_on_until(struct wait_queue *q, unsigned long flags, uint64_t until_ns)
 {
 	struct thread *self = thread_current();
 
-	wait_insert(q, self);
+	wait_insert(q, &self->waiter, self->sched.rank);
 	timer_init(&self->timer, wait_timeout);
 	timer_add(&self->timer, until_ns);
 	sched_block(&q->lock, flags);
 	timer_cancel_wait(&self->timer);
-	if (unlikely(self->hook))
-		thread_run_hook();
 	return self->waiter.result;
 }

@@ -41,14 +41,43 @@ static inline bool wait_queue_empty(const struct wait_queue *q)
 	return rb_empty(&q->waiters);
 }
 
+/* Cold halves: among other waiters. */
+void wait_insert_among(void *queue, unsigned long waiter);
+void wait_erase_among(void *queue, unsigned long waiter);
+
+/* Puts @w on @q by @rank. q->lock held; sched_block(&q->lock, flags) has to follow. */
+static inline void wait_insert(struct wait_queue *q, struct waiter *w, uint16_t rank) LOCK_REQUIRES(q->lock)
+{
+	w->rank = rank;
+	w->result = 0;
+	atomic_store_relaxed(&w->queue, q);
+	if (likely(rb_empty(&q->waiters)))
+		rb_insert_only(&q->waiters, &w->node);
+	else
+		arch_cold_call(wait_insert_among, q, (unsigned long)w);
+}
+
+/* Takes @w, which is on @q, off. q->lock held. */
+static inline void wait_erase(struct wait_queue *q, struct waiter *w) LOCK_REQUIRES(q->lock)
+{
+	if (likely(rb_is_only(&q->waiters, &w->node)))
+		rb_init(&q->waiters);
+	else
+		arch_cold_call(wait_erase_among, q, (unsigned long)w);
+	atomic_store_relaxed(&w->queue, (struct wait_queue *)NULL);
+}
+
+/* The best waiter, or NULL. */
+static inline struct waiter *wait_first(const struct wait_queue *q)
+{
+	struct rb_node *n = rb_first(&q->waiters);
+
+	return n ? container_of(n, struct waiter, node) : NULL;
+}
+
 /*
  * Blocks the current thread on @q. Call with q->lock held and irqs masked, @flags the state to restore; returns without the lock. 0 when woken.
  * Context: thread. wait_on_until() also returns -ETIMEDOUT once the monotonic clock shows @until_ns.
  */
 int wait_on(struct wait_queue *q, unsigned long flags) LOCK_RELEASES(q->lock);
 int wait_on_until(struct wait_queue *q, unsigned long flags, uint64_t until_ns) LOCK_RELEASES(q->lock);
-
-/* Takes the best waiter off, or NULL. q->lock held. The caller drops the lock, then calls sched_wake(). */
-struct thread *wait_pop(struct wait_queue *q) LOCK_REQUIRES(q->lock);
-/* Takes off a certain one, which is on @q; the same rules. */
-void wait_take(struct wait_queue *q, struct thread *t) LOCK_REQUIRES(q->lock);

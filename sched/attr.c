@@ -149,8 +149,11 @@ static bool affinity_changed(struct runqueue *rq, struct thread *t, bool allowed
 	bool waiting = t->sched.state == THREAD_RUNNABLE && rq->curr != t;
 	bool was_leaving = t->sched.unusual & SCHED_MOVE;
 
-	if (allowed && !was_leaving)
+	if (allowed && !was_leaving) {
+		if (waiting)
+			balance_kick_idle(cpu_of_rq(rq), &t->affinity); /* it may have become one that somebody idle can take */
 		return false;
+	}
 	if (waiting)
 		stop_waiting(rq, t);
 	t->sched.unusual &= (uint8_t)~SCHED_MOVE;
@@ -196,18 +199,20 @@ uint64_t sched_runtime_ns(struct thread *t)
 	return runtime_ns;
 }
 
-/* Makes sure that @t, which has a hook to run, comes through the end of an interrupt soon if it runs, or as soon as it does if it waits for a CPU. A blocked
- * thread looks by itself when it returns from its wait. */
+/*
+ * One that runs is interrupted. One that does not is marked, and when it is next switched to, its CPU interrupts itself: so the hook is run at the end of a
+ * trap in any case, and nobody who returns from a wait has to look.
+ */
 void sched_notify(struct thread *t)
 {
 	unsigned long flags = arch_irq_save();
 	struct runqueue *rq = rq_lock_thread(t);
 	bool running = rq->curr == t;
 
-	if (!running && t->sched.state == THREAD_RUNNABLE)
+	if (!running)
 		t->sched.unusual |= SCHED_HOOK;
 	spin_unlock(&rq->lock);
-	if (running && t != thread_current())
+	if (running)
 		ipi_send(cpu_of_rq(rq));
 	arch_irq_restore(flags);
 }

@@ -21,8 +21,11 @@ static unsigned highest_bit(uint64_t w)
 }
 
 /* By halves: a board without a count-leading-zeros instruction needs no table and no library call. */
-__noinline void rt_find_highest(struct rt_queue *q)
+void rt_find_highest(void *rt_queue, unsigned long unused)
 {
+	struct rt_queue *q = rt_queue;
+
+	(void)unused;
 	q->highest = q->bitmap[1] ? 64 + highest_bit(q->bitmap[1]) : highest_bit(q->bitmap[0]);
 }
 

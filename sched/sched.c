@@ -61,7 +61,6 @@ static inline __attribute__((always_inline)) void switch_to(struct runqueue *rq,
 {
 	rq->curr = next;
 	rq->resched = 0;
-	rq->nr_switches++;
 	arch_switch(prev, next, flags);
 }
 
@@ -71,7 +70,7 @@ void sched_finish(struct thread *prev, unsigned long irq_flags)
 	struct runqueue *rq = &arch_cpu_self()->rq;
 
 	(void)prev;
-	ASSERT(spin_held(&rq->lock));
+	ASSERT_HOT(spin_held(&rq->lock));
 	spin_unlock(&rq->lock);
 	arch_irq_restore(irq_flags);
 }
@@ -162,7 +161,7 @@ void sched_yield_current(void)
 	struct runqueue *rq = &arch_cpu_self()->rq;
 	struct thread *prev = rq->curr, *next;
 
-	ASSERT(arch_irq_flags_enabled(flags));
+	ASSERT_HOT(arch_irq_flags_enabled(flags));
 	spin_lock(&rq->lock);
 	if (unlikely(prev->sched.unusual || rq->rt.highest != prev->sched.priority))
 		return yield_slow(rq, prev, flags);
@@ -182,7 +181,7 @@ void sched_block(struct spinlock *wait_lock, unsigned long flags)
 	struct runqueue *rq = &arch_cpu_self()->rq;
 	struct thread *prev = rq->curr, *next;
 
-	ASSERT(arch_irq_flags_enabled(flags));
+	ASSERT_HOT(arch_irq_flags_enabled(flags));
 	spin_lock(&rq->lock);
 	prev->sched.state = THREAD_BLOCKED;
 	if (wait_lock)
@@ -324,7 +323,7 @@ void sched_wake(struct thread *t, unsigned long flags)
 	struct thread *curr;
 
 	spin_lock(&rq->lock);
-	ASSERT(t->sched.state == THREAD_BLOCKED);
+	ASSERT_HOT(t->sched.state == THREAD_BLOCKED);
 	curr = rq->curr;
 	if (unlikely(t->sched.unusual || t->sched.rank <= curr->sched.rank || cpu_of_rq(rq) != arch_cpu_self() || rq->resched))
 		return wake_general(rq, t, flags);

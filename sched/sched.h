@@ -118,7 +118,7 @@ static inline void rt_mark(struct rt_queue *q, unsigned level)
 }
 
 /* A level has become empty: finds the next one only if there is any. */
-void rt_find_highest(struct rt_queue *q);
+void rt_find_highest(void *rt_queue, unsigned long unused);
 
 static inline void rt_unmark(struct rt_queue *q, unsigned level)
 {
@@ -126,7 +126,7 @@ static inline void rt_unmark(struct rt_queue *q, unsigned level)
 	if (!(q->bitmap[0] | q->bitmap[1]))
 		q->highest = 0;
 	else if (level == q->highest)
-		rt_find_highest(q);
+		arch_cold_call(rt_find_highest, q, 0);
 }
 
 static inline void rt_put_tail(struct rt_queue *q, struct thread *t)

@@ -164,3 +164,16 @@ static inline void arch_io_barrier(void)
 {
 	__asm__ volatile("dsb sy" : : : "memory");
 }
+
+/*
+ * Calls @fn(@a, @b) from the middle of a hot function without costing it a register save when it is not called: the stub in
+ * switch.S keeps every register but x14..x17, the link register included.
+ */
+static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, unsigned long b)
+{
+	register void *arg0 __asm__("x15") = a;
+	register unsigned long arg1 __asm__("x16") = b;
+	register void (*target)(void *, unsigned long) __asm__("x17") = fn;
+
+	__asm__ volatile("adr x14, 1f\n\tb arch_cold_stub\n1:" : "+r"(arg0), "+r"(arg1), "+r"(target) : : "x14", "cc", "memory");
+}

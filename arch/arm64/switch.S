@@ -150,4 +150,34 @@ thread_trampoline:
 	b	thread_entry
 	.size	thread_trampoline, . - thread_trampoline
 
+/* arch_cold_call(): x17(x15, x16), back to x14; every other register is kept. */
+	.section .text.arch_cold_stub, "ax", %progbits
+	.globl	arch_cold_stub
+	.type	arch_cold_stub, %function
+arch_cold_stub:
+	stp	x29, x30, [sp, #-160]!
+	stp	x0, x1, [sp, #16]
+	stp	x2, x3, [sp, #32]
+	stp	x4, x5, [sp, #48]
+	stp	x6, x7, [sp, #64]
+	stp	x8, x9, [sp, #80]
+	stp	x10, x11, [sp, #96]
+	stp	x12, x13, [sp, #112]
+	stp	x14, x18, [sp, #128]
+	mov	x29, sp
+	mov	x0, x15
+	mov	x1, x16
+	blr	x17
+	ldp	x0, x1, [sp, #16]
+	ldp	x2, x3, [sp, #32]
+	ldp	x4, x5, [sp, #48]
+	ldp	x6, x7, [sp, #64]
+	ldp	x8, x9, [sp, #80]
+	ldp	x10, x11, [sp, #96]
+	ldp	x12, x13, [sp, #112]
+	ldp	x14, x18, [sp, #128]
+	ldp	x29, x30, [sp], #160
+	br	x14
+	.size	arch_cold_stub, . - arch_cold_stub
+
 	.section .note.GNU-stack, "", %progbits

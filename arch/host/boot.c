@@ -222,6 +222,14 @@ void assert_failed(const char *expr, const char *file, int line)
 	panic("assertion failed: %s\n  at %s:%d", expr, file, line);
 }
 
+void assert_failed_at(void *place, unsigned long unused)
+{
+	const struct assert_place *at = place;
+
+	(void)unused;
+	assert_failed(at->expr, at->file, at->line);
+}
+
 /* Only a sanitizer's run-time library can name functions of the process itself. */
 __attribute__((weak)) void __sanitizer_symbolize_pc(void *pc, const char *fmt, char *buf, size_t size);
 

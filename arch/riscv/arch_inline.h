@@ -186,3 +186,17 @@ static inline void arch_io_barrier(void)
 {
 	__asm__ volatile("fence iorw, iorw" ::: "memory");
 }
+
+/*
+ * Calls @fn(@a, @b) from the middle of a hot function without costing it a register save when it is not called: the stub in
+ * switch.S keeps every register but t0..t3, ra included.
+ */
+static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, unsigned long b)
+{
+	register void *arg0 __asm__("t1") = a;
+	register unsigned long arg1 __asm__("t2") = b;
+	register void (*target)(void *, unsigned long) __asm__("t3") = fn;
+
+	/* Not "call": that computes the address in t1. */
+	__asm__ volatile("jal t0, arch_cold_stub" : "+r"(arg0), "+r"(arg1), "+r"(target) : : "t0", "memory");
+}

@@ -115,3 +115,42 @@ riscv_fp_init:
 	csrc	sstatus, t0
 	ret
 	.size	riscv_fp_init, . - riscv_fp_init
+
+/* arch_cold_call(): t3(t1, t2), back to t0; every other register is kept. */
+	.section .text.arch_cold_stub, "ax", @progbits
+	.globl	arch_cold_stub
+	.type	arch_cold_stub, @function
+arch_cold_stub:
+	addi	sp, sp, -112
+	sd	ra, 0(sp)
+	sd	t0, 8(sp)
+	sd	a0, 16(sp)
+	sd	a1, 24(sp)
+	sd	a2, 32(sp)
+	sd	a3, 40(sp)
+	sd	a4, 48(sp)
+	sd	a5, 56(sp)
+	sd	a6, 64(sp)
+	sd	a7, 72(sp)
+	sd	t4, 80(sp)
+	sd	t5, 88(sp)
+	sd	t6, 96(sp)
+	mv	a0, t1
+	mv	a1, t2
+	jalr	t3
+	ld	ra, 0(sp)
+	ld	t0, 8(sp)
+	ld	a0, 16(sp)
+	ld	a1, 24(sp)
+	ld	a2, 32(sp)
+	ld	a3, 40(sp)
+	ld	a4, 48(sp)
+	ld	a5, 56(sp)
+	ld	a6, 64(sp)
+	ld	a7, 72(sp)
+	ld	t4, 80(sp)
+	ld	t5, 88(sp)
+	ld	t6, 96(sp)
+	addi	sp, sp, 112
+	jr	t0
+	.size	arch_cold_stub, . - arch_cold_stub

@@ -19,6 +19,7 @@
 #include "core/cpumask.h"
 #include "core/list.h"
 #include "core/lock.h"
+#include "core/mem/san.h"
 #include "core/string.h"
 
 /* The byte of a page: one of these plus the order when a block begins here, else 0. */
@@ -209,6 +210,8 @@ void *page_alloc(unsigned order)
 	flags = spin_lock_irqsave(&page_lock);
 	va = block_take(order);
 	spin_unlock_irqrestore(&page_lock, flags);
+	if (va)
+		san_unpoison(va, PAGE_SIZE << order);
 	return va;
 }
 
@@ -234,6 +237,7 @@ void page_free(void *va, unsigned order)
 	ASSERT(*block_byte(r, page) == (BLOCK_USED | order));
 	*block_byte(r, page) = BLOCK_NONE;
 	free_pages += 1ull << order;
+	san_poison(va, PAGE_SIZE << order, SAN_FREED_PAGE);
 	block_release(r, page, order);
 	spin_unlock_irqrestore(&page_lock, flags);
 }

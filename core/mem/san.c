@@ -17,6 +17,7 @@
 #include "core/atomic.h"
 #include "core/mem/page.h"
 #include "core/panic.h"
+#include "core/print.h"
 
 #define BLOCK_SHIFT  21
 #define BLOCK_BYTES  (1ul << BLOCK_SHIFT)
@@ -506,7 +507,7 @@ UBSAN(vla_bound_not_positive, const struct overflow_data *d, uintptr_t bound)
 	ubsan_report(&d->place, "array of %s elements", value_text(d->type, bound, text));
 }
 
-/* GCC and older clang hand over no place here, as two types come first; ours are told from a place by their size. */
+/* -fsanitize=undefined leaves this and the next one out; for who adds them. */
 UBSAN(float_cast_overflow, const struct cast_data *d, uintptr_t from)
 {
 	char text[VALUE_BYTES];

@@ -21,6 +21,7 @@
  */
 #include "core/cpu.h"
 #include "core/mem/mem.h"
+#include "core/mem/san.h"
 
 #define CHUNK_BYTES      (2 * STACK_SLOT_MAX)
 #define CHUNK_MAX        (STACK_AREA_BYTES / CHUNK_BYTES)
@@ -252,6 +253,8 @@ static __noinline void *stack_alloc_slow(unsigned class, bool *cached)
 	void *stack = shared_cache_take(class, &va);
 
 	*cached = stack != NULL;
+	if (stack)
+		san_unpoison(stack, PAGE_SIZE << class);
 	if (stack || !va)
 		return stack;
 	if (vm_map_fresh(va, PAGE_SIZE << class)) {
@@ -265,6 +268,7 @@ static __noinline void stack_free_slow(void *stack, unsigned class)
 {
 	if (class < CACHED_CLASSES && shared_cache_give(stack, class))
 		return;
+	san_unpoison(stack, PAGE_SIZE << class); /* hardware tracks it from here on */
 	vm_unmap_free((uintptr_t)stack, PAGE_SIZE << class);
 	slot_return((uintptr_t)stack, class);
 }
@@ -281,6 +285,7 @@ void *stack_alloc(size_t bytes, bool *cached)
 	if (class < CACHED_CLASSES) {
 		stack = cpu_cache_take(class);
 		if (stack) {
+			san_unpoison(stack, bytes);
 			*cached = true;
 			return stack;
 		}
@@ -294,6 +299,7 @@ void stack_free(void *stack, size_t bytes)
 
 	ASSERT(bytes <= STACK_SLOT_MAX && bytes == PAGE_SIZE << class &&
 	       IS_ALIGNED((uintptr_t)stack, bytes));
+	san_poison(stack, bytes, SAN_FREED_STACK);
 	if (class >= CACHED_CLASSES || !cpu_cache_give(stack, class))
 		stack_free_slow(stack, class);
 }

@@ -14,6 +14,7 @@
  */
 #include "core/lock.h"
 #include "core/mem/mem.h"
+#include "core/mem/san.h"
 
 #define TABLE_POOL_PAGES  24 /* image and direct map of the first GiB with its holes */
 #define UNMAP_BATCH_PAGES 16
@@ -60,6 +61,8 @@ static int map_fresh_page(uintptr_t va)
 
 int vm_map_fresh(uintptr_t va, size_t bytes)
 {
+	if (san_cover(va, bytes))
+		return -ENOMEM;
 	for (size_t at = 0; at < bytes; at += PAGE_SIZE) {
 		int err = map_fresh_page(va + at);
 

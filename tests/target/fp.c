@@ -50,7 +50,7 @@ static double mix_undisturbed(double seed, unsigned rounds)
 	return result;
 }
 
-#define ROUNDS 3000
+#define ROUNDS 2000
 
 struct fp_thread {
 	double seed;
@@ -82,10 +82,10 @@ static void *use_fp(void *arg)
 		f->wrong += mix_registers(f->seed, ROUNDS) != expected;
 		f->wrong += !rounding_is(f->rounding);
 		f->rounds++;
-		if (f->rounds % 4 == 0)
+		if (f->rounds % 2 == 0)
 			sched_yield_current();
-		if (f->rounds % 16 == 0)
-			sleep_us(100);
+		if (f->rounds % 3 == 0)
+			sleep_us(500);
 		f->wrong += !rounding_is(f->rounding);
 	}
 	return NULL;

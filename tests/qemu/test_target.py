@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The tests of tests/target/ on every configuration: one boot runs them all, each is a result of its own here.
+
+If a boot ends before all have run (a panic, a hang), the one that was running has failed and the rest is run by
+another boot, so that one bug hides nothing else.
+"""
+
+import re
+
+import pytest
+
+from conftest import BOARDS, SLOWER, boot, tail, target_tests
+
+TESTS = target_tests("TEST")
+SECONDS = 2   # length of the stress tests
+BOOTS_MAX = 4
+
+# name: (board, options). Virtual time on one and two CPUs, where QEMU runs them in exact turns; real time elsewhere.
+ARM, RISCV = BOARDS
+CONFIGURATIONS = {
+    "arm64-gicv3-el1-1cpu-virtual": (ARM, {"cpus": 1, "icount": True}),
+    "arm64-gicv2-el2-2cpus-virtual": (ARM, {"cpus": 2, "icount": True, "gic": 2, "el2": True}),
+    "arm64-gicv2-el1-1cpu": (ARM, {"cpus": 1, "gic": 2}),
+    "arm64-gicv2-el1-8cpus": (ARM, {"cpus": 8, "gic": 2, "cpu": "cortex-a53"}),
+    "arm64-gicv3-el2-4cpus": (ARM, {"cpus": 4, "el2": True}),
+    "arm64-gicv3-el1-2cpus-max": (ARM, {"cpus": 2, "cpu": "max"}),
+    "riscv64-1cpu-virtual": (RISCV, {"cpus": 1, "icount": True}),
+    "riscv64-sifive-u54-2cpus": (RISCV, {"cpus": 2, "cpu": "sifive-u54"}),
+    "riscv64-no-aclint-4cpus": (RISCV, {"cpus": 4, "aclint": False}),
+    "riscv64-aclint-8cpus": (RISCV, {"cpus": 8}),
+}
+# All 64 CPUs, on a host with few: the tests that are about CPUs, and time for them.
+MANY = {
+    "arm64-gicv3-64cpus": (ARM, {"cpus": 64}),
+    "riscv64-64cpus": (RISCV, {"cpus": 64}),
+}
+MANY_TESTS = ["cpu_numbers_are_consistent", "every_cpu_sleeps_and_wakes", "affinity_moves_oneself_at_once",
+              "spinlock_sum_is_exact_across_cpus", "semaphore_ring_across_cpus", "join_gets_the_result"]
+
+
+class Results:
+    """Test name -> record of one configuration, and what the boots said."""
+
+    def __init__(self, board, options, names, timeout):
+        self.records, self.last, self.ended_in = {}, None, {}
+        todo = list(names)
+        for _ in range(BOOTS_MAX):
+            if not todo:
+                break
+            self._run(board, options, todo, timeout)
+            todo = [name for name in names if name not in self.records and name not in self.ended_in]
+
+    def _run(self, board, options, names, timeout):
+        # Boot arguments have room for some 60 words, so the whole set is asked for by no name at all.
+        words = names if len(names) < 50 else []
+        args = " ".join(words + [f"seconds={SECONDS}"] + (["time=virtual"] if options.get("icount") else []))
+        run = boot(board, args, timeout=timeout, **options)
+        for record in run.records:
+            if record.get("r") == "test":
+                self.records[record["name"]] = record
+        self.last = run
+        if run.status not in (0, 1) or f"{len(names)} tests" not in run.console:
+            running = self._running(run, names)
+            if running:
+                self.ended_in[running] = run
+
+    def _running(self, run, names):
+        """The first in the order of the image that has no result. The image's order is that of --list."""
+        named = re.search(r"test (\w+) has not ended", run.console)
+        if named:
+            return named.group(1)
+        finished = re.findall(r"^(?:ok  |FAIL|skip) (\w+)", run.console, re.M)
+        order = image_order(run.machine.board)
+        rest = [name for name in order if name in names and name not in finished]
+        return rest[0] if rest else None
+
+
+_orders = {}
+
+
+def image_order(board):
+    if board not in _orders:
+        run = boot(board, "--list", cpus=1)
+        _orders[board] = re.findall(r"^test (\w+)", run.console, re.M)
+    return _orders[board]
+
+
+_results = {}
+
+
+def results(configuration):
+    """One boot for all tests of a configuration, at the first that asks."""
+    if configuration not in _results:
+        many = configuration in MANY
+        board, options = (MANY if many else CONFIGURATIONS)[configuration]
+        _results[configuration] = Results(board, options, MANY_TESTS if many else TESTS, 200)
+    return _results[configuration]
+
+
+def check(configuration, name):
+    r = results(configuration)
+    if name in r.ended_in:
+        pytest.fail(f"{name}: the system ended\n{tail(r.ended_in[name], 40)}", pytrace=False)
+    if name not in r.records:
+        pytest.fail(f"{name} was not run\n{tail(r.last)}", pytrace=False)
+    record = r.records[name]
+    if not record["pass"]:
+        pytest.fail(record.get("text", "no reason given"), pytrace=False)
+    if record.get("skipped"):
+        pytest.skip(record["text"])
+
+
+# The configuration varies slowest: its boot is over when its results are asked for one by one.
+@pytest.mark.parametrize("name", TESTS)
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_target(configuration, name):
+    check(configuration, name)
+
+
+@pytest.mark.parametrize("name", MANY_TESTS)
+@pytest.mark.parametrize("configuration", MANY)
+def test_64_cpus(configuration, name):
+    check(configuration, name)
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_hundred_thousand_sleeping_threads(board):
+    run = boot(board, "sleeping_threads_are_cheap sleepers=100000", timeout=120, mem="1G", cpus=2)
+    assert run.status == 0, tail(run)
+    assert re.search(r"100000 threads in \d+ KiB", run.console), tail(run)
+    assert SLOWER >= 1
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_image_lists_what_the_sources_have(board):
+    assert sorted(image_order(board)) == sorted(TESTS)
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_virtual_time_repeats(board):
+    """The same boot twice: the same console to the last digit."""
+    runs = [boot(board, "time=virtual fifo* semaphore_wakes* fair_slice*", cpus=1, icount=True) for _ in range(2)]
+    assert runs[0].status == 0, tail(runs[0])
+    assert runs[0].console == runs[1].console
