@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The one alarm device of the board (see alarm.h). Written once at boot by a driver's probe, before the first thread; read by
- * applications afterwards, so it needs no lock.
+ * The one alarm device of the board (see alarm.h). Written once at boot by a driver's probe, before
+ * the first thread; read by applications afterwards, so it needs no lock.
  */
 #include "core/alarm.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Alarm devices: a second timer, beside the one that the scheduler uses, whose interrupt comes at a moment that is known exactly. `bench` measures
- * interrupt latency with it. A driver registers one when it probes (class DRIVER_TIMER); nothing in the kernel itself depends on one.
+ * Alarm devices: a second timer, beside the one that the scheduler uses, whose interrupt comes at a
+ * moment that is known exactly. `bench` measures interrupt latency with it. A driver registers one
+ * when it probes (class DRIVER_TIMER); nothing in the kernel itself depends on one.
  */
 #pragma once
 
@@ -9,11 +10,13 @@
 
 struct alarm {
 	const char *name;
-	uint64_t hz;                            /* of its clock */
+	uint64_t hz; /* of its clock */
 	unsigned hwirq;
-	/* The clock, and arch_cycles() right behind it with nothing in between: a pair ties the two time lines together. */
+	/* The clock, and arch_cycles() right behind it with nothing in between: a pair ties the two
+	 * time lines together. */
 	uint64_t (*now)(uint64_t *cycles);
-	/* The interrupt becomes pending when the clock reaches @deadline. On the CPU that is to take it. */
+	/* The interrupt becomes pending when the clock reaches @deadline. On the CPU that is to
+	 * take it. */
 	void (*set)(uint64_t deadline);
 	/* In the handler: takes the interrupt back. */
 	void (*ack)(void);

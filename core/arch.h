@@ -48,6 +48,7 @@ static inline unsigned long arch_irq_flags_masked(void);     /* the flags of a m
 static inline uint64_t arch_counter(void);                   /* monotonic, same on all CPUs, arch_timer_hz() a second; ordered after earlier loads */
 static inline void arch_timer_set(uint64_t deadline_cycles); /* one-shot, absolute; UINT64_MAX = never; a past one fires at once */
 static inline uint64_t arch_cycles(void);                    /* CPU cycle counter (PMCCNTR_EL0, cycle): measurement only */
+static inline bool arch_take_if_zero(uint32_t *word, uint32_t v); /* the one step of a free lock: see atomic_take_if_zero() */
 /* Calls fn(a, b) so that the caller need save no register for it: for cold calls in the middle of hot functions. */
 static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, unsigned long b);
 static inline void arch_sync_point(void);                    /* nothing on hardware; on arch/host another CPU may run here */

@@ -27,5 +27,8 @@
 #define atomic_cas_acq_rel(p, expected, v)                                                                             \
 	({ arch_sync_point(); __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED); })
 
+/* 32-bit *p: 0 -> @v, acquire; false when it was not 0. A compare-and-swap that a port may write in its fewest instructions. */
+#define atomic_take_if_zero(p, v)   ({ arch_sync_point(); arch_take_if_zero((p), (v)); })
+
 /* Store-load order: what this CPU wrote before is seen by all before what it reads next. */
 #define atomic_fence_seq_cst()      ({ arch_sync_point(); __atomic_thread_fence(__ATOMIC_SEQ_CST); })

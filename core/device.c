@@ -62,7 +62,8 @@ const char *device_path(const struct dt *dt, int node, char *buf, size_t size)
 	return buf;
 }
 
-/* Tries the drivers that name @compatible. *@err keeps the last error other than "declined". */
+/*
+ * Tries the drivers that name @compatible. Whether the node is enabled is asked only then: it takes a walk from the root. *@err keeps the last error other than "declined". */
 static bool drivers_try(const struct dt *dt, int node, enum driver_class class,
 			const char *compatible, int *err)
 {
@@ -73,6 +74,8 @@ static bool drivers_try(const struct dt *dt, int node, enum driver_class class,
 
 		if (d->class != class || !driver_names(d, compatible))
 			continue;
+		if (!device_enabled(dt, node))
+			return false;
 		result = d->probe(dt, node);
 		if (result == 0)
 			return true;
@@ -104,7 +107,7 @@ int device_probe_class(const struct dt *dt, enum driver_class class)
 
 	for (int node = dt_next_node(dt, DT_START, NULL); node >= 0;
 	     node = dt_next_node(dt, node, NULL))
-		if (device_enabled(dt, node) && device_probe_node(dt, node, class) == 0)
+		if (device_probe_node(dt, node, class) == 0)
 			bound++;
 	return bound;
 }

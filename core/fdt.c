@@ -5,8 +5,8 @@
  * tag_at(), which hands out a tag only when it lies inside the block with all of its payload;
  * strings are bounded by the last NUL of the strings block. dt_open() rejects a broken tree early,
  * with a reason, but no other function depends on that for its bounds.
- * No locks, no recursion, no state and no tables of pointers: this runs before the MMU is on.
- * Only bytes are loaded: memory may have device attributes then, and the cells be unaligned.
+ * No locks, no recursion, no state and no tables of pointers. Every load is naturally aligned, so that it would be right
+ * even before the MMU is on.
  * What may never happen: a read outside [blob, blob + totalsize), or a loop that does not advance.
  */
 #include "core/fdt.h"
@@ -25,8 +25,11 @@ enum {
 	TAG_END = 9,
 };
 
+/* Tags, lengths and nearly all values lie on multiples of four. */
 static uint32_t be32(const uint8_t *p)
 {
+	if (likely(!((uintptr_t)p & 3)))
+		return __builtin_bswap32(*(const uint32_t *)(const void *)p);
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
@@ -34,8 +37,17 @@ static uint32_t be32(const uint8_t *p)
 static size_t find_byte(const void *text, char byte, size_t max)
 {
 	const char *s = text;
+	uint32_t pattern = (uint8_t)byte * 0x01010101u;
 	size_t i = 0;
 
+	/* four at a time: some byte of a word is 0 if and only if a borrow reaches a high bit that was not set */
+	while (i + 4 <= max && !((uintptr_t)(s + i) & 3)) {
+		uint32_t w = *(const uint32_t *)(const void *)(s + i) ^ pattern;
+
+		if ((w - 0x01010101u) & ~w & 0x80808080u)
+			break;
+		i += 4;
+	}
 	while (i < max && s[i] != byte)
 		i++;
 	return i;

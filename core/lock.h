@@ -80,11 +80,11 @@ void lock_debug_release(const struct spinlock *l);
 /* arch_cpu_lock_id(): index + 1 of this CPU, kept in struct arch_cpu so that a lock costs one load to name its owner. */
 static inline void spin_lock(struct spinlock *l) LOCK_ACQUIRES(*l) LOCK_UNCHECKED
 {
-	uint32_t self = arch_cpu_lock_id(), free = 0;
+	uint32_t self = arch_cpu_lock_id();
 
 	if (LOCK_DEBUG)
 		lock_debug_acquire(l);
-	if (unlikely(!atomic_cas_acquire(&l->word, &free, self)))
+	if (unlikely(!atomic_take_if_zero(&l->word, self)))
 		arch_cold_call(spin_lock_slow, l, self);
 }
 

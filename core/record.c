@@ -2,8 +2,9 @@
 /*
  * Formatting on top of console_record(): what applications report their results with.
  *
- * Callers: thread context. The text is built on the caller's stack and sent under the console's own record lock; no lock is held
- * while it is formatted. A record that does not fit is refused and never cut: half an object is no record.
+ * Callers: thread context. The text is built on the caller's stack and sent under the console's own
+ * record lock; no lock is held while it is formatted. A record that does not fit is refused and
+ * never cut: half an object is no record.
  */
 #include "core/record.h"
 #include "core/console.h"

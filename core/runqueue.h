@@ -56,10 +56,15 @@ struct eevdf_queue {
 
 #define RT_LEVELS 128 /* bits 1..99 used */
 
-/* FIFO and RR: one list a level. */
+/*
+ * FIFO and RR: one list a level, and a front slot before them for one thread that is better than all that is queued, or equal and to go first. The thread that
+ * is woken and soon runs, and the one that is preempted and soon runs on, mostly see only the slot. Invariant: front == NULL, or front's priority is
+ * highest and no thread of its level is to go before it.
+ */
 struct rt_queue {
-	uint64_t bitmap[RT_LEVELS / 64];        /* [q] levels that are not empty */
-	unsigned highest;                       /* [q] highest non-empty level, 0: none */
+	struct thread *front;                   /* [q] NULL: none */
+	uint32_t highest;                       /* [q] highest priority waiting, front included; 0: none */
+	uint64_t bitmap[RT_LEVELS / 64];        /* [q] levels whose list is not empty */
 	struct list_head level[100];            /* [q] */
 };
 
@@ -72,6 +77,7 @@ struct runqueue {
 	uint32_t nr_ready;                      /* [q] threads that wait here for the CPU; others read it without the lock */
 	struct thread *fair_curr;               /* [q] the fair thread in the sums but not in the tree: it runs, or it waits in this
 	                                               one-place front slot until real time leaves the CPU to its class */
+	uint64_t fair_owed_ns;                  /* [q] what fair_curr ran and is not yet charged for: real time took the CPU from it */
 	struct thread *idle;                    /* [i] */
 	struct eevdf_queue fair;                /* [q] */
 	struct rt_queue rt;                     /* [q] */
@@ -87,8 +93,13 @@ enum {
 
 struct sched_entity {
 	uint16_t rank;                          /* [q] class and real-time priority in one number: higher runs first */
-	uint8_t state;                          /* [q] enum thread_state */
-	uint8_t unusual;                        /* [q] SCHED_SLICED, SCHED_MOVE, SCHED_HOOK */
+	union {
+		struct {
+			uint8_t state;          /* [q] enum thread_state */
+			uint8_t unusual;        /* [q] SCHED_SLICED, SCHED_MOVE, SCHED_HOOK */
+		};
+		uint16_t state_unusual;         /* both in one load: equal to a state alone when nothing is unusual */
+	};
 	uint8_t policy;                         /* [q] SCHED_* */
 	uint8_t priority;                       /* [q] 1..99 real time, 0 otherwise */
 	int8_t nice;                            /* [q] -20..19 */

@@ -24,17 +24,25 @@ static __noinline int semaphore_post_slow(struct semaphore *s)
 {
 	unsigned long flags = spin_lock_irqsave(&s->waiters.lock);
 	int32_t count = atomic_load_relaxed(&s->count);
+	struct waiter *w;
 	struct thread *t;
 
 	if (count >= 0) {
 		spin_unlock_irqrestore(&s->waiters.lock, flags);
 		return semaphore_post(s);
 	}
-	t = wait_pop(&s->waiters);
-	if (wait_queue_empty(&s->waiters))
-		atomic_store_release(&s->count, t ? 0 : 1);
+	w = wait_first(&s->waiters);
+	if (likely(w && wait_is_only(&s->waiters, w))) {
+		wait_erase_only(&s->waiters, w);
+		atomic_store_release(&s->count, 0);
+	} else if (w) {
+		arch_cold_call(wait_erase_among, &s->waiters, (unsigned long)w);
+	} else {
+		atomic_store_release(&s->count, 1); /* a time-out emptied the queue */
+	}
+	t = container_of(w, struct thread, waiter);
 	spin_unlock(&s->waiters.lock);
-	if (likely(t))
+	if (likely(w))
 		sched_wake(t, flags);
 	else
 		arch_irq_restore(flags);

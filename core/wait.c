@@ -31,7 +31,10 @@ void wait_insert_among(void *queue, unsigned long waiter)
 
 void wait_erase_among(void *queue, unsigned long waiter)
 {
-	rb_erase(&((struct wait_queue *)queue)->waiters, &((struct waiter *)waiter)->node);
+	struct waiter *w = (struct waiter *)waiter;
+
+	rb_erase(&((struct wait_queue *)queue)->waiters, &w->node);
+	atomic_store_relaxed(&w->queue, (struct wait_queue *)NULL);
 }
 
 int wait_on(struct wait_queue *q, unsigned long flags)

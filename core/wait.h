@@ -57,14 +57,24 @@ static inline void wait_insert(struct wait_queue *q, struct waiter *w, uint16_t 
 		arch_cold_call(wait_insert_among, q, (unsigned long)w);
 }
 
+static inline bool wait_is_only(const struct wait_queue *q, const struct waiter *w)
+{
+	return rb_is_only(&q->waiters, &w->node);
+}
+
+static inline void wait_erase_only(struct wait_queue *q, struct waiter *w) LOCK_REQUIRES(q->lock)
+{
+	rb_init(&q->waiters);
+	atomic_store_relaxed(&w->queue, (struct wait_queue *)NULL);
+}
+
 /* Takes @w, which is on @q, off. q->lock held. */
 static inline void wait_erase(struct wait_queue *q, struct waiter *w) LOCK_REQUIRES(q->lock)
 {
-	if (likely(rb_is_only(&q->waiters, &w->node)))
-		rb_init(&q->waiters);
+	if (likely(wait_is_only(q, w)))
+		wait_erase_only(q, w);
 	else
 		arch_cold_call(wait_erase_among, q, (unsigned long)w);
-	atomic_store_relaxed(&w->queue, (struct wait_queue *)NULL);
 }
 
 /* The best waiter, or NULL. */

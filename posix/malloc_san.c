@@ -5,7 +5,8 @@
  *   | header (struct san_heap_block) | bytes asked for | red zone |
  *
  * of which only the middle may be touched. A freed block is poisoned whole. Small ones then wait in a quarantine before the C library gets them back, so that
- * they are not handed out again at once; others stay poisoned until they are.
+ * they are not handed out again at once. What it has back stays poisoned until it is handed out again, but not for memset() and its like, which the
+ * C library itself uses on it.
  *
  * Callers: thread context, as for malloc. No lock: the C library's allocator has its own and the quarantine is a ring of atomic swaps. Compiled without
  * instrumentation, as headers are poisoned. What may never happen: a block freed twice; its header says so.
@@ -38,7 +39,7 @@ void *__wrap_memalign(size_t align, size_t bytes);
 void *__wrap_aligned_alloc(size_t align, size_t bytes);
 size_t __wrap_malloc_usable_size(void *p);
 
-static void *quarantine[QUARANTINE_BLOCKS]; /* [a] what __real_free() is to get */
+static void *quarantine[QUARANTINE_BLOCKS]; /* [a] freed blocks */
 static uint32_t quarantine_at;              /* [a] */
 
 static struct san_heap_block *block_of(void *p)
@@ -50,16 +51,17 @@ static struct san_heap_block *block_of(void *p)
 static void *block_make(size_t bytes, size_t align, uintptr_t by)
 {
 	size_t around = sizeof(struct san_heap_block) + align + RED_ZONE_BYTES;
-	uintptr_t base = (uintptr_t)__real_malloc(bytes > SIZE_MAX / 2 ? bytes : bytes + around), start;
+	size_t room = bytes > SIZE_MAX / 2 ? bytes : bytes + around; /* the former fails */
+	uintptr_t base = (uintptr_t)__real_malloc(room), start;
 
 	if (!base)
 		return NULL;
 	start = ALIGN_UP(base + sizeof(struct san_heap_block), align);
 	*block_of((void *)start) = (struct san_heap_block){
-		.magic = MAGIC, .bytes = bytes, .base = (void *)base, .allocated_by = by,
+		.magic = MAGIC, .bytes = bytes, .base = (void *)base, .room = room, .allocated_by = by,
 	};
 	san_poison((void *)base, start - base, SAN_HEAP_BEFORE);
-	san_poison((void *)start, base + bytes + around - start, SAN_HEAP_AFTER);
+	san_poison((void *)start, base + room - start, SAN_HEAP_AFTER);
 	san_unpoison((void *)start, bytes);
 	return (void *)start;
 }
@@ -78,18 +80,28 @@ static void block_check(void *p, uintptr_t by)
 		      block->bytes == 1 ? "" : "s", symbol_name(block->freed_by, first, sizeof(first)));
 }
 
+static void block_return(void *p)
+{
+	void *base = block_of(p)->base;
+
+	san_poison(base, block_of(p)->room, SAN_HEAP_RETURNED);
+	__real_free(base);
+}
+
 static void block_free(void *p, uintptr_t by)
 {
 	struct san_heap_block *block = block_of(p);
-	void *out = block->base;
+	uint32_t at;
 
 	block_check(p, by);
 	block->freed_by = by;
 	san_poison(p, block->bytes, SAN_FREED_HEAP);
-	if (block->bytes <= QUARANTINE_BYTES)
-		out = atomic_swap_acq_rel(&quarantine[atomic_fetch_add_relaxed(&quarantine_at, 1u) % QUARANTINE_BLOCKS], out);
-	if (out)
-		__real_free(out);
+	if (block->bytes <= QUARANTINE_BYTES) {
+		at = atomic_fetch_add_relaxed(&quarantine_at, 1u) % QUARANTINE_BLOCKS;
+		p = atomic_swap_acq_rel(&quarantine[at], p);
+	}
+	if (p)
+		block_return(p);
 }
 
 void *__wrap_malloc(size_t bytes)

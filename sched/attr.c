@@ -77,6 +77,7 @@ static void change_running(struct runqueue *rq, struct thread *t, int policy, in
 		eevdf_leave(&rq->fair, &t->sched.fair);
 	}
 	if (t->sched.rank != RANK_FAIR && policy == SCHED_OTHER) {
+		fair_settle(rq);
 		if (rq->fair_curr)
 			eevdf_put(&rq->fair, &rq->fair_curr->sched.fair);
 		eevdf_entity_init(&t->sched.fair, eevdf_nice_weight[nice + 20], FAIR_SLICE_NS);

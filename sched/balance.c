@@ -124,14 +124,27 @@ static bool pull_from(struct cpu *cpu, struct cpu *victim)
 	return t != NULL;
 }
 
+/*
+ * @cpu has taken a thread from @victim while it still looked idle: a waker may have claimed it meanwhile for another thread, which would then wait although
+ * others are idle. After the bit is gone, either that thread is seen here, or its waker sees that @cpu is not idle.
+ */
+static void pass_kick_on(struct cpu *cpu, struct cpu *victim)
+{
+	cpumask_atomic_reset(&cpu_idle_mask, cpu->index);
+	if (atomic_load_relaxed(&victim->rq.nr_ready))
+		balance_kick_idle(victim, &cpu_online_mask);
+}
+
 /* Every other CPU is looked at, beginning with the next one, so that thieves spread. */
 bool balance_pull(struct cpu *cpu)
 {
 	for (unsigned i = 1; i < cpu_count; i++) {
 		struct cpu *victim = cpu_at((cpu->index + i) % cpu_count);
 
-		if (atomic_load_relaxed(&victim->rq.nr_ready) && pull_from(cpu, victim))
+		if (atomic_load_relaxed(&victim->rq.nr_ready) && pull_from(cpu, victim)) {
+			pass_kick_on(cpu, victim);
 			return true;
+		}
 	}
 	return false;
 }

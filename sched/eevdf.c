@@ -19,8 +19,22 @@ static struct eevdf_entity *fair_front(const struct runqueue *rq)
 	return rq->fair_curr ? &rq->fair_curr->sched.fair : NULL;
 }
 
+/* Charges fair_curr for what it ran before real time took the CPU from it. */
+void fair_settle(struct runqueue *rq)
+{
+	struct eevdf_entity *e = fair_front(rq);
+
+	if (likely(!rq->fair_owed_ns))
+		return;
+	eevdf_charge(&rq->fair, e, rq->fair_owed_ns);
+	rq->fair_owed_ns = 0;
+	if (eevdf_expired(e))
+		eevdf_renew(e);
+}
+
 static void fair_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place place)
 {
+	fair_settle(rq);
 	eevdf_join(&rq->fair, &t->sched.fair, place);
 	eevdf_put(&rq->fair, &t->sched.fair);
 	rq->nr_ready++;
@@ -28,6 +42,7 @@ static void fair_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place
 
 static void fair_dequeue(struct runqueue *rq, struct thread *t)
 {
+	fair_settle(rq);
 	if (rq->fair_curr == t)
 		rq->fair_curr = NULL;
 	else
@@ -66,8 +81,9 @@ static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason wh
 	rq->nr_ready++;
 }
 
-static struct thread *fair_pick(const struct runqueue *rq)
+static struct thread *fair_pick(struct runqueue *rq)
 {
+	fair_settle(rq);
 	return fair_thread(eevdf_pick(&rq->fair, fair_front(rq)));
 }
 

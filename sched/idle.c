@@ -9,7 +9,7 @@ static void idle_stop(struct runqueue *rq, struct thread *t, enum stop_reason wh
 	ASSERT(why != STOP_BLOCKED);
 }
 
-static struct thread *idle_pick(const struct runqueue *rq)
+static struct thread *idle_pick(struct runqueue *rq)
 {
 	return rq->idle;
 }

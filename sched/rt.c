@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * FIFO and round robin, priorities 1..99: one list a level and a bitmap. POSIX rules: a preempted thread goes to the head of its level, one that yields or has
- * used up its quantum to the tail. The queue itself is inline in sched.h. Caller holds rq->lock.
+ * used up its quantum to the tail. The quick half of the queue, its front slot, is inline in sched.h. Caller holds rq->lock.
  */
 #include "sched/sched.h"
 
@@ -26,7 +26,68 @@ void rt_find_highest(void *rt_queue, unsigned long unused)
 	struct rt_queue *q = rt_queue;
 
 	(void)unused;
-	q->highest = q->bitmap[1] ? 64 + highest_bit(q->bitmap[1]) : highest_bit(q->bitmap[0]);
+	if (q->front)
+		q->highest = q->front->sched.priority;
+	else
+		q->highest = q->bitmap[1] ? 64 + highest_bit(q->bitmap[1]) : highest_bit(q->bitmap[0]);
+}
+
+static void mark(struct rt_queue *q, unsigned level)
+{
+	q->bitmap[level / 64] |= 1ull << (level % 64);
+	q->highest = MAX(q->highest, level);
+}
+
+/* The thread in the slot goes to the head of its level: nobody is before it. */
+static void flush_front(struct rt_queue *q)
+{
+	struct thread *t = q->front;
+
+	q->front = NULL;
+	if (!t)
+		return;
+	list_add_head(&t->sched.node, &q->level[t->sched.priority]);
+	mark(q, t->sched.priority);
+}
+
+void rt_put_tail_behind(void *rt_queue, unsigned long thread)
+{
+	struct rt_queue *q = rt_queue;
+	struct thread *t = (struct thread *)thread;
+
+	if (t->sched.priority > q->highest) {
+		flush_front(q);
+		rt_set_front(q, t);
+	} else {
+		list_add_tail(&t->sched.node, &q->level[t->sched.priority]);
+		mark(q, t->sched.priority);
+	}
+}
+
+void rt_put_head_behind(void *rt_queue, unsigned long thread)
+{
+	struct rt_queue *q = rt_queue;
+	struct thread *t = (struct thread *)thread;
+
+	if (t->sched.priority >= q->highest) {
+		flush_front(q);
+		rt_set_front(q, t);
+	} else {
+		list_add_head(&t->sched.node, &q->level[t->sched.priority]);
+		mark(q, t->sched.priority);
+	}
+}
+
+void rt_take_queued(void *rt_queue, unsigned long thread)
+{
+	struct rt_queue *q = rt_queue;
+	struct thread *t = (struct thread *)thread;
+	unsigned level = t->sched.priority;
+
+	list_del(&t->sched.node);
+	if (list_empty(&q->level[level]))
+		q->bitmap[level / 64] &= ~(1ull << (level % 64));
+	rt_find_highest(q, 0);
 }
 
 static void rt_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place place)
@@ -63,7 +124,7 @@ static void rt_stop(struct runqueue *rq, struct thread *t, enum stop_reason why)
 	rq->nr_ready++;
 }
 
-static struct thread *rt_pick(const struct runqueue *rq)
+static struct thread *rt_pick(struct runqueue *rq)
 {
 	return rq->rt.highest ? rt_first(&rq->rt) : NULL;
 }
@@ -87,6 +148,8 @@ static struct thread *rt_steal(const struct runqueue *rq, unsigned cpu)
 {
 	unsigned scanned = 0;
 
+	if (rq->rt.front && cpumask_test(&rq->rt.front->affinity, cpu))
+		return rq->rt.front;
 	for (unsigned level = rq->rt.highest; level > 0; level--) {
 		if (!(rq->rt.bitmap[level / 64] >> (level % 64) & 1))
 			continue;

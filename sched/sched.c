@@ -75,7 +75,7 @@ void sched_finish(struct thread *prev, unsigned long irq_flags)
 	arch_irq_restore(irq_flags);
 }
 
-static struct thread *pick(const struct runqueue *rq)
+static struct thread *pick(struct runqueue *rq)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(sched_classes); i++) {
 		struct thread *t = sched_classes[i]->pick(rq);
@@ -168,8 +168,7 @@ void sched_yield_current(void)
 	next = rt_first(&rq->rt);
 	if (unlikely(next->sched.unusual))
 		return yield_slow(rq, prev, flags);
-	list_del(&next->sched.node);
-	list_add_tail(&prev->sched.node, &rq->rt.level[prev->sched.priority]);
+	rt_rotate(&rq->rt, prev, next);
 	account(rq, prev);
 	switch_to(rq, prev, next, flags);
 }
@@ -293,8 +292,10 @@ void sched_reschedule_self(unsigned long flags)
 /* @t's old CPU is locked, so its registers are saved. Moves it to a better CPU, if there is one, between two locks: it is in no queue. */
 static __noinline void wake_general(struct runqueue *rq, struct thread *t, unsigned long flags)
 {
-	struct cpu *prev = cpu_of_rq(rq), *cpu = balance_select(t, prev, false);
+	struct cpu *prev = cpu_of_rq(rq), *cpu;
 
+	ASSERT(t->sched.state == THREAD_BLOCKED);
+	cpu = balance_select(t, prev, false);
 	t->sched.state = THREAD_WAKING;
 	t->sched.unusual &= (uint8_t)~SCHED_MOVE;
 	if (cpu != prev) {
@@ -319,13 +320,13 @@ static __noinline void wake_switch(struct runqueue *rq, struct thread *t, unsign
 
 void sched_wake(struct thread *t, unsigned long flags)
 {
-	struct runqueue *rq = &t->sched.cpu->rq;
+	struct cpu *self = arch_cpu_self(), *cpu = t->sched.cpu;
+	struct runqueue *rq = &cpu->rq;
 	struct thread *curr;
 
 	spin_lock(&rq->lock);
-	ASSERT_HOT(t->sched.state == THREAD_BLOCKED);
 	curr = rq->curr;
-	if (unlikely(t->sched.unusual || t->sched.rank <= curr->sched.rank || cpu_of_rq(rq) != arch_cpu_self() || rq->resched))
+	if (unlikely(t->sched.state_unusual != THREAD_BLOCKED || t->sched.rank <= curr->sched.rank || cpu != self))
 		return wake_general(rq, t, flags);
 	t->sched.state = THREAD_RUNNABLE;
 	if (!arch_irq_flags_enabled(flags)) {
@@ -335,7 +336,7 @@ void sched_wake(struct thread *t, unsigned long flags)
 		spin_unlock(&rq->lock);
 		return;
 	}
-	if (unlikely(curr->sched.unusual || !cpumask_empty(&cpu_idle_mask)))
+	if (unlikely(curr->sched.unusual || rq->resched || !cpumask_empty(&cpu_idle_mask)))
 		return wake_switch(rq, t, flags);
 	rt_put_head(&rq->rt, curr);
 	rq->nr_ready++;
@@ -357,41 +358,36 @@ void sched_start(struct thread *t)
 
 static __noinline void preempt_general(struct runqueue *rq, struct thread *prev)
 {
-	if (prev != rq->idle && !cpumask_empty(&cpu_idle_mask))
+	if (!cpumask_empty(&cpu_idle_mask))
 		balance_kick_idle(cpu_of_rq(rq), &prev->affinity);
 	schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
 }
 
 /*
- * Something better waits, or the slice is over: from the end of an interrupt, and from idle. A fair thread that real time takes the CPU from stays in
- * rq->fair_curr: charged, in the sums, ready to go on without touching the tree.
+ * Something better waits, or the slice is over: from the end of an interrupt, never on idle, which takes none. A fair thread that real time takes the CPU from stays in
+ * rq->fair_curr, in the sums, ready to go on without touching the tree; what it ran is noted and charged when its class is next asked for anything.
  */
 static __noinline void preempt(struct cpu *cpu)
 {
 	struct runqueue *rq = &cpu->rq;
 	struct thread *prev = rq->curr, *next;
-	bool fair = prev == rq->fair_curr;
 
 	if (unlikely(cpu->window))
 		return;
 	spin_lock(&rq->lock);
-	if (unlikely(!rq->rt.highest || (prev->sched.unusual && !fair) || prev->sched.unusual & (SCHED_MOVE | SCHED_HOOK)))
+	next = rq->rt.front;
+	if (unlikely(!next || next->sched.unusual || !cpumask_empty(&cpu_idle_mask)))
 		return preempt_general(rq, prev);
-	next = rt_first(&rq->rt);
-	if (unlikely(next->sched.unusual || next->sched.rank <= prev->sched.rank || (prev != rq->idle && !cpumask_empty(&cpu_idle_mask))))
-		return preempt_general(rq, prev);
-	rt_take(&rq->rt, next);
-	rq->slice_end_ns = UINT64_MAX;
-	if (fair) {
-		eevdf_charge(&rq->fair, &prev->sched.fair, account(rq, prev));
-		if (unlikely(eevdf_expired(&prev->sched.fair)))
-			eevdf_renew(&prev->sched.fair);
-	} else {
+	if (prev->sched.unusual == SCHED_SLICED && prev == rq->fair_curr) {
+		rt_take(&rq->rt, next);
+		rq->slice_end_ns = UINT64_MAX;
+		rq->fair_owed_ns += account(rq, prev);
+	} else if (prev->sched.unusual == 0 && next->sched.rank > prev->sched.rank) {
+		rt_take(&rq->rt, next);
+		rt_put_head(&rq->rt, prev);
 		account(rq, prev);
-		if (prev == rq->idle)
-			rq->nr_ready--;
-		else
-			rt_put_head(&rq->rt, prev);
+	} else {
+		return preempt_general(rq, prev);
 	}
 	switch_to(rq, prev, next, arch_irq_flags_masked());
 }
@@ -459,6 +455,21 @@ static void idle_wait(struct cpu *cpu)
 	cpumask_atomic_reset(&cpu_idle_mask, cpu->index);
 }
 
+/* Somebody waits here. */
+static __noinline void idle_leave(struct runqueue *rq)
+{
+	struct thread *idle = rq->idle, *next;
+
+	spin_lock(&rq->lock);
+	if (unlikely(!rq->rt.highest || rt_first(&rq->rt)->sched.unusual))
+		return schedule(rq, idle, STOP_PREEMPTED, arch_irq_flags_masked());
+	next = rt_first(&rq->rt);
+	rt_take(&rq->rt, next);
+	rq->nr_ready--;
+	account(rq, idle);
+	switch_to(rq, idle, next, arch_irq_flags_masked());
+}
+
 void sched_idle_loop(void)
 {
 	struct cpu *cpu = arch_cpu_self();
@@ -468,6 +479,6 @@ void sched_idle_loop(void)
 		if (!atomic_load_relaxed(&cpu->rq.nr_ready))
 			idle_wait(cpu);
 		if (cpu->rq.nr_ready)
-			preempt(cpu);
+			idle_leave(&cpu->rq);
 	}
 }

@@ -45,7 +45,7 @@ struct sched_class {
 	void (*dequeue)(struct runqueue *rq, struct thread *t);                 /* t, waiting: leaves for another CPU or class */
 	void (*charge)(struct runqueue *rq, struct thread *t, uint64_t delta_ns); /* t ran; NULL: not charged */
 	void (*stop)(struct runqueue *rq, struct thread *t, enum stop_reason);  /* t, charged, stops running */
-	struct thread *(*pick)(const struct runqueue *rq);                      /* best that waits, no side effects; NULL */
+	struct thread *(*pick)(struct runqueue *rq);                            /* best that waits; decides nothing, NULL: nobody */
 	void (*start)(struct runqueue *rq, struct thread *t);                   /* t, picked, stops waiting and runs */
 	uint64_t (*slice_ns)(const struct runqueue *rq, const struct thread *t); /* how long from now; UINT64_MAX: no end */
 	bool (*preempts)(struct runqueue *rq, struct thread *t);                /* t, waiting, of curr's rank: before curr? */
@@ -98,6 +98,7 @@ static inline bool rq_has_fair_running(const struct runqueue *rq)
 void sched_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place how); /* charges curr first */
 bool sched_check_preempt(struct runqueue *rq, struct thread *t); /* t has just begun to wait: must @rq's CPU act? sets resched */
 void sched_charge_curr(struct runqueue *rq);
+void fair_settle(struct runqueue *rq);
 void sched_reschedule_self(unsigned long flags); /* thread context, no lock: gives way if resched is set; restores flags */
 
 /* balance.c: which CPU a thread runs on. The only place where two rq locks are held at once. */
@@ -110,48 +111,78 @@ void balance_take_outgoing(struct cpu *cpu);                              /* on 
 
 /* ---- the real-time queue, inline because the fast paths of sched.c use it without the table --------------------- */
 
-static inline void rt_mark(struct rt_queue *q, unsigned level)
-{
-	q->bitmap[level / 64] |= 1ull << (level % 64);
-	if (level > q->highest)
-		q->highest = level;
-}
-
-/* A level has become empty: finds the next one only if there is any. */
+/* Cold halves, called without saving registers. */
+void rt_put_tail_behind(void *rt_queue, unsigned long thread);
+void rt_put_head_behind(void *rt_queue, unsigned long thread);
+void rt_take_queued(void *rt_queue, unsigned long thread);
 void rt_find_highest(void *rt_queue, unsigned long unused);
 
-static inline void rt_unmark(struct rt_queue *q, unsigned level)
+static inline bool rt_levels_empty(const struct rt_queue *q)
 {
-	q->bitmap[level / 64] &= ~(1ull << (level % 64));
-	if (!(q->bitmap[0] | q->bitmap[1]))
+	return !(q->bitmap[0] | q->bitmap[1]);
+}
+
+static inline void rt_set_front(struct rt_queue *q, struct thread *t)
+{
+	q->front = t;
+	q->highest = t->sched.priority;
+}
+
+/* @t begins to wait, behind its equals. */
+static inline void rt_put_tail(struct rt_queue *q, struct thread *t)
+{
+	if (likely(!q->highest))
+		rt_set_front(q, t);
+	else
+		arch_cold_call(rt_put_tail_behind, q, (unsigned long)t);
+}
+
+/* @t begins to wait, before its equals. */
+static inline void rt_put_head(struct rt_queue *q, struct thread *t)
+{
+	if (likely(!q->front && t->sched.priority >= q->highest))
+		rt_set_front(q, t);
+	else
+		arch_cold_call(rt_put_head_behind, q, (unsigned long)t);
+}
+
+/* @t, waiting anywhere in @q, leaves it. */
+static inline void rt_take(struct rt_queue *q, struct thread *t)
+{
+	if (unlikely(q->front != t)) {
+		arch_cold_call(rt_take_queued, q, (unsigned long)t);
+		return;
+	}
+	q->front = NULL;
+	if (likely(rt_levels_empty(q)))
 		q->highest = 0;
-	else if (level == q->highest)
+	else
 		arch_cold_call(rt_find_highest, q, 0);
 }
 
-static inline void rt_put_tail(struct rt_queue *q, struct thread *t)
-{
-	list_add_tail(&t->sched.node, &q->level[t->sched.priority]);
-	rt_mark(q, t->sched.priority);
-}
-
-static inline void rt_put_head(struct rt_queue *q, struct thread *t)
-{
-	list_add_head(&t->sched.node, &q->level[t->sched.priority]);
-	rt_mark(q, t->sched.priority);
-}
-
-static inline void rt_take(struct rt_queue *q, struct thread *t)
-{
-	struct list_head *level = &q->level[t->sched.priority];
-
-	list_del(&t->sched.node);
-	if (list_empty(level))
-		rt_unmark(q, t->sched.priority);
-}
-
-/* The first thread of the highest level; q->highest is not 0. */
+/* The best that waits; q->highest is not 0. */
 static inline struct thread *rt_first(const struct rt_queue *q)
 {
+	if (q->front)
+		return q->front;
 	return list_first(&q->level[q->highest], struct thread, sched.node);
+}
+
+/*
+ * @t, the best that waits and of @prev's priority, leaves; @prev begins to wait behind its equals. The level keeps its place: with two threads they change
+ * places in the slot, with more the list turns.
+ */
+static inline void rt_rotate(struct rt_queue *q, struct thread *prev, struct thread *t)
+{
+	struct list_head *level = &q->level[prev->sched.priority];
+
+	if (q->front == t && list_empty(level)) {
+		q->front = prev;
+	} else if (q->front) {
+		q->front = NULL;
+		list_add_tail(&prev->sched.node, level);
+	} else {
+		list_del(&t->sched.node);
+		list_add_tail(&prev->sched.node, level);
+	}
 }

@@ -248,13 +248,14 @@ class Lint:
         wanted = {}
         script = f"arch/{arch}/link.ld"
         linker = set(re.findall(r"\b([a-z_]\w*)\s*=", self.read(script))) if script in self.files else set()
+        inline = set(re.findall(r"\w+", self.read(f"arch/{arch}/arch_inline.h")))  # compiled into its callers
         for obj, source in self.objects(folder, "core", "sched"):
             defined |= self.symbols(arch, obj, "--defined-only")
             for symbol in self.symbols(arch, obj, "-u"):
                 wanted.setdefault(symbol, source)
         for symbol, source in sorted(wanted.items()):
             known = symbol in defined or symbol in linker or symbol in OUTSIDE
-            if not known and not re.match(r"arch_|__start_|__stop_", symbol):
+            if not known and symbol not in inline and not re.match(r"arch_|__start_|__stop_", symbol):
                 self.say(source, 1, f"{board}: {symbol} comes neither from core/, sched/, the linker script nor core/arch.h")
 
     # ---- clang -----------------------------------------------------------------------------------------------------

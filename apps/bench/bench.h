@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the files of the bench application share: samples, records, threads on a CPU, and two time lines tied together.
+ * What the files of the bench application share: samples, records, threads on a CPU, and two time
+ * lines tied together.
  *
  * docs/LATENCY.md says for each row what is counted, from where to where.
  */
@@ -8,7 +9,7 @@
 
 #include "core/thread.h"
 
-/* ---- measure.c: samples and their record ---------------------------------------------------------------------------- */
+/* ---- measure.c: samples and their record ----------------------------------------------------- */
 
 #define SAMPLES_MAX 1024u
 
@@ -24,7 +25,8 @@ struct samples {
 /* Static: written by the thread that measures, read by main() once that thread has ended. */
 extern struct samples samples;
 
-/* What lies between two reads of the cycle counter in a row; taken off by sample_add(). Set by measure_init(). */
+/* What lies between two reads of the cycle counter in a row; taken off by sample_add(). Set by
+ * measure_init(). */
 extern uint64_t counter_overhead;
 
 void measure_init(void);
@@ -35,18 +37,22 @@ static inline void sample_add(uint64_t operations, uint64_t cycles)
 	samples.sample[samples.n++].cycles = cycles - counter_overhead;
 }
 
-/* Sends the record of row @name from the samples and empties them. Waits until the UART is silent, so that no interrupt of its disturbs the next row. */
+/* Sends the record of row @name from the samples and empties them. Waits until the UART is silent,
+ * so that no interrupt of its disturbs the next row. */
 void row_send(const char *name);
 /* A row of one value that is not in cycles. */
 void row_send_value(const char *name, uint64_t value, const char *unit);
 
-/* A thread on CPU @cpu; @priority 0: fair, else FIFO. Ends the run with a message when there is no memory for it. */
-struct thread *thread_on(unsigned cpu, unsigned priority, int nice, void *(*entry)(void *), void *arg);
+/* A thread on CPU @cpu; @priority 0: fair, else FIFO. Ends the run with a message when there is no
+ * memory for it. */
+struct thread *thread_on(unsigned cpu, unsigned priority, int nice, void *(*entry)(void *),
+			 void *arg);
 void thread_end(struct thread *t);
 
-/* ---- timeline.c: when does a clock reach a value, in cycles? ---------------------------------------------------------- */
+/* ---- timeline.c: when does a clock reach a value, in cycles? --------------------------------- */
 
-/* cycles = base_cycles + (clock - base) * ratio / 2^TIMELINE_SHIFT, exact on an emulator whose ratio is a whole number. */
+/* cycles = base_cycles + (clock - base) * ratio / 2^TIMELINE_SHIFT, exact on an emulator whose
+ * ratio is a whole number. */
 #define TIMELINE_SHIFT 20
 
 struct timeline {
@@ -55,14 +61,15 @@ struct timeline {
 	uint64_t ratio;
 };
 
-/* @now reads the clock, then arch_cycles() with nothing in between. Takes two hundredths of a second. Irqs on; the thread stays on one CPU. */
+/* @now reads the clock, then arch_cycles() with nothing in between. Takes two hundredths of a
+ * second. Irqs on; the thread stays on one CPU. */
 void timeline_init(struct timeline *tl, uint64_t (*now)(uint64_t *cycles), uint64_t hz);
 /* The cycle at which the clock becomes @clock_value. */
 uint64_t timeline_cycles(const struct timeline *tl, uint64_t clock_value);
 /* The kernel's own counter, for timeline_init(). */
 uint64_t counter_now(uint64_t *cycles);
 
-/* ---- the rows ------------------------------------------------------------------------------------------------------- */
+/* ---- the rows -------------------------------------------------------------------------------- */
 
 void rows_yield(void);     /* yield.c */
 void rows_sync(void);      /* sync.c */

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Rows xcpu_sem_roundtrip and wake_idle_cpu: two FIFO threads on CPUs 0 and 1, and nothing else that runs.
+ * Rows xcpu_sem_roundtrip and wake_idle_cpu: two FIFO threads on CPUs 0 and 1, and nothing else
+ * that runs.
  *
- * One of the two always waits, and its CPU is idle, so that the instructions of both lie one behind the other on one time line: under an emulator with
- * virtual time the distance between two readings is the sum of what both CPUs did. Whoever wakes the other goes to sleep at once; an
- * emulator that runs the CPUs in turn goes on to the other one only then, and so the waker's way to sleep is part of both rows.
+ * One of the two always waits, and its CPU is idle, so that the instructions of both lie one behind
+ * the other on one time line: under an emulator with virtual time the distance between two readings
+ * is the sum of what both CPUs did. Whoever wakes the other goes to sleep at once; an emulator that
+ * runs the CPUs in turn goes on to the other one only then, and so the waker's way to sleep is part
+ * of both rows.
  *
- * The cycle counters of two CPUs need not agree: each CPU ties its own to the counter that all share (timeline.c).
+ * The cycle counters of two CPUs need not agree: each CPU ties its own to the counter that all
+ * share (timeline.c).
  */
 #include "bench.h"
 

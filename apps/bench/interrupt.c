@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Rows irq_to_* and timer_to_thread_*: from the moment an interrupt is pending to the first line of its handler, and to the first
- * instruction of the FIFO thread that it wakes; on CPU 0, idle or kept busy by a fair thread.
+ * Rows irq_to_* and timer_to_thread_*: from the moment an interrupt is pending to the first line of
+ * its handler, and to the first instruction of the FIFO thread that it wakes; on CPU 0, idle or
+ * kept busy by a fair thread.
  *
- * The moment is not seen by anybody: it is computed. The alarm device fires when its clock reaches a value, the kernel's timer at the first tick at or after the
- * deadline; timeline.c says which cycle that is. Deadlines differ by a few hundred nanoseconds from one sample to the next,
- * so that they meet the busy thread's loop, and the clocks' ticks, at every phase.
+ * The moment is not seen by anybody: it is computed. The alarm device fires when its clock reaches
+ * a value, the kernel's timer at the first tick at or after the deadline; timeline.c says which
+ * cycle that is. Deadlines differ by a few hundred nanoseconds from one sample to the next, so that
+ * they meet the busy thread's loop, and the clocks' ticks, at every phase.
  *
- * The handler posts a semaphore and nothing else; it runs with interrupts masked, the thread reads what it wrote after waking.
+ * The handler posts a semaphore and nothing else; it runs with interrupts masked, the thread reads
+ * what it wrote after waking.
  */
 #include "bench.h"
 
@@ -29,7 +32,7 @@ static struct timeline alarm_line, counter_line;
 static struct semaphore woken = SEMAPHORE_INIT(0);
 static uint64_t handler_cycles;
 static bool hog_ends;
-static bool to_handler;   /* what the row is about */
+static bool to_handler; /* what the row is about */
 
 static void alarm_handler(void *arg)
 {
@@ -44,7 +47,8 @@ static uint64_t gap_ns(unsigned i)
 	return GAP_NS + i * PHASE_NS % 1009;
 }
 
-/* One instruction of reading the counter, or more, lies between the moment meant and the moment read: all but what sample_add() takes off. */
+/* One instruction of reading the counter, or more, lies between the moment meant and the moment
+ * read: all but what sample_add() takes off. */
 static void latency_add(uint64_t pending_cycles, uint64_t seen_cycles)
 {
 	sample_add(1, seen_cycles - pending_cycles + 1);
@@ -54,13 +58,15 @@ static void *wait_for_alarm(void *arg)
 {
 	(void)arg;
 	for (unsigned i = 0; i < WARM_UP + WAKEUPS; i++) {
-		uint64_t cycles, deadline = alarm->now(&cycles) + gap_ns(i) * alarm->hz / NSEC_PER_SEC;
+		uint64_t cycles,
+			deadline = alarm->now(&cycles) + gap_ns(i) * alarm->hz / NSEC_PER_SEC;
 
 		alarm->set(deadline);
 		semaphore_wait(&woken);
 		cycles = arch_cycles();
 		if (i >= WARM_UP)
-			latency_add(timeline_cycles(&alarm_line, deadline), to_handler ? handler_cycles : cycles);
+			latency_add(timeline_cycles(&alarm_line, deadline),
+				    to_handler ? handler_cycles : cycles);
 	}
 	return NULL;
 }
@@ -74,7 +80,8 @@ static void *wait_for_timer(void *arg)
 		thread_sleep_until(deadline_ns);
 		cycles = arch_cycles();
 		if (i >= WARM_UP)
-			latency_add(timeline_cycles(&counter_line, ns_to_cycles(deadline_ns)), cycles);
+			latency_add(timeline_cycles(&counter_line, ns_to_cycles(deadline_ns)),
+				    cycles);
 	}
 	return NULL;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Counts instructions on the kernel's hot paths. Each row is one record of kind "count" (docs/UART.md); docs/LATENCY.md says what each means.
+ * Counts instructions on the kernel's hot paths. Each row is one record of kind "count"
+ * (docs/UART.md); docs/LATENCY.md says what each means.
  *
  *   bench [one] [two] [boot]      groups of rows; none named: all that this number of CPUs allows
  *
- * "one" is meant for a system of one CPU: more of them change the paths, because a waker then looks for an idle one. "two" is what crosses CPUs.
- * tools/bench.py boots each group on the machine it is meant for and puts the rows together.
- * Measuring threads are FIFO threads above main(), which waits for them; main() alone prints.
+ * "one" is meant for a system of one CPU: more of them change the paths, because a waker then looks
+ * for an idle one. "two" is what crosses CPUs. tools/bench.py boots each group on the machine it is
+ * meant for and puts the rows together. Measuring threads are FIFO threads above main(), which
+ * waits for them; main() alone prints.
  */
 #include "bench.h"
 
@@ -31,12 +33,14 @@ static void rows_one_cpu(void)
 void rows_boot(void)
 {
 	row_send_value("boot_to_thread_ns",
-		       cycles_to_ns(boot_info.first_thread_cycles) - cycles_to_ns(boot_info.entry_cycles), "ns");
+		       cycles_to_ns(boot_info.first_thread_cycles) -
+			       cycles_to_ns(boot_info.entry_cycles),
+		       "ns");
 }
 
 static const struct group {
 	const char *name;
-	unsigned cpus;  /* at least */
+	unsigned cpus; /* at least */
 	void (*run)(void);
 } groups[] = {
 	{ "one", 1, rows_one_cpu },
@@ -59,12 +63,14 @@ static int check(int argc, char **argv)
 		const struct group *g = find_group(argv[i]);
 
 		if (!g) {
-			fprintf(stderr, "bench: %s: unknown group of rows; expected one, two or boot\n", argv[i]);
+			fprintf(stderr,
+				"bench: %s: unknown group of rows; expected one, two or boot\n",
+				argv[i]);
 			return 2;
 		}
 		if (g->cpus > cpus_online()) {
-			fprintf(stderr, "bench: %s: expected at least %u CPUs online, found %u\n", g->name, g->cpus,
-				cpus_online());
+			fprintf(stderr, "bench: %s: expected at least %u CPUs online, found %u\n",
+				g->name, g->cpus, cpus_online());
 			return 2;
 		}
 	}

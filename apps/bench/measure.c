@@ -2,10 +2,10 @@
 /*
  * Samples, their minimum, mean and maximum for one operation, and the records that carry them.
  *
- * Counting is by arch_cycles(). Reading it costs instructions itself: measure_init() takes the least distance of two reads in a row, and every sample has
- * that taken off. Sums are whole numbers until the end; figures are sent with two decimals because a block of operations
- * need not divide evenly.
- * Callers: one thread measures at a time; main() sends while nobody measures.
+ * Counting is by arch_cycles(). Reading it costs instructions itself: measure_init() takes the
+ * least distance of two reads in a row, and every sample has that taken off. Sums are whole numbers
+ * until the end; figures are sent with two decimals because a block of operations need not divide
+ * evenly. Callers: one thread measures at a time; main() sends while nobody measures.
  */
 #include "bench.h"
 
@@ -55,13 +55,16 @@ static uint64_t hundredths(uint64_t cycles, uint64_t operations)
 	return (cycles * 100 + operations / 2) / operations;
 }
 
-static void send(const char *name, uint64_t n, uint64_t min, uint64_t avg, uint64_t max, const char *unit)
+static void send(const char *name, uint64_t n, uint64_t min, uint64_t avg, uint64_t max,
+		 const char *unit)
 {
 	char a[24], b[24], c[24];
 
-	record_send("{\"r\":\"count\",\"name\":\"%s\",\"n\":%llu,\"min\":%s,\"avg\":%s,\"max\":%s%s%s%s}", name,
-		    (unsigned long long)n, decimal(a, sizeof(a), min), decimal(b, sizeof(b), avg),
-		    decimal(c, sizeof(c), max), unit ? ",\"unit\":\"" : "", unit ? unit : "", unit ? "\"" : "");
+	record_send(
+		"{\"r\":\"count\",\"name\":\"%s\",\"n\":%llu,\"min\":%s,\"avg\":%s,\"max\":%s%s%s%s}",
+		name, (unsigned long long)n, decimal(a, sizeof(a), min), decimal(b, sizeof(b), avg),
+		decimal(c, sizeof(c), max), unit ? ",\"unit\":\"" : "", unit ? unit : "",
+		unit ? "\"" : "");
 	printf("%-24s %10s\n", name, b);
 	fflush(stdout);
 	console_flush();
@@ -92,7 +95,8 @@ void row_send_value(const char *name, uint64_t value, const char *unit)
 	send(name, 1, value * 100, value * 100, value * 100, unit);
 }
 
-struct thread *thread_on(unsigned cpu, unsigned priority, int nice, void *(*entry)(void *), void *arg)
+struct thread *thread_on(unsigned cpu, unsigned priority, int nice, void *(*entry)(void *),
+			 void *arg)
 {
 	struct cpumask only = { 0 };
 	struct thread_attr attr = {

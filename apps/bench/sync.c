@@ -2,9 +2,10 @@
 /*
  * Rows sem_*, mutex_uncontended and thread_create_join, on CPU 0.
  *
- * A ping-pong's round trip is two posts, two waits and two switches, counted by the thread that begins it; the loops of both are
- * included. Uncontended pairs are counted in blocks, their loop included. create + join is counted in the steady state: the stack
- * comes from the cache of stacks and no mapping changes.
+ * A ping-pong's round trip is two posts, two waits and two switches, counted by the thread that
+ * begins it; the loops of both are included. Uncontended pairs are counted in blocks, their loop
+ * included. create + join is counted in the steady state: the stack comes from the cache of stacks
+ * and no mapping changes.
  */
 #include "bench.h"
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Ties a clock with coarse ticks to the cycle counter, so that "when did the deadline pass" is known to the cycle although the
- * clock itself cannot tell.
+ * Ties a clock with coarse ticks to the cycle counter, so that "when did the deadline pass" is
+ * known to the cycle although the clock itself cannot tell.
  *
- * A pair (clock, cycles read right behind it) says that the clock had that value counter_overhead cycles before the second number. Within one tick the pairs differ by
- * where in the tick they were taken; the earliest one possible is the tick's beginning. So of many pairs at all phases the
- * least difference is the answer. Under an emulator with virtual time it is exact; on hardware it is good to a few cycles.
+ * A pair (clock, cycles read right behind it) says that the clock had that value counter_overhead
+ * cycles before the second number. Within one tick the pairs differ by where in the tick they were
+ * taken; the earliest one possible is the beginning of the tick. So of many pairs at all phases the least
+ * difference is the answer. Under an emulator with virtual time it is exact; on hardware it is good
+ * to a few cycles.
  *
  * Callers: a thread that stays on one CPU, whose cycle counter is meant. No locks.
  */

@@ -2,12 +2,13 @@
 /*
  * Rows yield_*: N threads on CPU 0 that do nothing but yield to each other.
  *
- * One of them, the runner, reads the cycle counter around a number of its own yields, a block. What lies between is the work of all N threads and nothing
- * else, so the row is cycles by yields of all, the loop around each yield included. FIFO threads take turns, so all have made as many as the runner.
- * Fair threads count theirs in a register and hand them in when the runner begins the next block; a yield belongs to the block in
- * which it was made, whenever its thread runs again. With mixed weights a yield may find nobody better: there only a yield
- * after which somebody else ran counts.
- * All but the runner wait at a gate until every thread exists.
+ * One of them, the runner, reads the cycle counter around a number of its own yields, a block. What
+ * lies between is the work of all N threads and nothing else, so the row is cycles by yields of
+ * all, the loop around each yield included. FIFO threads take turns, so all have made as many as
+ * the runner. Fair threads count theirs in a register and hand them in when the runner begins the
+ * next block; a yield belongs to the block in which it was made, whenever its thread runs again.
+ * With mixed weights a yield may find nobody better: there only a yield after which somebody else
+ * ran counts. All but the runner wait at a gate until every thread exists.
  */
 #include "bench.h"
 
@@ -17,21 +18,21 @@
 struct kind;
 
 #define CROWD_MAX  4096u
-#define BLOCKS_MAX 12u    /* the first one warms up */
+#define BLOCKS_MAX 12u /* the first one warms up */
 #define PRIORITY   10u
 
 struct crowd {
 	unsigned n;
-	unsigned priority;              /* 0: fair */
+	unsigned priority; /* 0: fair */
 	const struct kind *kind;
 	unsigned blocks;
-	unsigned yields;                /* of the runner, in one block */
+	unsigned yields; /* of the runner, in one block */
 	struct semaphore gate;
-	unsigned over;                  /* [a] */
-	unsigned block;                 /* [a] the present one */
-	const void *last;               /* [a] mixed: who ran last */
-	uint64_t counted[BLOCKS_MAX];   /* [a] yields of the others, by block */
-	uint64_t own[BLOCKS_MAX];       /* of the runner, when they are counted */
+	unsigned over;                /* [a] */
+	unsigned block;               /* [a] the present one */
+	const void *last;             /* [a] mixed: who ran last */
+	uint64_t counted[BLOCKS_MAX]; /* [a] yields of the others, by block */
+	uint64_t own[BLOCKS_MAX];     /* of the runner, when they are counted */
 	uint64_t cycles[BLOCKS_MAX];
 };
 
@@ -153,19 +154,60 @@ struct kind {
 	uint64_t (*block)(struct crowd *c);
 };
 
-static __noinline void plain(struct crowd *c) { yield_until_over(c, false); }
-static __noinline uint64_t plain_block(struct crowd *c) { return yield_times(c->yields, false); }
-static __noinline void plain_fp(struct crowd *c) { yield_until_over(c, true); }
-static __noinline uint64_t plain_fp_block(struct crowd *c) { return yield_times(c->yields, true); }
-static __noinline void counted(struct crowd *c) { yield_counted_until_over(c, false, false); }
-static __noinline uint64_t counted_block(struct crowd *c) { return yield_counted_times(c, false, false); }
-static __noinline void counted_fp(struct crowd *c) { yield_counted_until_over(c, false, true); }
-static __noinline uint64_t counted_fp_block(struct crowd *c) { return yield_counted_times(c, false, true); }
-static __noinline void mixed(struct crowd *c) { yield_counted_until_over(c, true, false); }
-static __noinline uint64_t mixed_block(struct crowd *c) { return yield_counted_times(c, true, false); }
+static __noinline void plain(struct crowd *c)
+{
+	yield_until_over(c, false);
+}
 
-static const struct kind fifo_kind = { plain, plain_block }, fifo_fp_kind = { plain_fp, plain_fp_block };
-static const struct kind fair_kind = { counted, counted_block }, fair_fp_kind = { counted_fp, counted_fp_block };
+static __noinline uint64_t plain_block(struct crowd *c)
+{
+	return yield_times(c->yields, false);
+}
+
+static __noinline void plain_fp(struct crowd *c)
+{
+	yield_until_over(c, true);
+}
+
+static __noinline uint64_t plain_fp_block(struct crowd *c)
+{
+	return yield_times(c->yields, true);
+}
+
+static __noinline void counted(struct crowd *c)
+{
+	yield_counted_until_over(c, false, false);
+}
+
+static __noinline uint64_t counted_block(struct crowd *c)
+{
+	return yield_counted_times(c, false, false);
+}
+
+static __noinline void counted_fp(struct crowd *c)
+{
+	yield_counted_until_over(c, false, true);
+}
+
+static __noinline uint64_t counted_fp_block(struct crowd *c)
+{
+	return yield_counted_times(c, false, true);
+}
+
+static __noinline void mixed(struct crowd *c)
+{
+	yield_counted_until_over(c, true, false);
+}
+
+static __noinline uint64_t mixed_block(struct crowd *c)
+{
+	return yield_counted_times(c, true, false);
+}
+
+static const struct kind fifo_kind = { plain, plain_block };
+static const struct kind fifo_fp_kind = { plain_fp, plain_fp_block };
+static const struct kind fair_kind = { counted, counted_block };
+static const struct kind fair_fp_kind = { counted_fp, counted_fp_block };
 static const struct kind mixed_kind = { mixed, mixed_block };
 
 static void *be_in_crowd(void *arg)
@@ -228,9 +270,11 @@ static void row(const char *name, const struct kind *kind, unsigned n)
 		.kind = kind,
 		.priority = fifo ? PRIORITY : 0,
 		.blocks = n > 100 ? 2 : BLOCKS_MAX,
-		.yields = kind == &mixed_kind ? 3 : n > 100 ? 32 : 200,
+		.yields = n > 100 ? 32 : 200,
 	};
 
+	if (kind == &mixed_kind)
+		c.yields = 3; /* of a thread of nice 0 among 4096: hundreds of thousands of all */
 	crowd_start(&c);
 	for (unsigned i = 0; i < n; i++)
 		thread_end(crowd_threads[i]);

@@ -2,8 +2,8 @@
 /*
  * The first program to read: a greeting, then one thread on each CPU that says where it runs.
  *
- * main() runs in a thread called "main"; what it returns is the exit status of `make run`. A line that a thread prints with
- * printf() stays whole, whatever the other threads print meanwhile.
+ * main() runs in a thread called "main"; what it returns is the exit status of `make run`. A line
+ * that a thread prints with printf() stays whole, whatever the other threads print meanwhile.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * How late do threads wake up? cyclictest for Fairlead: each measuring thread sleeps until absolute times one interval apart and
- * takes the difference between the clock when it runs and the time it asked for.
+ * How late do threads wake up? cyclictest for Fairlead: each measuring thread sleeps until absolute
+ * times one interval apart and takes the difference between the clock when it runs and the time it
+ * asked for.
  *
- * The measuring loop neither allocates nor prints: it writes its own meter (latency.h). The main thread, which is fair and runs when nothing else has to,
- * sends what the meters show four times a second. The first wake-ups of the threads are spread evenly over one interval, so that
- * threads on different CPUs do not measure each other's use of memory, or of an emulator's one core.
- * --load starts busy fair threads, pinned to each measured CPU; they stop when the last measuring thread has ended.
+ * The measuring loop neither allocates nor prints: it writes its own meter (latency.h). The main
+ * thread, which is fair and runs when nothing else has to, sends what the meters show four times a
+ * second. The first wake-ups of the threads are spread evenly over one interval, so that threads on
+ * different CPUs do not measure each other's use of memory, or of an emulator's one core.
+ * --load starts busy fair threads, pinned to each measured CPU; they stop when the last measuring
+ * thread has ended.
  */
 #include "latency.h"
 
@@ -20,10 +23,10 @@
 #define LEAD_TIME_NS (20 * NSEC_PER_MSEC) /* for the threads to start before the first wake-up */
 
 static struct options options;
-static unsigned running;   /* [a] measuring threads */
-static bool load_ends;     /* [a] */
+static unsigned running; /* [a] measuring threads */
+static bool load_ends;   /* [a] */
 
-/* ---- measuring --------------------------------------------------------------------------------------------------- */
+/* ---- measuring ------------------------------------------------------------------------------- */
 
 /* The owner alone writes; atomic so that the reporter never sees half a number. */
 static void count(struct meter *m, uint64_t late_ns)
@@ -45,7 +48,8 @@ static void count(struct meter *m, uint64_t late_ns)
 		m->overflows++;
 }
 
-/* A wake-up that came later than the next one was due leaves those between out, as cyclictest does. */
+/* A wake-up that came later than the next one was due leaves those between out, as cyclictest does.
+ */
 static uint64_t next_after(const struct meter *m, uint64_t next_ns, uint64_t now_ns)
 {
 	next_ns += m->options->interval_ns;
@@ -79,7 +83,7 @@ static void *be_busy(void *arg)
 	return NULL;
 }
 
-/* ---- setting up -------------------------------------------------------------------------------------------------- */
+/* ---- setting up ------------------------------------------------------------------------------ */
 
 /* The @i-th CPU of @mask, counted round and round. */
 static unsigned nth_cpu(const struct cpumask *mask, unsigned i)
@@ -91,8 +95,8 @@ static unsigned nth_cpu(const struct cpumask *mask, unsigned i)
 	return 0;
 }
 
-static int start_thread(struct thread **out, const char *name, unsigned i, const struct cpumask *cpus, bool load,
-			void *(*entry)(void *), void *arg)
+static int start_thread(struct thread **out, const char *name, unsigned i,
+			const struct cpumask *cpus, bool load, void *(*entry)(void *), void *arg)
 {
 	char text[THREAD_NAME_BYTES];
 	struct thread_attr attr = { .name = text, .affinity = cpus };
@@ -124,7 +128,8 @@ static int meter_start(struct meter *m, unsigned i, uint64_t start_ns)
 	if (options.buckets) {
 		m->buckets = calloc(options.buckets, sizeof(*m->buckets));
 		if (!m->buckets) {
-			fprintf(stderr, "latency: no memory for a histogram of %u buckets; expected a smaller -h\n",
+			fprintf(stderr,
+				"latency: no memory for a histogram of %u buckets; expected a smaller -h\n",
 				options.buckets);
 			return -ENOMEM;
 		}
@@ -215,7 +220,8 @@ int main(int argc, char **argv)
 		return err < 0 ? 2 : 0;
 	meters = aligned_alloc(ARCH_CACHE_LINE_BYTES, options.threads * sizeof(*meters));
 	if (!meters) {
-		fprintf(stderr, "latency: no memory for %u threads; expected a smaller -t\n", options.threads);
+		fprintf(stderr, "latency: no memory for %u threads; expected a smaller -t\n",
+			options.threads);
 		return 1;
 	}
 	report_begin(&options);

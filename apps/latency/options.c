@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The options of the latency application: cyclictest's, where they have a meaning on a system of one program.
+ * The options of the latency application: cyclictest's, where they have a meaning on a system of
+ * one program.
  *
- * An option's value may follow it directly or as the next word (-p99, -p 99, --prio=99, --prio 99); -t and -a have a value only if
- * one follows. A mistake is answered with one line on stderr that names the option and what it expects; nothing is guessed.
+ * An option's value may follow it directly or as the next word (-p99, -p 99, --prio=99, --prio 99);
+ * -t and -a have a value only if one follows. A mistake is answered with one line on stderr that
+ * names the option and what it expects; nothing is guessed.
  */
 #include "latency.h"
 
@@ -14,11 +16,11 @@
 enum value_kind { VALUE_NONE, VALUE_MUST, VALUE_MAY };
 
 struct option_name {
-	char letter;              /* 0: only the long name */
+	char letter; /* 0: only the long name */
 	const char *name;
 	enum value_kind value;
 	int (*set)(struct options *o, const char *value); /* value NULL: none given. 0 or -EINVAL */
-	const char *expected;     /* of the value */
+	const char *expected;                             /* of the value */
 	const char *help;
 };
 
@@ -80,9 +82,14 @@ static int set_loops(struct options *o, const char *value)
 
 static int set_duration(struct options *o, const char *value)
 {
-	static const struct { const char *unit; uint64_t ns; } units[] = {
-		{ "", NSEC_PER_SEC }, { "s", NSEC_PER_SEC }, { "ms", NSEC_PER_MSEC }, { "us", NSEC_PER_USEC },
-		{ "m", 60 * NSEC_PER_SEC }, { "h", 3600 * NSEC_PER_SEC }, { "d", 86400 * NSEC_PER_SEC },
+	static const struct {
+		const char *unit;
+		uint64_t ns;
+	} units[] = {
+		{ "", NSEC_PER_SEC },          { "s", NSEC_PER_SEC },
+		{ "ms", NSEC_PER_MSEC },       { "us", NSEC_PER_USEC },
+		{ "m", 60 * NSEC_PER_SEC },    { "h", 3600 * NSEC_PER_SEC },
+		{ "d", 86400 * NSEC_PER_SEC },
 	};
 	size_t digits = strspn(value, "0123456789");
 
@@ -142,7 +149,8 @@ static int add_cpus(struct options *o, char *range)
 
 	if (dash)
 		*dash = '\0';
-	if (number_u(range, 0, ARCH_CPU_MAX - 1, &first) || number_u(dash ? dash + 1 : range, first, ARCH_CPU_MAX - 1, &last))
+	if (number_u(range, 0, ARCH_CPU_MAX - 1, &first) ||
+	    number_u(dash ? dash + 1 : range, first, ARCH_CPU_MAX - 1, &last))
 		return -EINVAL;
 	for (unsigned cpu = first; cpu <= last; cpu++) {
 		if (!cpumask_test(&cpu_online_mask, cpu))
@@ -175,8 +183,13 @@ static int set_affinity(struct options *o, const char *value)
 	return err;
 }
 
-static const struct { const char *name; int policy; } policies[] = {
-	{ "fifo", SCHED_FIFO }, { "rr", SCHED_RR }, { "other", SCHED_OTHER },
+static const struct {
+	const char *name;
+	int policy;
+} policies[] = {
+	{ "fifo", SCHED_FIFO },
+	{ "rr", SCHED_RR },
+	{ "other", SCHED_OTHER },
 };
 
 const char *policy_name(int policy)
@@ -207,28 +220,27 @@ static int print_help(struct options *o, const char *value);
 static const struct option_name option_names[] = {
 	{ 't', "threads", VALUE_MAY, set_threads, "a number of threads from 1 to 1024",
 	  "[N] measuring threads; without N one a CPU; default 1" },
-	{ 'p', "priority", VALUE_MUST, set_priority, "a priority from 1 to 99, or 0 for --policy other",
+	{ 'p', "priority", VALUE_MUST, set_priority,
+	  "a priority from 1 to 99, or 0 for --policy other",
 	  "N   their priority; default 99 for fifo and rr" },
 	{ 'i', "interval", VALUE_MUST, set_interval, "microseconds, 1 to 1000000000",
 	  "US  a wake-up every US microseconds; default 1000" },
 	{ 'l', "loops", VALUE_MUST, set_loops, "a number of wake-ups, 0 for no limit",
 	  "N   wake-ups of each thread; default 0: no limit" },
-	{ 'D', "duration", VALUE_MUST, set_duration, "a time above 0 such as 10, 10s, 500ms, 1m, 1h",
+	{ 'D', "duration", VALUE_MUST, set_duration,
+	  "a time above 0 such as 10, 10s, 500ms, 1m, 1h",
 	  "T   how long: 10s, 500ms, 1m; default 10s if there is no -l" },
 	{ 'h', "histogram", VALUE_MUST, set_histogram, "a number of buckets from 1 to 1000000",
 	  "N   histogram of N buckets, a microsecond each" },
-	{ 0, "hist-ns", VALUE_NONE, set_hist_ns, "",
-	  "    buckets of a nanosecond" },
+	{ 0, "hist-ns", VALUE_NONE, set_hist_ns, "", "    buckets of a nanosecond" },
 	{ 0, "histfile", VALUE_MUST, set_histfile, "a file name",
 	  "F   do not print the histogram; the host writes it from the records" },
 	{ 'm', "mlockall", VALUE_NONE, set_nothing, "",
 	  "    accepted; all memory is resident anyway" },
-	{ 'q', "quiet", VALUE_NONE, set_quiet, "",
-	  "    no live figures, only the summary" },
+	{ 'q', "quiet", VALUE_NONE, set_quiet, "", "    no live figures, only the summary" },
 	{ 'a', "affinity", VALUE_MAY, set_affinity, "CPUs that are online, such as 0-2,5",
 	  "[L] pin thread i to the i-th CPU of the list L; without L of all" },
-	{ 'N', "nsecs", VALUE_NONE, set_nanoseconds, "",
-	  "    latencies in nanoseconds" },
+	{ 'N', "nsecs", VALUE_NONE, set_nanoseconds, "", "    latencies in nanoseconds" },
 	{ 0, "policy", VALUE_MUST, set_policy, "fifo, rr or other",
 	  "P   fifo, rr or other; default fifo" },
 	{ 0, "load", VALUE_MUST, set_load, "a number of threads from 0 to 1000",
@@ -261,26 +273,32 @@ static const struct option_name *find_letter(char letter)
 static const struct option_name *find_long(const char *name, size_t n)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(option_names); i++)
-		if (strlen(option_names[i].name) == n && strncmp(option_names[i].name, name, n) == 0)
+		if (strlen(option_names[i].name) == n &&
+		    strncmp(option_names[i].name, name, n) == 0)
 			return &option_names[i];
 	return NULL;
 }
 
-static int set_one(struct options *o, const struct option_name *n, const char *shown, const char *value)
+static int set_one(struct options *o, const struct option_name *n, const char *shown,
+		   const char *value)
 {
 	int err = n->set(o, value);
 
 	if (err < 0)
-		fprintf(stderr, "latency: %s %s: expected %s\n", shown, value ? value : "", n->expected);
+		fprintf(stderr, "latency: %s %s: expected %s\n", shown, value ? value : "",
+			n->expected);
 	return err;
 }
 
-/* What the words at *@at hold beyond the option itself: a value in the same word, in the next one, or none. */
-static int with_value(struct options *o, const struct option_name *n, const char *shown, const char *attached, int argc, char **argv, int *at)
+/* What the words at *@at hold beyond the option itself: a value in the same word, in the next one,
+ * or none. */
+static int with_value(struct options *o, const struct option_name *n, const char *shown,
+		      const char *attached, int argc, char **argv, int *at)
 {
 	const char *value = attached;
 
-	if (!value && n->value != VALUE_NONE && *at + 1 < argc && (n->value == VALUE_MUST || argv[*at + 1][0] != '-'))
+	if (!value && n->value != VALUE_NONE && *at + 1 < argc &&
+	    (n->value == VALUE_MUST || argv[*at + 1][0] != '-'))
 		value = argv[++*at];
 	if (!value && n->value == VALUE_MUST) {
 		fprintf(stderr, "latency: %s: expected %s\n", shown, n->expected);
@@ -292,7 +310,8 @@ static int with_value(struct options *o, const struct option_name *n, const char
 static int parse_long(struct options *o, int argc, char **argv, int *at)
 {
 	const char *word = argv[*at] + 2, *equals = strchr(word, '=');
-	const struct option_name *n = find_long(word, equals ? (size_t)(equals - word) : strlen(word));
+	const struct option_name *n =
+		find_long(word, equals ? (size_t)(equals - word) : strlen(word));
 	char shown[24];
 
 	if (!n) {
@@ -334,7 +353,8 @@ static int check(struct options *o)
 		return -EINVAL;
 	}
 	if (o->policy != SCHED_OTHER && o->priority == 0) {
-		fprintf(stderr, "latency: -p 0: expected 1 to 99 with --policy %s\n", policy_name(o->policy));
+		fprintf(stderr, "latency: -p 0: expected 1 to 99 with --policy %s\n",
+			policy_name(o->policy));
 		return -EINVAL;
 	}
 	if (o->priority == 100)
@@ -349,15 +369,21 @@ int options_parse(struct options *o, int argc, char **argv)
 	int err = 0;
 
 	*o = (struct options){
-		.threads = 1, .priority = 100, .policy = SCHED_FIFO, .interval_ns = NSEC_PER_MSEC, .print_histogram = true,
+		.threads = 1,
+		.priority = 100,
+		.policy = SCHED_FIFO,
+		.interval_ns = NSEC_PER_MSEC,
+		.print_histogram = true,
 	};
 	cpumask_snapshot(&o->cpus, &cpu_online_mask);
 	for (int at = 1; at < argc && !err; at++) {
 		if (argv[at][0] != '-' || !argv[at][1]) {
-			fprintf(stderr, "latency: '%s': expected an option; --help lists them\n", argv[at]);
+			fprintf(stderr, "latency: '%s': expected an option; --help lists them\n",
+				argv[at]);
 			return -EINVAL;
 		}
-		err = argv[at][1] == '-' ? parse_long(o, argc, argv, &at) : parse_letters(o, argc, argv, &at);
+		err = argv[at][1] == '-' ? parse_long(o, argc, argv, &at) :
+					   parse_letters(o, argc, argv, &at);
 	}
 	return err ? err : check(o);
 }

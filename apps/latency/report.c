@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the latency application says: records for the host while it measures (docs/UART.md), and at the end the lines and the
- * histogram in cyclictest's layout.
+ * What the latency application says: records for the host while it measures (docs/UART.md), and at
+ * the end the lines and the histogram in cyclictest's layout.
  *
- * Called by the main thread, which is fair and therefore below what it reports on. The meters are read while their threads write them: each number
- * is whole, but a minimum may be one wake-up older than the average beside it. At the end the threads are gone and all agrees.
+ * Called by the main thread, which is fair and therefore below what it reports on. The meters are
+ * read while their threads write them: each number is whole, but a minimum may be one wake-up older
+ * than the average beside it. At the end the threads are gone and all agrees.
  */
 #include "latency.h"
 
@@ -46,10 +47,12 @@ static void send_meter(const struct options *o, const struct meter *m, unsigned 
 {
 	struct figures f = figures_of(o, m);
 
-	record_send("{\"r\":\"lat\",\"t\":%u,\"tid\":%d,\"cpu\":%u,\"prio\":%u,\"interval_us\":%llu,\"n\":%llu,\"min\":%llu,"
-		    "\"act\":%llu,\"avg\":%llu,\"max\":%llu,\"unit\":\"%s\"}",
-		    t, (int)m->tid, m->cpu, o->priority, (ull)(o->interval_ns / NSEC_PER_USEC), (ull)f.n, (ull)f.min,
-		    (ull)f.act, (ull)f.avg, (ull)f.max, o->nanoseconds ? "ns" : "us");
+	record_send(
+		"{\"r\":\"lat\",\"t\":%u,\"tid\":%d,\"cpu\":%u,\"prio\":%u,\"interval_us\":%llu,\"n\":%llu,\"min\":%llu,"
+		"\"act\":%llu,\"avg\":%llu,\"max\":%llu,\"unit\":\"%s\"}",
+		t, (int)m->tid, m->cpu, o->priority, (ull)(o->interval_ns / NSEC_PER_USEC),
+		(ull)f.n, (ull)f.min, (ull)f.act, (ull)f.avg, (ull)f.max,
+		o->nanoseconds ? "ns" : "us");
 }
 
 static void send_info(const char *key, const char *value)
@@ -84,11 +87,11 @@ void report_live(const struct options *o, const struct meter *meters, uint64_t n
 	}
 	for (unsigned t = 0; t < o->threads; t++)
 		send_meter(o, &meters[t], t);
-	record_send("{\"r\":\"progress\",\"done\":%llu,\"total\":%llu,\"what\":\"%s\"}", (ull)done, (ull)total,
-		    o->duration_ns ? "ms" : "wake-ups");
+	record_send("{\"r\":\"progress\",\"done\":%llu,\"total\":%llu,\"what\":\"%s\"}", (ull)done,
+		    (ull)total, o->duration_ns ? "ms" : "wake-ups");
 }
 
-/* ---- the histogram ----------------------------------------------------------------------------------------------- */
+/* ---- the histogram --------------------------------------------------------------------------- */
 
 #define BUCKETS_PER_RECORD 48 /* of up to ten digits each */
 
@@ -100,16 +103,20 @@ static unsigned next_bucket(const struct options *o, const struct meter *m, unsi
 	return from;
 }
 
-/* One record of buckets from @from on, up to the next empty ones; returns the first that is not in it. */
-static unsigned send_buckets(const struct options *o, const struct meter *m, unsigned t, unsigned from)
+/* One record of buckets from @from on, up to the next empty ones; returns the first that is not in
+ * it. */
+static unsigned send_buckets(const struct options *o, const struct meter *m, unsigned t,
+			     unsigned from)
 {
 	char text[RECORD_MAX_BYTES];
-	int n = fmt_buf(text, sizeof(text), "{\"r\":\"hist\",\"t\":%u,\"unit\":\"%s\",\"from\":%u,\"counts\":[", t,
+	int n = fmt_buf(text, sizeof(text),
+			"{\"r\":\"hist\",\"t\":%u,\"unit\":\"%s\",\"from\":%u,\"counts\":[", t,
 			o->bucket_is_ns ? "ns" : "us", from);
 	unsigned i = from;
 
 	do {
-		n += fmt_buf(text + n, sizeof(text) - (size_t)n, "%s%u", i == from ? "" : ",", m->buckets[i]);
+		n += fmt_buf(text + n, sizeof(text) - (size_t)n, "%s%u", i == from ? "" : ",",
+			     m->buckets[i]);
 		i++;
 	} while (i < o->buckets && i < from + BUCKETS_PER_RECORD && m->buckets[i]);
 	n += fmt_buf(text + n, sizeof(text) - (size_t)n, "]}");
@@ -124,10 +131,10 @@ static void send_histogram(const struct options *o, const struct meter *m, unsig
 	while (i < o->buckets)
 		i = next_bucket(o, m, send_buckets(o, m, t, i));
 	if (m->n == m->overflows) /* the thread has a column all the same */
-		record_send("{\"r\":\"hist\",\"t\":%u,\"unit\":\"%s\",\"from\":0,\"counts\":[0]}", t,
-			    o->bucket_is_ns ? "ns" : "us");
-	record_send("{\"r\":\"histend\",\"t\":%u,\"overflows\":%llu,\"total\":%llu,\"size\":%u}", t, (ull)m->overflows,
-		    (ull)m->n, o->buckets);
+		record_send("{\"r\":\"hist\",\"t\":%u,\"unit\":\"%s\",\"from\":0,\"counts\":[0]}",
+			    t, o->bucket_is_ns ? "ns" : "us");
+	record_send("{\"r\":\"histend\",\"t\":%u,\"overflows\":%llu,\"total\":%llu,\"size\":%u}", t,
+		    (ull)m->overflows, (ull)m->n, o->buckets);
 }
 
 static void print_rows(const struct options *o, const struct meter *meters)
@@ -164,13 +171,14 @@ static void print_histogram(const struct options *o, const struct meter *meters)
 
 static void print_meter(const struct options *o, const struct meter *m, unsigned t)
 {
-	const char *layout = o->nanoseconds ?
-		"T:%2u (%5d) P:%2u I:%llu C:%7llu Min:%7llu Act:%8llu Avg:%8llu Max:%8llu\n" :
-		"T:%2u (%5d) P:%2u I:%llu C:%7llu Min:%7llu Act:%5llu Avg:%5llu Max:%8llu\n";
+	const char *layout =
+		o->nanoseconds ?
+			"T:%2u (%5d) P:%2u I:%llu C:%7llu Min:%7llu Act:%8llu Avg:%8llu Max:%8llu\n" :
+			"T:%2u (%5d) P:%2u I:%llu C:%7llu Min:%7llu Act:%5llu Avg:%5llu Max:%8llu\n";
 	struct figures f = figures_of(o, m);
 
-	printf(layout, t, (int)m->tid, o->priority, (ull)(o->interval_ns / NSEC_PER_USEC), (ull)f.n, (ull)f.min,
-	       (ull)f.act, (ull)f.avg, (ull)f.max);
+	printf(layout, t, (int)m->tid, o->priority, (ull)(o->interval_ns / NSEC_PER_USEC), (ull)f.n,
+	       (ull)f.min, (ull)f.act, (ull)f.avg, (ull)f.max);
 }
 
 void report_end(const struct options *o, const struct meter *meters)

@@ -177,3 +177,18 @@ static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, un
 
 	__asm__ volatile("adr x14, 1f\n\tb arch_cold_stub\n1:" : "+r"(arg0), "+r"(arg1), "+r"(target) : : "x14", "cc", "memory");
 }
+
+/* *@word: 0 -> @v with acquire order; false: it was not 0. Without LSE, so one code path for every core. */
+static inline bool arch_take_if_zero(uint32_t *word, uint32_t v)
+{
+	uint32_t tmp;
+
+	__asm__ goto("1:	ldaxr	%w0, %1\n"
+		     "	cbnz	%w0, %l[taken]\n"
+		     "	stxr	%w0, %w2, %1\n"
+		     "	cbnz	%w0, 1b"
+		     : "=&r"(tmp), "+Q"(*word) : "r"(v) : "memory" : taken);
+	return true;
+taken:
+	return false;
+}

@@ -131,6 +131,13 @@ static inline uint64_t arch_cycles(void)
 }
 
 /* The host's compiler saves what it must: nothing is counted here. */
+static inline bool arch_take_if_zero(uint32_t *word, uint32_t v)
+{
+	uint32_t zero = 0;
+
+	return __atomic_compare_exchange_n(word, &zero, v, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
 static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, unsigned long b)
 {
 	fn(a, b);

@@ -200,3 +200,18 @@ static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, un
 	/* Not "call": that computes the address in t1. */
 	__asm__ volatile("jal t0, arch_cold_stub" : "+r"(arg0), "+r"(arg1), "+r"(target) : : "t0", "memory");
 }
+
+/* *@word: 0 -> @v with acquire order; false: it was not 0. */
+static inline bool arch_take_if_zero(uint32_t *word, uint32_t v)
+{
+	uint32_t tmp;
+
+	__asm__ goto("1:	lr.w.aq	%0, %1\n"
+		     "	bnez	%0, %l[taken]\n"
+		     "	sc.w	%0, %2, %1\n"
+		     "	bnez	%0, 1b"
+		     : "=&r"(tmp), "+A"(*word) : "r"(v) : "memory" : taken);
+	return true;
+taken:
+	return false;
+}

@@ -148,13 +148,15 @@ void san_start(void)
 /* ---- checks ------------------------------------------------------------------------------------------------------- */
 
 /* How many of the granule's eight bytes may be touched. */
-static inline unsigned granule_bytes(uint8_t shadow)
+static inline unsigned granule_bytes(uint8_t shadow, bool library)
 {
-	return !shadow ? 8 : shadow < 8 ? shadow : 0;
+	if (!shadow || (library && shadow == SAN_HEAP_RETURNED))
+		return 8;
+	return shadow < 8 ? shadow : 0;
 }
 
-/* The first byte of [va, end) that must not be touched; @end: none. */
-static uintptr_t first_bad(uintptr_t va, uintptr_t end)
+/* The first byte of [va, end) that must not be touched; @end: none. @library: perhaps by the C library's allocator. */
+static inline uintptr_t first_bad(uintptr_t va, uintptr_t end, bool library)
 {
 	while (va < end) {
 		const uint8_t *shadow = shadow_of(va);
@@ -170,7 +172,7 @@ static uintptr_t first_bad(uintptr_t va, uintptr_t end)
 			va += 64;
 			continue;
 		}
-		limit += granule_bytes(*shadow);
+		limit += granule_bytes(*shadow, library);
 		if (limit < MIN(end, ALIGN_DOWN(va, 8) + 8))
 			return MAX(va, limit);
 		va = ALIGN_DOWN(va, 8) + 8;
@@ -207,6 +209,7 @@ static const char *kind_text(uint8_t kind)
 	case SAN_FREED_PAGE:
 	case SAN_FREED_STACK:
 	case SAN_FREED_HEAP:
+	case SAN_HEAP_RETURNED:
 		return "use after free";
 	case SAN_HEAP_BEFORE:
 	case SAN_HEAP_AFTER:
@@ -227,10 +230,22 @@ static __cold __noreturn void report_heap(const char *head, const struct san_hea
 	panic("%s\n  byte %ld of %zu, allocated by %s", head, (long)(bad - start), block->bytes, by);
 }
 
+/* Where it is no block of the heap. */
+static const char *where_text(uint8_t kind)
+{
+	switch (kind) {
+	case SAN_FREED_PAGE:
+		return "in a page that is free";
+	case SAN_FREED_STACK:
+		return "in the stack of a thread that is gone";
+	}
+	return "in free memory of the heap";
+}
+
 static __cold __noreturn void report(uintptr_t va, size_t bytes, uintptr_t bad, bool write, uintptr_t pc)
 {
+	const struct san_heap_block *block = NULL;
 	uint8_t kind = kind_at(bad);
-	const struct san_heap_block *block;
 	char head[192], by[64];
 
 	checks_off = true;
@@ -238,23 +253,27 @@ static __cold __noreturn void report(uintptr_t va, size_t bytes, uintptr_t bad, 
 		kind = kind_at(bad + 8); /* behind the end of a block that does not end with a granule */
 	fmt_buf(head, sizeof(head), "kasan: %s, %s of %zu byte%s at 0x%lx by %s", kind_text(kind), write ? "write" : "read", bytes,
 		bytes == 1 ? "" : "s", (unsigned long)va, symbol_name(pc, by, sizeof(by)));
-	block = kind >= SAN_HEAP_BEFORE ? heap_block_near(bad) : NULL;
+	if (kind == SAN_HEAP_BEFORE || kind == SAN_HEAP_AFTER || kind == SAN_FREED_HEAP)
+		block = heap_block_near(bad);
 	if (block)
 		report_heap(head, block, bad);
-	panic("%s\n  %s", head,
-	      kind == SAN_FREED_PAGE ? "in a page that is free" : kind == SAN_FREED_STACK ? "in the stack of a thread that is gone" :
-											     "in the heap");
+	panic("%s\n  %s", head, where_text(kind));
 }
 
-static inline void check(uintptr_t va, size_t bytes, bool write, uintptr_t pc)
+static inline void check_for(uintptr_t va, size_t bytes, bool write, uintptr_t pc, bool library)
 {
 	uintptr_t bad;
 
 	if (unlikely(checks_off) || va + bytes < va)
 		return; /* one that goes around the end of addresses faults by itself */
-	bad = first_bad(va, va + bytes);
+	bad = first_bad(va, va + bytes, library);
 	if (unlikely(bad != va + bytes))
 		report(va, bytes, bad, write, pc);
+}
+
+static void check(uintptr_t va, size_t bytes, bool write, uintptr_t pc)
+{
+	check_for(va, bytes, write, pc, false);
 }
 
 #define CALLER ((uintptr_t)__builtin_return_address(0))
@@ -304,30 +323,35 @@ void *__wrap_memset(void *to, int byte, size_t n);
 int __wrap_memcmp(const void *a, const void *b, size_t n);
 size_t __wrap_strlen(const char *s);
 
+static void check_string(uintptr_t va, size_t bytes, bool write, uintptr_t pc)
+{
+	check_for(va, bytes, write, pc, true);
+}
+
 void *__wrap_memcpy(void *to, const void *from, size_t n)
 {
-	check((uintptr_t)from, n, false, CALLER);
-	check((uintptr_t)to, n, true, CALLER);
+	check_string((uintptr_t)from, n, false, CALLER);
+	check_string((uintptr_t)to, n, true, CALLER);
 	return __real_memcpy(to, from, n);
 }
 
 void *__wrap_memmove(void *to, const void *from, size_t n)
 {
-	check((uintptr_t)from, n, false, CALLER);
-	check((uintptr_t)to, n, true, CALLER);
+	check_string((uintptr_t)from, n, false, CALLER);
+	check_string((uintptr_t)to, n, true, CALLER);
 	return __real_memmove(to, from, n);
 }
 
 void *__wrap_memset(void *to, int byte, size_t n)
 {
-	check((uintptr_t)to, n, true, CALLER);
+	check_string((uintptr_t)to, n, true, CALLER);
 	return __real_memset(to, byte, n);
 }
 
 int __wrap_memcmp(const void *a, const void *b, size_t n)
 {
-	check((uintptr_t)a, n, false, CALLER);
-	check((uintptr_t)b, n, false, CALLER);
+	check_string((uintptr_t)a, n, false, CALLER);
+	check_string((uintptr_t)b, n, false, CALLER);
 	return __real_memcmp(a, b, n);
 }
 
@@ -335,7 +359,7 @@ size_t __wrap_strlen(const char *s)
 {
 	size_t n = __real_strlen(s);
 
-	check((uintptr_t)s, n + 1, false, CALLER);
+	check_string((uintptr_t)s, n + 1, false, CALLER);
 	return n;
 }
 

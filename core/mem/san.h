@@ -17,17 +17,19 @@ enum san_kind {
 	SAN_HEAP_BEFORE, /* beside a block of the C library's heap; a struct san_heap_block ends there */
 	SAN_HEAP_AFTER,
 	SAN_FREED_HEAP,
+	SAN_HEAP_RETURNED, /* the C library's again: its own calls of memset() and the like may touch it */
 };
 
 /* Lies right before the bytes of a heap block, so that a report can say whose they are. */
 struct san_heap_block {
 	uint64_t magic;
 	size_t bytes;           /* as asked for */
-	void *base;             /* what the C library's own malloc returned */
+	void *base;             /* what the C library's own malloc returned, for */
+	size_t room;            /* so many bytes */
 	uintptr_t allocated_by; /* return addresses */
 	uintptr_t freed_by;     /* 0: in use */
-	uint64_t unused;        /* keeps the size a multiple of 16 */
 };
+_Static_assert(sizeof(struct san_heap_block) % 16 == 0, "the bytes behind it keep malloc's alignment");
 
 #ifdef FAIRLEAD_SAN
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The arm generic timer's physical comparator (CNTP) as an alarm device. The kernel runs on the virtual one (CNTV), so this one is free.
- * Only for: arm64
+ * The arm generic timer's physical comparator (CNTP) as an alarm device. The kernel runs on the
+ * virtual one (CNTV), so this one is free. Only for: arm64
  *
- * Callers: set() and ack() act on the comparator of the CPU they run on, with irqs masked or from a thread that stays on one CPU. No locks.
- * The interrupt line is a level that follows the comparison: switching the comparator off in ack() is what takes it back.
- * Without an EL2 that withholds it, CNTPCT counts like CNTVCT; entered at EL2, boot code lets EL1 use both.
+ * Callers: set() and ack() act on the comparator of the CPU they run on, with irqs masked or from a
+ * thread that stays on one CPU. No locks. The interrupt line is a level that follows the
+ * comparison: switching the comparator off in ack() is what takes it back. Without an EL2 that
+ * withholds it, CNTPCT counts like CNTVCT; entered at EL2, boot code lets EL1 use both.
  */
 #include "core/alarm.h"
 #include "core/arch.h"
@@ -27,7 +28,9 @@ static uint64_t cntp_now(uint64_t *cycles)
 static void cntp_set(uint64_t deadline)
 {
 	__asm__ volatile("msr cntp_cval_el0, %0\n\tmsr cntp_ctl_el0, %1\n\tisb"
-			 : : "r"(deadline), "r"(1ul) : "memory");
+			 :
+			 : "r"(deadline), "r"(1ul)
+			 : "memory");
 }
 
 static void cntp_ack(void)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The goldfish real-time clock of QEMU's RISC-V virt machine as an alarm device: nanoseconds, and an interrupt at an exact one of them.
- * (QEMU has to run it in virtual time for that: -rtc clock=vm, which tools/fairlead/qemu.py gives together with -icount.)
+ * The goldfish real-time clock of QEMU's RISC-V virt machine as an alarm device: nanoseconds, and
+ * an interrupt at an exact one of them. (QEMU has to run it in virtual time for that: -rtc
+ * clock=vm, which tools/fairlead/qemu.py gives together with -icount.)
  *
- * Callers: any context; one user at a time, no locks. Reading TIME_LOW holds the value that TIME_HIGH then shows; writing ALARM_LOW arms
- * the alarm with the ALARM_HIGH that was written before it. An alarm in the past fires at once.
+ * Callers: any context; one user at a time, no locks. Reading TIME_LOW holds the value that
+ * TIME_HIGH then shows; writing ALARM_LOW arms the alarm with the ALARM_HIGH that was written
+ * before it. An alarm in the past fires at once.
  */
 #include "core/alarm.h"
 #include "core/arch.h"

@@ -35,6 +35,7 @@ static void check_waits(const struct runqueue *rq, struct thread *t)
 
 static unsigned check_rt(const struct runqueue *rq)
 {
+	struct thread *front = rq->rt.front;
 	unsigned n = 0, highest = 0;
 
 	for (unsigned level = 1; level < 100; level++) {
@@ -50,6 +51,12 @@ static unsigned check_rt(const struct runqueue *rq)
 			highest = level;
 			n++;
 		}
+	}
+	if (front) {
+		CHECK(front->sched.rank == RANK_RT + front->sched.priority && front->sched.priority >= highest);
+		check_waits(rq, front);
+		highest = front->sched.priority;
+		n++;
 	}
 	CHECK(rq->rt.highest == highest);
 	return n;
@@ -116,6 +123,31 @@ static bool may_run(const struct runqueue *rq, unsigned cpu)
 	return false;
 }
 
+#define FORGET_NS (50 * NSEC_PER_USEC)
+
+static uint64_t wasted_since_ns = UINT64_MAX;
+
+/*
+ * A CPU sleeps while a thread that may run there waits. With two CPUs never; with more, a CPU that was kicked and then got work of its own
+ * may have used the kick up: that has to end with one of the next events.
+ */
+static void check_waste(bool wasted)
+{
+	if (!wasted)
+		wasted_since_ns = UINT64_MAX;
+	else if (wasted_since_ns == UINT64_MAX)
+		wasted_since_ns = host_now_ns;
+	CHECK(!wasted || (cpu_count > 2 && host_now_ns - wasted_since_ns < FORGET_NS));
+}
+
+static bool wastes(const struct cpu *cpu)
+{
+	for (unsigned i = 0; i < cpu_count; i++)
+		if (i != cpu->index && may_run(&cpu_at(i)->rq, cpu->index))
+			return true;
+	return false;
+}
+
 static void check_quiet(struct cpu *cpu)
 {
 	struct rb_node *first = rb_first(&cpu->timers.tree);
@@ -128,8 +160,15 @@ static void check_quiet(struct cpu *cpu)
 	if (!idle || !check_conservation)
 		return;
 	CHECK(cpumask_test(&cpu_idle_mask, cpu->index));
+}
+
+static void check_conserved(void)
+{
+	bool wasted = false;
+
 	for (unsigned i = 0; i < cpu_count; i++)
-		CHECK(i == cpu->index || !may_run(&cpu_at(i)->rq, cpu->index));
+		wasted |= host_cpu_is_idle(i) && wastes(cpu_at(i));
+	check_waste(wasted);
 }
 
 static bool all_up(void)
@@ -155,4 +194,6 @@ void check_machine(bool quiet)
 		host_each_thread(check_places, NULL);
 	for (unsigned i = 0; quiet && i < cpu_count; i++)
 		check_quiet(cpu_at(i));
+	if (quiet && check_conservation)
+		check_conserved();
 }

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from conftest import BOARDS, SLOWER, boot, tail, target_tests
+from conftest import BOARDS, boot, tail, target_tests
 
 TESTS = target_tests("TEST")
 SECONDS = 2   # length of the stress tests
@@ -128,7 +128,6 @@ def test_hundred_thousand_sleeping_threads(board):
     run = boot(board, "sleeping_threads_are_cheap sleepers=100000", timeout=120, mem="1G", cpus=2)
     assert run.status == 0, tail(run)
     assert re.search(r"100000 threads in \d+ KiB", run.console), tail(run)
-    assert SLOWER >= 1
 
 
 @pytest.mark.parametrize("board", BOARDS)

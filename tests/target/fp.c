@@ -81,7 +81,7 @@ static void *use_fp(void *arg)
 	while (!atomic_load_relaxed(&stop)) {
 		f->wrong += mix_registers(f->seed, ROUNDS) != expected;
 		f->wrong += !rounding_is(f->rounding);
-		f->rounds++;
+		atomic_store_relaxed(&f->rounds, f->rounds + 1);
 		if (f->rounds % 2 == 0)
 			sched_yield_current();
 		if (f->rounds % 3 == 0)
@@ -123,6 +123,16 @@ static void start_ticker(void)
 	arch_irq_restore(flags);
 }
 
+/* Real time may be slow. */
+static void wait_for_rounds(const struct fp_thread *f, unsigned n)
+{
+	uint64_t end_ns = time_now_ns() + 20 * NSEC_PER_SEC;
+
+	for (unsigned i = 0; i < n; i++)
+		while (atomic_load_relaxed(&f[i].rounds) < 3 && time_now_ns() < end_ns)
+			sleep_us(1000);
+}
+
 static void run_fp_threads(int cpu, unsigned n, uint64_t ms)
 {
 	static struct fp_thread f[8];
@@ -136,6 +146,7 @@ static void run_fp_threads(int cpu, unsigned n, uint64_t ms)
 		t[i] = spawn(cpu, i == 2 ? SCHED_RR : SCHED_OTHER, i == 2 ? 3 : 0, use_fp, &f[i]);
 	start_ticker();
 	sleep_us(ms * 1000);
+	wait_for_rounds(f, n);
 	atomic_store_relaxed(&stop, 1u);
 	for (unsigned i = 0; i < n; i++) {
 		join(t[i]);

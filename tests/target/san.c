@@ -125,6 +125,15 @@ CRASH(san_heap_use_after_free)
 	store_word(opaque(p + 1));
 }
 
+/* "use after free, write of 8 bytes", "in free memory of the heap": too large for the quarantine. */
+CRASH(san_large_heap_use_after_free)
+{
+	uint64_t *p = malloc(100000);
+
+	free(p);
+	store_word(opaque(p + 1));
+}
+
 /* "use after free": the old place of a block that realloc() moved. */
 CRASH(san_heap_use_after_realloc)
 {
@@ -207,6 +216,35 @@ TEST(san_heap_blocks_are_whole)
 		CHECK_EQ(p[bytes - 1], 1);
 		store_byte(p + bytes);
 		free(p);
+	}
+}
+
+/* Blocks of all sizes come and go; each keeps what was written to it. */
+TEST(san_heap_keeps_its_bytes)
+{
+	static struct {
+		uint8_t *p;
+		size_t bytes;
+		uint8_t fill;
+	} block[64];
+	uint64_t seed = 99;
+
+	for (unsigned round = 0; round < 3000; round++) {
+		unsigned i = random_below(&seed, ARRAY_SIZE(block));
+
+		for (size_t at = 0; at < block[i].bytes; at++)
+			REQUIRE(block[i].p[at] == block[i].fill);
+		free(block[i].p);
+		block[i].bytes = random_below(&seed, random_below(&seed, 16) ? 300 : 20000);
+		block[i].fill = (uint8_t)round;
+		block[i].p = malloc(block[i].bytes);
+		REQUIRE(block[i].p);
+		memset(block[i].p, block[i].fill, block[i].bytes);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(block); i++) {
+		free(block[i].p);
+		block[i].bytes = 0;
+		block[i].p = NULL;
 	}
 }
 

@@ -104,16 +104,18 @@ TEST(mutex_lock_until_gets_it_in_time)
 	CHECK_EQ((intptr_t)join(t), 0);
 }
 
-#define FIGHT_ROUNDS 3000
+#define FIGHT_ROUNDS 300
 static volatile uint64_t plain_sum; /* under mutex */
 
+/* Time-outs for fair threads only: real-time ones that come back all the time would leave nothing to a fair owner. */
 static void *fight(void *arg)
 {
+	bool may_time_out = (uintptr_t)arg % 3;
 	uint64_t random = 1 + (uintptr_t)arg;
 
 	for (unsigned i = 0; i < FIGHT_ROUNDS; i++) {
-		if (random_below(&random, 8) == 0)
-			while (mutex_lock_until(&mutex, time_now_ns() + 20000))
+		if (may_time_out && random_below(&random, 8) == 0)
+			while (mutex_lock_until(&mutex, time_now_ns() + random_below(&random, 200000)))
 				;
 		else
 			CHECK_EQ(mutex_lock(&mutex), 0);
@@ -278,7 +280,7 @@ TEST(semaphore_time_out_races_with_post)
 	CHECK_EQ(atomic_load_relaxed(&semaphore.count) <= 0, true);
 }
 
-#define RING_ROUNDS 2000
+#define RING_ROUNDS 400
 
 static struct semaphore ring[8];
 static uint32_t ring_n, ring_token;
@@ -416,7 +418,7 @@ TEST(condition_time_out_and_errors)
 }
 
 /* A bounded buffer of 4 with two conditions: items are neither lost nor doubled. */
-#define ITEMS 4000
+#define ITEMS 500
 
 static struct condition not_empty = CONDITION_INIT, not_full = CONDITION_INIT;
 static unsigned buffered;
