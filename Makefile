@@ -80,8 +80,12 @@ PROGRAMFLAGS := -D_POSIX_TIMERS=200809L -D_POSIX_MONOTONIC_CLOCK=200809L -D_POSI
 
 # The hot path keeps no frame pointer: a switch is a chain of tail calls.
 HOT := sched/sched.c sched/eevdf.c sched/eevdf_tree.c sched/rt.c sched/balance.c core/sync.c core/wait.c core/timer.c \
-	core/irq.c core/lock.c core/thread.c core/mem/stack.c
+	core/irq.c core/lock.c core/thread.c core/mem/stack.c arch/$(ARCH)/cpu.c $(wildcard drivers/irqchip/*.c drivers/timer/*.c)
 HOTFLAGS := $(if $(filter 1,$(SAN)),,-fomit-frame-pointer)
+# Run once or seldom: small rather than quick.
+COLD := $(addprefix core/,bootargs.c print.c panic.c symbol.c device.c console_init.c main.c cpu.c record.c fdt_value.c alarm.c \
+	mem/mem.c mem/mmio.c mem/heap.c) $(addprefix arch/$(ARCH)/,firmware.c trap.c cache.c) $(wildcard drivers/serial/*.c)
+COLDFLAGS := -Os
 # These run where a report could not be made, touch what is free (links of free pages and stacks), or are the sanitizer.
 NOSAN := core/string.c core/panic.c core/symbol.c core/lock.c core/mem/page.c core/mem/stack.c core/mem/vm.c core/mem/san.c \
 	posix/malloc_san.c $(wildcard arch/$(ARCH)/*.c)
@@ -116,7 +120,7 @@ IMAGE   := $(APP_OUT)/Image$(VARIANT)
 # ---- rules ------------------------------------------------------------------------------------------------------------
 
 KERNEL_ONLY = $(if $(filter arch/% core/% sched/% drivers/%,$<),$(KERNELFLAGS),$(PROGRAMFLAGS))
-PER_FILE = $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
+PER_FILE = $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
 
 $(OBJ)/%.c.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -171,7 +175,7 @@ run: app
 		--args '$(ARGS)' --icount $(ICOUNT) --timeout $(TIMEOUT)
 
 bench:
-	@$(PYTHON) tools/bench.py --out build/bench
+	@$(PYTHON) tools/bench.py --out build/bench $(if $(filter command% environment%,$(origin BOARD)),--board $(BOARD))
 
 test:
 	@$(PYTHON) tests/run_all.py --san $(SAN)

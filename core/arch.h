@@ -77,7 +77,8 @@ uint64_t arch_timer_hz(const char **why);
 void arch_timer_init(struct cpu *cpu);
 const char *arch_timer_name(void);                           /* "CNTV", "Sstc", "SBI" */
 /* Lets the timer interrupt, and no other, through on a masked CPU (GIC priority mask, sie.STIE); nests inside a trap.
- * arch_timer_window_close() takes what arch_timer_window_open() returned and leaves all masked again. */
+ * Timers run meanwhile, but such an interrupt does not end in trap_exit(): nobody is switched to before the window is closed and the enclosing
+ * interrupt, if any, ends. Own CPU, irqs masked before and after, no lock held. arch_timer_window_close() takes what arch_timer_window_open() returned and leaves all masked again. */
 unsigned long arch_timer_window_open(void);
 void arch_timer_window_close(unsigned long state);
 

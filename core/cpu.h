@@ -21,7 +21,6 @@ struct cpu {
 	struct lock_node lock_node;      /* [a] this CPU's place in the queue of a contended lock */
 	struct lock_ranks lock_ranks;    /* [o] ranks held, debug builds */
 	uint64_t hwid;                   /* [i] MPIDR affinity or hart id */
-	uint32_t window;                 /* [o] the timer window is open: a nested trap_exit() must not switch */
 	uint32_t index;                  /* [i] 0.. in device-tree order */
 	uint32_t online;                 /* [a] 1 once it schedules, 2: came too late and parked */
 	void *irq_private;               /* [i] of the interrupt controller's driver (redistributor, PLIC context) */

@@ -2,7 +2,7 @@
 /*
  * Interrupt dispatch: one root controller, one table of handlers by the controller's own numbers. A handler runs with interrupts masked on the stack of
  * the thread it interrupted, and ends by setting need_resched at most; the switch is made by trap_exit().
- * The table is written under irq_lock and read without it: an entry is complete before its interrupt is unmasked.
+ * The table is written under irq_lock and read without it: an entry is complete before its interrupt is unmasked, and forgotten after it is masked.
  */
 #include "core/irq.h"
 #include "core/console.h"
@@ -20,6 +20,7 @@ struct irq_action {
 static struct irq_action irq_actions[IRQ_MAX];
 static struct spinlock irq_lock = SPINLOCK_INIT(LOCK_IRQ);
 static const struct irq_chip *root;
+static void (*root_handle)(void); /* root->handle, one load nearer */
 
 void (*ipi_send)(struct cpu *target);
 const char *ipi_name = "none";
@@ -27,6 +28,7 @@ const char *ipi_name = "none";
 void irq_root_set(const struct irq_chip *chip)
 {
 	root = chip;
+	root_handle = chip->handle;
 }
 
 const struct irq_chip *irq_root(void)
@@ -36,23 +38,28 @@ const struct irq_chip *irq_root(void)
 
 void trap_irq(void)
 {
-	root->handle();
+	root_handle();
 }
 
-static __cold void irq_unexpected(unsigned hwirq)
+/* Stands in every entry that nobody requested, with its own number as the argument: the dispatch needs no test. */
+static void irq_unexpected(void *arg)
 {
+	unsigned hwirq = (unsigned)(uintptr_t)arg;
+
 	printk("irq %u: no handler; masked\n", hwirq);
 	root->mask(hwirq);
 }
 
-void irq_dispatch(unsigned hwirq)
+static void irq_forget(unsigned hwirq)
+{
+	irq_actions[hwirq] = (struct irq_action){ irq_unexpected, (void *)(uintptr_t)hwirq };
+}
+
+void irq_dispatch(unsigned long hwirq)
 {
 	struct irq_action *a = &irq_actions[hwirq];
 
-	if (likely(a->fn))
-		a->fn(a->arg);
-	else
-		irq_unexpected(hwirq);
+	a->fn(a->arg);
 }
 
 void trap_ipi(void)
@@ -70,7 +77,7 @@ int irq_request(unsigned hwirq, void (*fn)(void *arg), void *arg)
 	if (hwirq >= IRQ_MAX || !fn)
 		return -EINVAL;
 	flags = spin_lock_irqsave(&irq_lock);
-	if (!irq_actions[hwirq].fn) {
+	if (irq_actions[hwirq].fn == irq_unexpected) {
 		irq_actions[hwirq].arg = arg;
 		atomic_store_release(&irq_actions[hwirq].fn, fn);
 		err = 0;
@@ -85,7 +92,7 @@ void irq_free(unsigned hwirq)
 
 	irq_mask(hwirq);
 	flags = spin_lock_irqsave(&irq_lock);
-	irq_actions[hwirq].fn = NULL;
+	irq_forget(hwirq);
 	spin_unlock_irqrestore(&irq_lock, flags);
 }
 
@@ -110,6 +117,8 @@ int irq_of_node(const struct dt *dt, int node, int index, unsigned *hwirq)
 
 int irq_init(const struct dt *dt)
 {
+	for (unsigned hwirq = 0; hwirq < IRQ_MAX; hwirq++)
+		irq_forget(hwirq);
 	device_probe_class(dt, DRIVER_IRQCHIP);
 	if (!root) {
 		printk("no interrupt controller that this kernel knows; supported:");

@@ -42,7 +42,7 @@ void irq_mask(unsigned hwirq);
 int irq_of_node(const struct dt *dt, int node, int index, unsigned *hwirq);
 
 /* Context: irq; called by the controller's driver. */
-void irq_dispatch(unsigned hwirq);
+void irq_dispatch(unsigned long hwirq);
 
 /*
  * Sends an inter-processor interrupt; set by the driver that owns the means (GIC, SSWI) or by firmware (SBI).

@@ -64,6 +64,7 @@ struct eevdf_queue {
 struct rt_queue {
 	struct thread *front;                   /* [q] NULL: none */
 	uint32_t highest;                       /* [q] highest priority waiting, front included; 0: none */
+	uint32_t nr_listed;                     /* [q] threads on the lists */
 	uint64_t bitmap[RT_LEVELS / 64];        /* [q] levels whose list is not empty */
 	struct list_head level[100];            /* [q] */
 };

@@ -10,9 +10,9 @@
 #include "core/arch.h"
 
 struct time_base {
+	uint64_t shift;      /* [i] first, beside its factor: one pair of loads */
 	uint64_t ns_mult;    /* [i] */
 	uint64_t cycle_mult; /* [i] */
-	unsigned shift;      /* [i] */
 	uint64_t hz;         /* [i] 1 kHz .. 1 GHz */
 } __aligned_to(32); /* one base register serves all fields */
 

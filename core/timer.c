@@ -19,7 +19,8 @@ void timer_queue_init(struct timer_queue *q)
 {
 	spin_init(&q->lock, LOCK_TIMER);
 	rb_init(&q->tree);
-	q->running = NULL;
+	for (unsigned i = 0; i < TIMER_NEST_MAX; i++)
+		q->running[i] = NULL;
 	q->armed_ns = UINT64_MAX;
 }
 
@@ -77,12 +78,13 @@ void timer_cancel_wait(struct timer *t)
 	arch_irq_restore(flags);
 	if (cancelled || !t->cpu)
 		return;
-	while (atomic_load_acquire(&t->cpu->timers.running) == t)
-		arch_cpu_relax();
+	for (unsigned i = 0; i < TIMER_NEST_MAX; i++)
+		while (atomic_load_acquire(&t->cpu->timers.running[i]) == t)
+			arch_cpu_relax();
 }
 
 /* The first timer that is due, taken off; NULL and *next_ns when none is. */
-static struct timer *timer_pop_due(struct timer_queue *q, uint64_t now_ns, uint64_t *next_ns)
+static struct timer *timer_pop_due(struct timer_queue *q, unsigned level, uint64_t now_ns, uint64_t *next_ns)
 {
 	struct timer *t = NULL;
 	struct rb_node *n;
@@ -95,7 +97,7 @@ static struct timer *timer_pop_due(struct timer_queue *q, uint64_t now_ns, uint6
 		rb_erase(&q->tree, n);
 		t->armed = false;
 	}
-	atomic_store_release(&q->running, t);
+	atomic_store_release(&q->running[level], t);
 	spin_unlock(&q->lock);
 	return t;
 }
@@ -108,15 +110,18 @@ uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
 {
 	struct timer_queue *q = &cpu->timers;
 	uint64_t next_ns = UINT64_MAX;
+	unsigned level = 0;
 
+	while (unlikely(q->running[level]))
+		ASSERT(++level < TIMER_NEST_MAX);
 	for (unsigned i = 0; i < TIMER_BATCH; i++) {
-		struct timer *t = timer_pop_due(q, now_ns, &next_ns);
+		struct timer *t = timer_pop_due(q, level, now_ns, &next_ns);
 
 		if (!t)
 			return next_ns;
 		t->fn(t);
 	}
-	atomic_store_release(&q->running, NULL);
+	atomic_store_release(&q->running[level], NULL);
 	return now_ns;
 }
 
@@ -130,17 +135,4 @@ void trap_timer(void)
 	sched_timer(cpu, now_ns, next_ns);
 	if (cpu->timers.armed_ns == UINT64_MAX)
 		arch_timer_set(UINT64_MAX);
-}
-
-unsigned long timer_window_open(void)
-{
-	ASSERT(!arch_irq_enabled());
-	arch_cpu_self()->window++;
-	return arch_timer_window_open();
-}
-
-void timer_window_close(unsigned long state)
-{
-	arch_timer_window_close(state);
-	arch_cpu_self()->window--;
 }

@@ -11,6 +11,7 @@
 struct cpu;
 
 #define TIMER_BATCH 8
+#define TIMER_NEST_MAX 4 /* timer windows within timer functions */
 
 struct timer {
 	struct rb_node node;              /* [t] */
@@ -23,7 +24,7 @@ struct timer {
 struct timer_queue {
 	struct spinlock lock;             /* rank LOCK_TIMER; guards [t] of the timers queued here */
 	struct rb_root tree;              /* [t] */
-	struct timer *running;            /* [a] whose function is being called */
+	struct timer *running[TIMER_NEST_MAX]; /* [a] whose function is being called, by depth: one inside an open timer window of another */
 	uint64_t armed_ns;                /* [o] what the hardware will fire at; UINT64_MAX: nothing */
 };
 
@@ -40,8 +41,3 @@ void timer_cancel_wait(struct timer *t);
 void timer_arm(struct cpu *cpu, uint64_t deadline_ns);
 /* From trap_timer(). Runs what is due, at most a batch, and returns the queue's next expiry. */
 uint64_t timer_run(struct cpu *cpu, uint64_t now_ns);
-
-/* Lets the timer interrupt alone through on a CPU that is otherwise masked; timers run, but nobody is switched to before the
- * window is closed and the enclosing interrupt, if any, ends. Own CPU, irqs masked before and after; not with a lock held. */
-unsigned long timer_window_open(void);
-void timer_window_close(unsigned long state);

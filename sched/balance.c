@@ -83,7 +83,7 @@ struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork)
 	cpu = claim_idle(&t->affinity, prev->index);
 	if (cpu)
 		return cpu;
-	if (allowed && !fork)
+	if (allowed && (!fork || cpu_count == 1))
 		return prev;
 	cpu = least_loaded(&t->affinity, prev);
 	ASSERT(cpu);
@@ -135,13 +135,19 @@ static void pass_kick_on(struct cpu *cpu, struct cpu *victim)
 		balance_kick_idle(victim, &cpu_online_mask);
 }
 
+/* Threads that wait on @victim and will not run there at once: an idle CPU with one is about to run it. */
+static bool has_waiting(const struct cpu *victim)
+{
+	return atomic_load_relaxed(&victim->rq.nr_ready) > (atomic_load_relaxed(&victim->rq.curr) == victim->rq.idle);
+}
+
 /* Every other CPU is looked at, beginning with the next one, so that thieves spread. */
 bool balance_pull(struct cpu *cpu)
 {
 	for (unsigned i = 1; i < cpu_count; i++) {
 		struct cpu *victim = cpu_at((cpu->index + i) % cpu_count);
 
-		if (atomic_load_relaxed(&victim->rq.nr_ready) && pull_from(cpu, victim)) {
+		if (has_waiting(victim) && pull_from(cpu, victim)) {
 			pass_kick_on(cpu, victim);
 			return true;
 		}

@@ -32,8 +32,10 @@ void rt_find_highest(void *rt_queue, unsigned long unused)
 		q->highest = q->bitmap[1] ? 64 + highest_bit(q->bitmap[1]) : highest_bit(q->bitmap[0]);
 }
 
+/* A thread has been added to the list of @level. */
 static void mark(struct rt_queue *q, unsigned level)
 {
+	q->nr_listed++;
 	q->bitmap[level / 64] |= 1ull << (level % 64);
 	q->highest = MAX(q->highest, level);
 }
@@ -85,6 +87,7 @@ void rt_take_queued(void *rt_queue, unsigned long thread)
 	unsigned level = t->sched.priority;
 
 	list_del(&t->sched.node);
+	q->nr_listed--;
 	if (list_empty(&q->level[level]))
 		q->bitmap[level / 64] &= ~(1ull << (level % 64));
 	rt_find_highest(q, 0);

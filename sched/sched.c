@@ -323,17 +323,21 @@ void sched_wake(struct thread *t, unsigned long flags)
 	struct cpu *self = arch_cpu_self(), *cpu = t->sched.cpu;
 	struct runqueue *rq = &cpu->rq;
 	struct thread *curr;
+	bool better;
 
 	spin_lock(&rq->lock);
 	curr = rq->curr;
-	if (unlikely(t->sched.state_unusual != THREAD_BLOCKED || t->sched.rank <= curr->sched.rank || cpu != self))
+	better = t->sched.rank > curr->sched.rank;
+	if (unlikely(t->sched.state_unusual != THREAD_BLOCKED || cpu != self || (!better && !cpumask_empty(&cpu_idle_mask))))
 		return wake_general(rq, t, flags);
 	t->sched.state = THREAD_RUNNABLE;
-	if (!arch_irq_flags_enabled(flags)) {
+	if (!better || !arch_irq_flags_enabled(flags)) {
 		rt_put_tail(&rq->rt, t);
 		rq->nr_ready++;
-		rq->resched = 1;
+		if (better)
+			rq->resched = 1;
 		spin_unlock(&rq->lock);
+		arch_irq_restore(flags);
 		return;
 	}
 	if (unlikely(curr->sched.unusual || rq->resched || !cpumask_empty(&cpu_idle_mask)))
@@ -372,13 +376,11 @@ static __noinline void preempt(struct cpu *cpu)
 	struct runqueue *rq = &cpu->rq;
 	struct thread *prev = rq->curr, *next;
 
-	if (unlikely(cpu->window))
-		return;
 	spin_lock(&rq->lock);
 	next = rq->rt.front;
 	if (unlikely(!next || next->sched.unusual || !cpumask_empty(&cpu_idle_mask)))
 		return preempt_general(rq, prev);
-	if (prev->sched.unusual == SCHED_SLICED && prev == rq->fair_curr) {
+	if (prev == rq->fair_curr && !(prev->sched.unusual & SCHED_MOVE)) {
 		rt_take(&rq->rt, next);
 		rq->slice_end_ns = UINT64_MAX;
 		rq->fair_owed_ns += account(rq, prev);
@@ -392,10 +394,8 @@ static __noinline void preempt(struct cpu *cpu)
 	switch_to(rq, prev, next, arch_irq_flags_masked());
 }
 
-static __noinline void run_hook_masked(struct cpu *cpu)
+static __noinline void run_hook_masked(void)
 {
-	if (cpu->window)
-		return;
 	arch_irq_enable();
 	thread_run_hook();
 	arch_irq_disable();
@@ -409,7 +409,7 @@ void trap_exit(void)
 	struct cpu *cpu = arch_cpu_self();
 
 	if (unlikely(cpu->rq.curr->hook))
-		return run_hook_masked(cpu);
+		return run_hook_masked();
 	if (cpu->rq.resched)
 		preempt(cpu);
 }
@@ -446,13 +446,13 @@ void sched_ipi(struct cpu *cpu)
 /* ---- idle -------------------------------------------------------------------------------------------------------- */
 
 /* Says that this CPU is idle before it looks for work elsewhere: a waker that queues a thread and then finds no idle CPU is seen by balance_pull(). */
-static void idle_wait(struct cpu *cpu)
+static inline void idle_wait(struct cpu *cpu, unsigned index)
 {
-	cpumask_atomic_set(&cpu_idle_mask, cpu->index);
+	cpumask_atomic_set(&cpu_idle_mask, index);
 	atomic_fence_seq_cst();
 	if (!balance_pull(cpu) && !atomic_load_relaxed(&cpu->rq.nr_ready))
 		arch_cpu_idle();
-	cpumask_atomic_reset(&cpu_idle_mask, cpu->index);
+	cpumask_atomic_reset(&cpu_idle_mask, index);
 }
 
 /* Somebody waits here. */
@@ -461,23 +461,24 @@ static __noinline void idle_leave(struct runqueue *rq)
 	struct thread *idle = rq->idle, *next;
 
 	spin_lock(&rq->lock);
-	if (unlikely(!rq->rt.highest || rt_first(&rq->rt)->sched.unusual))
+	next = rq->rt.front;
+	if (unlikely(!next || next->sched.unusual))
 		return schedule(rq, idle, STOP_PREEMPTED, arch_irq_flags_masked());
-	next = rt_first(&rq->rt);
 	rt_take(&rq->rt, next);
 	rq->nr_ready--;
-	account(rq, idle);
+	rq->since_ns = time_now_ns(); /* idle is charged for nothing: its time is what no thread had */
 	switch_to(rq, idle, next, arch_irq_flags_masked());
 }
 
 void sched_idle_loop(void)
 {
 	struct cpu *cpu = arch_cpu_self();
+	const unsigned index = cpu->index;
 
 	arch_irq_disable();
 	for (;;) {
 		if (!atomic_load_relaxed(&cpu->rq.nr_ready))
-			idle_wait(cpu);
+			idle_wait(cpu, index);
 		if (cpu->rq.nr_ready)
 			idle_leave(&cpu->rq);
 	}

@@ -117,11 +117,6 @@ void rt_put_head_behind(void *rt_queue, unsigned long thread);
 void rt_take_queued(void *rt_queue, unsigned long thread);
 void rt_find_highest(void *rt_queue, unsigned long unused);
 
-static inline bool rt_levels_empty(const struct rt_queue *q)
-{
-	return !(q->bitmap[0] | q->bitmap[1]);
-}
-
 static inline void rt_set_front(struct rt_queue *q, struct thread *t)
 {
 	q->front = t;
@@ -154,7 +149,7 @@ static inline void rt_take(struct rt_queue *q, struct thread *t)
 		return;
 	}
 	q->front = NULL;
-	if (likely(rt_levels_empty(q)))
+	if (likely(!q->nr_listed))
 		q->highest = 0;
 	else
 		arch_cold_call(rt_find_highest, q, 0);
@@ -180,6 +175,7 @@ static inline void rt_rotate(struct rt_queue *q, struct thread *prev, struct thr
 		q->front = prev;
 	} else if (q->front) {
 		q->front = NULL;
+		q->nr_listed++;
 		list_add_tail(&prev->sched.node, level);
 	} else {
 		list_del(&t->sched.node);

@@ -86,8 +86,8 @@ int arch_cpu_start(struct cpu *cpu)
 }
 
 /*
- * Wfi wakes for what sie lets through although sstatus.SIE masks it, so an interrupt between the caller's test and the wfi is not lost. The sources are
- * handled in the order in which the hardware would take them.
+ * Wfi wakes for what sie lets through although sstatus.SIE masks it, so an interrupt between the caller's test and the wfi is not lost. One source, in
+ * the order in which the hardware would take them; the caller comes back for the next.
  */
 void arch_cpu_idle(void)
 {
@@ -95,10 +95,10 @@ void arch_cpu_idle(void)
 
 	__asm__ volatile("wfi\n\tcsrr %0, sip" : "=r"(pending) :: "memory");
 	if (pending & SIE_EXTERNAL)
-		trap_irq();
+		return trap_irq();
 	if (pending & SIE_SOFT) {
 		__asm__ volatile("csrci sip, 2" ::: "memory");
-		trap_ipi();
+		return trap_ipi();
 	}
 	if (pending & SIE_TIMER)
 		trap_timer();

@@ -78,6 +78,7 @@ irq_external:
 	jal	trap_irq
 irq_exit:
 	jal	trap_exit
+irq_return:
 	ld	t0, IRQ_FRAME_SEPC(sp)
 	csrw	sepc, t0
 	li	t0, SSTATUS_SPP | SSTATUS_SPIE
@@ -91,7 +92,10 @@ irq_exit:
 irq_timer:
 	irq_push
 	jal	trap_timer
-	j	irq_exit
+	csrr	t0, sie
+	addi	t0, t0, -SIE_TIMER
+	bnez	t0, irq_exit
+	j	irq_return			/* only the timer is let through: a window, which must not be switched away from */
 
 /* The pending bit goes first: whoever asks for attention from here on sets it again. */
 	.balign	64

@@ -26,7 +26,6 @@
 #define CONTEXT_CLAIM     4
 
 #define CONTEXTS_MAX      ARCH_CPU_MAX
-#define CLAIMS_MAX        8 /* in one trap; what is left pending takes the next one, and threads that were woken get their turn */
 
 struct plic_context {
 	volatile uint32_t *claim; /* [i] claim by reading, complete by writing */
@@ -39,7 +38,8 @@ static volatile void *plic_base;                         /* [i] */
 static uint32_t plic_sources;                            /* [i] 1..this */
 static struct plic_context plic_contexts[CONTEXTS_MAX];  /* [i] */
 static unsigned plic_nr_contexts;                        /* [i] */
-static uint16_t plic_target[IRQ_MAX];                    /* [a] id of the context a source belongs to; 0: none yet */
+static uint16_t plic_target[IRQ_MAX];                    /* [plic_lock] id of the context a source belongs to; 0: none yet */
+static uint32_t plic_moving;                             /* [a] sources that changed CPU and are still enabled at the old one */
 static struct spinlock plic_lock = SPINLOCK_INIT(LOCK_IRQ);
 
 /* Under plic_lock. */
@@ -54,26 +54,25 @@ static void source_enable(const struct plic_context *c, unsigned source, bool on
 static __noinline void source_leave(const struct plic_context *c, unsigned source)
 {
 	spin_lock(&plic_lock);
-	if (plic_target[source] != c->id)
+	if (plic_target[source] != c->id) {
 		source_enable(c, source, false);
+		atomic_store_relaxed(&plic_moving, plic_moving - 1);
+	}
 	spin_unlock(&plic_lock);
 }
 
+/* One source; what else is pending takes the next trap, after the threads that this one woke had their turn. */
 static void plic_handle(void)
 {
 	const struct plic_context *c = arch_cpu_self()->irq_private;
-	volatile uint32_t *claim = c->claim;
+	uint32_t source = *c->claim;
 
-	for (unsigned i = 0; i < CLAIMS_MAX; i++) {
-		uint32_t source = *claim;
-
-		if (!source)
-			return;
-		irq_dispatch(source);
-		*claim = source;
-		if (unlikely(atomic_load_relaxed(&plic_target[source]) != c->id))
-			source_leave(c, source);
-	}
+	if (unlikely(!source))
+		return;
+	irq_dispatch(source);
+	*c->claim = source;
+	if (unlikely(atomic_load_relaxed(&plic_moving)))
+		source_leave(c, source);
 }
 
 static struct plic_context *context_of(const struct cpu *cpu)
@@ -137,7 +136,9 @@ static int plic_set_affinity(unsigned source, struct cpu *cpu)
 		return -EINVAL;
 	flags = spin_lock_irqsave(&plic_lock);
 	source_enable(c, source, true);
-	atomic_store_relaxed(&plic_target[source], c->id);
+	if (plic_target[source] && plic_target[source] != c->id)
+		atomic_store_relaxed(&plic_moving, plic_moving + 1);
+	plic_target[source] = c->id;
 	spin_unlock_irqrestore(&plic_lock, flags);
 	return 0;
 }

@@ -193,6 +193,37 @@ static void wake_order(void **state)
 	run(wake_order_first, 1, 2, SEEDS / 2);
 }
 
+static void *run_and_note(void *arg)
+{
+	host_compute(2 * MS);
+	order[ordered++] = (unsigned)(uintptr_t)arg;
+	return NULL;
+}
+
+/* A thread that was preempted goes on before its equals: on the way by the class table (round robin) and on the fast one (FIFO). */
+static void preempted_first(void *arg)
+{
+	int policy = draw(2) ? SCHED_FIFO : SCHED_RR;
+
+	(void)arg;
+	pin_self(0);
+	become(SCHED_FIFO, 50);
+	for (unsigned i = 0; i < 3; i++)
+		threads[i] = make(0, policy, 10, run_and_note, i);
+	for (unsigned i = 0; i < 20; i++) {
+		sleep_for(1 + draw(MS));
+		host_compute(draw(100 * US));
+	}
+	join_all(3);
+	CHECK(ordered == 3 && order[0] == 0 && order[1] == 1 && order[2] == 2);
+}
+
+static void preempted_goes_on_first(void **state)
+{
+	(void)state;
+	run(preempted_first, 1, 2, SEEDS / 4);
+}
+
 static uint64_t woken_ns;
 
 static void *wake_late(void *arg)
@@ -429,7 +460,10 @@ static void *nap_often(void *arg)
 	return NULL;
 }
 
-/* Lag lasts through sleep: naps neither gain nor lose CPU time, so the napper and a hog have half each, less a slice and what the naps took. */
+/*
+ * Lag lasts through sleep: naps neither gain nor lose CPU time, so the napper and a hog have half each, less a slice and what the naps took. With short
+ * bursts the napper only keeps up because it comes back owed, and runs at once; the hog because it is owed after a long one.
+ */
 static void lag_first(void *arg)
 {
 	uint64_t napper_ns, hog_ns;
@@ -443,6 +477,7 @@ static void lag_first(void *arg)
 	napper_ns = thread_runtime_ns(threads[0]);
 	hog_ns = thread_runtime_ns(threads[1]);
 	CHECK(napper_ns < NSEC_PER_SEC + 4 * MS);
+	CHECK(napper_ns + sleeps_ns / 2 > NSEC_PER_SEC - 100 * MS);
 	CHECK(hog_ns < NSEC_PER_SEC + 4 * MS + sleeps_ns);
 }
 
@@ -1103,6 +1138,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fifo_order),
 		cmocka_unit_test(wake_order),
+		cmocka_unit_test(preempted_goes_on_first),
 		cmocka_unit_test(preemption_by_post),
 		cmocka_unit_test(preemption_by_timer),
 		cmocka_unit_test(rr_quantum),

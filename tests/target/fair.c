@@ -212,8 +212,8 @@ TEST(fair_threads_share_what_real_time_leaves)
 	join(t[0]);
 	join(t[1]);
 	/* 200 interruptions by this FIFO thread favour neither: they are a slice apart at most. */
-	CHECK_GE(turns_n, 8);
-	CHECK_LE(ns[0] > ns[1] ? ns[0] - ns[1] : ns[1] - ns[0], FAIR_SLICE_NS + (test_time_is_virtual() ? 0 : 20 * NSEC_PER_MSEC));
+	CHECK_GE(turns_n, test_time_is_virtual() ? 8 : 2);
+	CHECK_LE(ns[0] > ns[1] ? ns[0] - ns[1] : ns[1] - ns[0], FAIR_SLICE_NS + (test_time_is_virtual() ? 10 * NSEC_PER_USEC : 60 * NSEC_PER_MSEC));
 }
 
 /*
@@ -231,7 +231,8 @@ static void *watch_timer(void *arg)
 		uint64_t armed_ns = arch_cpu_self()->timers.armed_ns, now_ns = time_now_ns();
 
 		arch_irq_restore(flags);
-		*soonest_ns = MIN(*soonest_ns, armed_ns > now_ns ? armed_ns - now_ns : 0);
+		if (armed_ns > now_ns) /* else an emulator is late with one that was programmed before */
+			*soonest_ns = MIN(*soonest_ns, armed_ns - now_ns);
 	}
 	return NULL;
 }

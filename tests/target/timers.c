@@ -244,16 +244,19 @@ static void inner_fired(struct timer *t)
 	inner_ran_inside += window_open;
 }
 
-/* Irqs masked; the window stays open for @us. */
+/* Irqs masked; the window stays open until a timer that is due within it has come, but for @us at least. */
 static void hold_window(uint64_t us)
 {
+	uint64_t start_ns = time_now_ns(), open_ns;
 	unsigned long state;
 
-	timer_add(&inner, time_now_ns() + us * NSEC_PER_USEC / 2);
+	timer_add(&inner, start_ns + us * NSEC_PER_USEC / 2);
 	window_open = 1;
-	state = timer_window_open();
-	spin_us(us);
-	timer_window_close(state);
+	state = arch_arch_timer_window_open();
+	do
+		open_ns = time_now_ns() - start_ns;
+	while (open_ns < us * NSEC_PER_USEC || (!atomic_load_relaxed(&inner_ran) && open_ns < NSEC_PER_SEC));
+	arch_arch_timer_window_close(state);
 	window_open = 0;
 	CHECK(!arch_irq_enabled());
 }
@@ -271,6 +274,7 @@ static void window_reset(void)
 {
 	inner_ran = inner_ran_inside = 0;
 	other_ran_inside = 2;
+	timer_cancel_wait(&inner);
 	timer_init(&inner, inner_fired);
 }
 
