@@ -25,7 +25,6 @@ static __noinline int semaphore_post_slow(struct semaphore *s)
 	unsigned long flags = spin_lock_irqsave(&s->waiters.lock);
 	int32_t count = atomic_load_relaxed(&s->count);
 	struct waiter *w;
-	struct thread *t;
 
 	if (count >= 0) {
 		spin_unlock_irqrestore(&s->waiters.lock, flags);
@@ -40,10 +39,9 @@ static __noinline int semaphore_post_slow(struct semaphore *s)
 	} else {
 		atomic_store_release(&s->count, 1); /* a time-out emptied the queue */
 	}
-	t = container_of(w, struct thread, waiter);
 	spin_unlock(&s->waiters.lock);
 	if (likely(w))
-		sched_wake(t, flags);
+		sched_wake(container_of(w, struct thread, waiter), flags);
 	else
 		arch_irq_restore(flags);
 	return 0;

@@ -184,6 +184,8 @@ int sched_set_affinity(struct thread *t, const struct cpumask *mask)
 	t->affinity = *mask;
 	if (t->sched.state != THREAD_DEAD)
 		act = affinity_changed(rq, t, cpumask_test(mask, cpu_of_rq(rq)->index));
+	if (t->sched.state == THREAD_RUNNABLE && rq->curr != t && !(t->sched.unusual & SCHED_MOVE))
+		balance_kick_idle(cpu_of_rq(rq), mask); /* it may now run where nobody does */
 	unlock_and_act(rq, act, flags);
 	return 0;
 }

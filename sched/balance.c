@@ -124,17 +124,6 @@ static bool pull_from(struct cpu *cpu, struct cpu *victim)
 	return t != NULL;
 }
 
-/*
- * @cpu has taken a thread from @victim while it still looked idle: a waker may have claimed it meanwhile for another thread, which would then wait although
- * others are idle. After the bit is gone, either that thread is seen here, or its waker sees that @cpu is not idle.
- */
-static void pass_kick_on(struct cpu *cpu, struct cpu *victim)
-{
-	cpumask_atomic_reset(&cpu_idle_mask, cpu->index);
-	if (atomic_load_relaxed(&victim->rq.nr_ready))
-		balance_kick_idle(victim, &cpu_online_mask);
-}
-
 /* Threads that wait on @victim and will not run there at once: an idle CPU with one is about to run it. */
 static bool has_waiting(const struct cpu *victim)
 {
@@ -147,10 +136,8 @@ bool balance_pull(struct cpu *cpu)
 	for (unsigned i = 1; i < cpu_count; i++) {
 		struct cpu *victim = cpu_at((cpu->index + i) % cpu_count);
 
-		if (has_waiting(victim) && pull_from(cpu, victim)) {
-			pass_kick_on(cpu, victim);
+		if (has_waiting(victim) && pull_from(cpu, victim))
 			return true;
-		}
 	}
 	return false;
 }
@@ -190,7 +177,8 @@ static void take_from(struct cpu *cpu, struct cpu *from)
 		t->sched.unusual &= (uint8_t)~SCHED_MOVE;
 		t->sched.cpu = cpu;
 		sched_enqueue(rq, t, EEVDF_PLACE_MOVE);
-		sched_check_preempt(rq, t);
+		if (!sched_check_preempt(rq, t))
+			balance_kick_idle(cpu, &t->affinity);
 	}
 	spin_unlock(&from->rq.lock);
 	spin_unlock(&rq->lock);

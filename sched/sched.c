@@ -93,6 +93,18 @@ static __noinline void remind_of_hook(struct runqueue *rq, struct thread *next)
 	ipi_send(cpu_of_rq(rq));
 }
 
+/* Somebody waits here while another CPU is idle: tells one that may take whom a thief would be given. */
+static __noinline void kick_for_waiting(struct runqueue *rq)
+{
+	struct cpu *cpu = cpu_of_rq(rq);
+	struct thread *t = NULL;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(sched_classes) && !t; i++)
+		t = sched_classes[i]->steal(rq, cpu->index);
+	if (t)
+		balance_kick_idle(cpu, &t->affinity);
+}
+
 /* The general way from @prev to whoever is best, by the class table. Tail-call it. */
 static __noinline void schedule(struct runqueue *rq, struct thread *prev, enum stop_reason why, unsigned long flags)
 {
@@ -107,6 +119,8 @@ static __noinline void schedule(struct runqueue *rq, struct thread *prev, enum s
 	}
 	next = pick(rq);
 	class_of(next)->start(rq, next);
+	if (unlikely(rq->nr_ready && !cpumask_empty(&cpu_idle_mask)))
+		kick_for_waiting(rq);
 	slice_begin(rq, next);
 	if (unlikely(next->sched.unusual & SCHED_HOOK))
 		remind_of_hook(rq, next);
@@ -256,7 +270,7 @@ bool sched_check_preempt(struct runqueue *rq, struct thread *t)
 static void place(struct runqueue *rq, struct thread *t, enum eevdf_place how, unsigned long flags)
 {
 	struct cpu *cpu = cpu_of_rq(rq);
-	bool local = cpu == arch_cpu_self(), act = false, waits;
+	bool local = cpu == arch_cpu_self(), act = false;
 
 	t->sched.state = THREAD_RUNNABLE;
 	if (unlikely(t->sched.unusual & SCHED_MOVE)) {
@@ -264,10 +278,9 @@ static void place(struct runqueue *rq, struct thread *t, enum eevdf_place how, u
 	} else {
 		sched_enqueue(rq, t, how);
 		act = sched_check_preempt(rq, t);
+		if (!act && !cpumask_empty(&cpu_idle_mask))
+			balance_kick_idle(cpu, &t->affinity);
 	}
-	waits = rq->nr_ready > (rq->curr == rq->idle);
-	if (waits && !cpumask_empty(&cpu_idle_mask))
-		balance_kick_idle(cpu, act && rq->curr != rq->idle ? &rq->curr->affinity : &t->affinity);
 	if (act && local && arch_irq_flags_enabled(flags))
 		return schedule(rq, rq->curr, STOP_PREEMPTED, flags);
 	spin_unlock(&rq->lock);
@@ -310,11 +323,8 @@ static __noinline void wake_general(struct runqueue *rq, struct thread *t, unsig
 /* The woken FIFO thread is better than a running one that is not, or an idle CPU should hear of the one it displaces. */
 static __noinline void wake_switch(struct runqueue *rq, struct thread *t, unsigned long flags)
 {
-	struct cpu *cpu = cpu_of_rq(rq);
-
 	rt_put_tail(&rq->rt, t);
 	rq->nr_ready++;
-	balance_kick_idle(cpu, &rq->curr->affinity);
 	schedule(rq, rq->curr, STOP_PREEMPTED, flags);
 }
 
@@ -360,13 +370,6 @@ void sched_start(struct thread *t)
 
 /* ---- interrupts -------------------------------------------------------------------------------------------------- */
 
-static __noinline void preempt_general(struct runqueue *rq, struct thread *prev)
-{
-	if (!cpumask_empty(&cpu_idle_mask))
-		balance_kick_idle(cpu_of_rq(rq), &prev->affinity);
-	schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
-}
-
 /*
  * Something better waits, or the slice is over: from the end of an interrupt, never on idle, which takes none. A fair thread that real time takes the CPU from stays in
  * rq->fair_curr, in the sums, ready to go on without touching the tree; what it ran is noted and charged when its class is next asked for anything.
@@ -379,7 +382,7 @@ static __noinline void preempt(struct cpu *cpu)
 	spin_lock(&rq->lock);
 	next = rq->rt.front;
 	if (unlikely(!next || next->sched.unusual || !cpumask_empty(&cpu_idle_mask)))
-		return preempt_general(rq, prev);
+		return schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
 	if (prev == rq->fair_curr && !(prev->sched.unusual & SCHED_MOVE)) {
 		rt_take(&rq->rt, next);
 		rq->slice_end_ns = UINT64_MAX;
@@ -389,13 +392,15 @@ static __noinline void preempt(struct cpu *cpu)
 		rt_put_head(&rq->rt, prev);
 		account(rq, prev);
 	} else {
-		return preempt_general(rq, prev);
+		return schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
 	}
 	switch_to(rq, prev, next, arch_irq_flags_masked());
 }
 
 static __noinline void run_hook_masked(void)
 {
+	if (arch_cpu_self()->rq.resched)
+		preempt(arch_cpu_self());
 	arch_irq_enable();
 	thread_run_hook();
 	arch_irq_disable();
@@ -462,7 +467,7 @@ static __noinline void idle_leave(struct runqueue *rq)
 
 	spin_lock(&rq->lock);
 	next = rq->rt.front;
-	if (unlikely(!next || next->sched.unusual))
+	if (unlikely(!next || next->sched.unusual || rq->nr_ready > 1))
 		return schedule(rq, idle, STOP_PREEMPTED, arch_irq_flags_masked());
 	rt_take(&rq->rt, next);
 	rq->nr_ready--;
