@@ -62,53 +62,89 @@ const char *device_path(const struct dt *dt, int node, char *buf, size_t size)
 	return buf;
 }
 
-/*
- * Tries the drivers that name @compatible. Whether the node is enabled is asked only then: it takes a walk from the root. *@err keeps the last error other than "declined". */
-static bool drivers_try(const struct dt *dt, int node, enum driver_class class,
-			const char *compatible, int *err)
+/* Probes @node with @d. *@err keeps the last error other than "declined". */
+static bool driver_try(const struct dt *dt, int node, const struct driver *d, int *err)
 {
 	char path[DEVICE_PATH_BYTES];
+	int result = d->probe(dt, node);
 
-	for (const struct driver *d = __start_drivers; d < __stop_drivers; d++) {
-		int result;
-
-		if (d->class != class || !driver_names(d, compatible))
-			continue;
-		if (!device_enabled(dt, node))
-			return false;
-		result = d->probe(dt, node);
-		if (result == 0)
-			return true;
-		if (result == -ENODEV)
-			continue;
+	if (result == 0)
+		return true;
+	if (result != -ENODEV) {
 		*err = result;
-		printk("%s: driver %s failed (error %d)\n",
-		       device_path(dt, node, path, sizeof(path)), d->name, result);
+		printk("%s: driver %s failed (error %d)\n", device_path(dt, node, path, sizeof(path)), d->name, result);
 	}
 	return false;
 }
 
+/*
+ * Every node that some driver names, with that driver: one walk through the tree serves all classes. A node with several compatible strings has
+ * its pairs in their order, best first. Whether it is enabled is asked only for these, since it takes a walk from the root.
+ */
+#define CANDIDATES_MAX 256
+
+static struct candidate {
+	int node;
+	const struct driver *driver;
+} candidates[CANDIDATES_MAX];
+static unsigned candidate_count;
+
+static void candidates_add(int node, const char *compatible)
+{
+	for (const struct driver *d = __start_drivers; d < __stop_drivers && candidate_count < CANDIDATES_MAX; d++)
+		if (driver_names(d, compatible))
+			candidates[candidate_count++] = (struct candidate){ node, d };
+}
+
+static void candidates_find(const struct dt *dt)
+{
+	static const struct dt *found_in;
+	const char *compatible;
+
+	if (found_in == dt)
+		return;
+	found_in = dt;
+	for (int node = dt_next_node(dt, DT_START, NULL); node >= 0; node = dt_next_node(dt, node, NULL))
+		for (int i = 0; (compatible = dt_string_at(dt, node, "compatible", i)); i++)
+			candidates_add(node, compatible);
+	if (candidate_count == CANDIDATES_MAX)
+		printk("device: more than %d nodes with a driver; the rest is left alone\n", CANDIDATES_MAX);
+}
+
 int device_probe_node(const struct dt *dt, int node, enum driver_class class)
 {
-	const char *compatible;
 	int err = -ENODEV;
 
-	if (node == DEVICE_FALLBACK)
-		return drivers_try(dt, node, class, fallback, &err) ? 0 : err;
-	for (int i = 0; (compatible = dt_string_at(dt, node, "compatible", i)); i++)
-		if (drivers_try(dt, node, class, compatible, &err))
+	if (node == DEVICE_FALLBACK) {
+		for (const struct driver *d = __start_drivers; d < __stop_drivers; d++)
+			if (d->class == class && driver_names(d, fallback) && driver_try(dt, node, d, &err))
+				return 0;
+		return err;
+	}
+	candidates_find(dt);
+	for (unsigned i = 0; i < candidate_count; i++) {
+		const struct candidate *c = &candidates[i];
+
+		if (c->node == node && c->driver->class == class && device_enabled(dt, node) && driver_try(dt, node, c->driver, &err))
 			return 0;
+	}
 	return err;
 }
 
 int device_probe_class(const struct dt *dt, enum driver_class class)
 {
-	int bound = 0;
+	int bound = 0, last = -1;
 
-	for (int node = dt_next_node(dt, DT_START, NULL); node >= 0;
-	     node = dt_next_node(dt, node, NULL))
-		if (device_probe_node(dt, node, class) == 0)
+	candidates_find(dt);
+	for (unsigned i = 0; i < candidate_count; i++) {
+		const struct candidate *c = &candidates[i];
+
+		if (c->driver->class != class || c->node == last)
+			continue;
+		last = c->node;
+		if (device_probe_node(dt, c->node, class) == 0)
 			bound++;
+	}
 	return bound;
 }
 
@@ -128,10 +164,9 @@ volatile void *device_map_reg(const struct dt *dt, int node, int index, size_t *
 	uint64_t pa, size;
 	int err = dt_reg(dt, node, index, &pa, &size);
 
-	device_path(dt, node, path, sizeof(path));
 	if (err || size == 0) {
 		printk("%s: reg entry %d is %s; expected address and size of device registers\n",
-		       path, index,
+		       device_path(dt, node, path, sizeof(path)), index,
 		       err == -ENOENT ? "missing" :
 		       err            ? "malformed" :
 					"empty");
@@ -139,7 +174,8 @@ volatile void *device_map_reg(const struct dt *dt, int node, int index, size_t *
 	}
 	base = mmio_map(pa, size);
 	if (!base)
-		printk("%s: cannot map 0x%llx bytes of registers at 0x%llx\n", path,
+		printk("%s: cannot map 0x%llx bytes of registers at 0x%llx\n",
+		       device_path(dt, node, path, sizeof(path)),
 		       (unsigned long long)size, (unsigned long long)pa);
 	else if (bytes)
 		*bytes = size;

@@ -62,9 +62,14 @@ static bool starts_with(const char *have, const char *want, size_t len)
 	return true;
 }
 
+/* Of a caller's string, of which nothing behind its end may be read. */
 static size_t length(const char *s)
 {
-	return find_byte(s, '\0', SIZE_MAX);
+	size_t n = 0;
+
+	while (s[n])
+		n++;
+	return n;
 }
 
 /*

@@ -93,11 +93,15 @@ static __noinline void remind_of_hook(struct runqueue *rq, struct thread *next)
 	ipi_send(cpu_of_rq(rq));
 }
 
-/* Somebody waits here while another CPU is idle: tells one that may take whom a thief would be given. */
-static __noinline void kick_for_waiting(struct runqueue *rq)
+/*
+ * Somebody waits here while another CPU is idle: tells one that may take @prev, if it was displaced just now, or else whom a thief would be given. rq->curr
+ * is the next thread already.
+ */
+static __noinline void kick_for_waiting(struct runqueue *rq, struct thread *prev)
 {
 	struct cpu *cpu = cpu_of_rq(rq);
-	struct thread *t = NULL;
+	bool displaced = prev->sched.state == THREAD_RUNNABLE && prev != rq->curr && prev != rq->idle && !(prev->sched.unusual & SCHED_MOVE);
+	struct thread *t = displaced ? prev : NULL;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(sched_classes) && !t; i++)
 		t = sched_classes[i]->steal(rq, cpu->index);
@@ -119,8 +123,9 @@ static __noinline void schedule(struct runqueue *rq, struct thread *prev, enum s
 	}
 	next = pick(rq);
 	class_of(next)->start(rq, next);
+	rq->curr = next;
 	if (unlikely(rq->nr_ready && !cpumask_empty(&cpu_idle_mask)))
-		kick_for_waiting(rq);
+		kick_for_waiting(rq, prev);
 	slice_begin(rq, next);
 	if (unlikely(next->sched.unusual & SCHED_HOOK))
 		remind_of_hook(rq, next);
@@ -320,12 +325,34 @@ static __noinline void wake_general(struct runqueue *rq, struct thread *t, unsig
 	place(rq, t, EEVDF_PLACE_WAKE, flags);
 }
 
+/* A FIFO thread whose CPU is another one and idle: it runs there. */
+static __noinline void wake_idle_cpu(struct runqueue *rq, struct thread *t, unsigned long flags)
+{
+	t->sched.state = THREAD_RUNNABLE;
+	rt_put_tail(&rq->rt, t);
+	rq->nr_ready++;
+	rq->resched = 1;
+	spin_unlock(&rq->lock);
+	ipi_send(cpu_of_rq(rq));
+	arch_irq_restore(flags);
+}
+
 /* The woken FIFO thread is better than a running one that is not, or an idle CPU should hear of the one it displaces. */
 static __noinline void wake_switch(struct runqueue *rq, struct thread *t, unsigned long flags)
 {
 	rt_put_tail(&rq->rt, t);
 	rq->nr_ready++;
 	schedule(rq, rq->curr, STOP_PREEMPTED, flags);
+}
+
+static __noinline void wake_elsewhere(struct runqueue *rq, struct thread *t, unsigned long flags)
+{
+	bool idle = rq->curr == rq->idle && !rq->nr_ready;
+
+	if (idle && t->sched.state_unusual == THREAD_BLOCKED && cpu_of_rq(rq) != arch_cpu_self())
+		wake_idle_cpu(rq, t, flags);
+	else
+		wake_general(rq, t, flags);
 }
 
 void sched_wake(struct thread *t, unsigned long flags)
@@ -339,7 +366,7 @@ void sched_wake(struct thread *t, unsigned long flags)
 	curr = rq->curr;
 	better = t->sched.rank > curr->sched.rank;
 	if (unlikely(t->sched.state_unusual != THREAD_BLOCKED || cpu != self || (!better && !cpumask_empty(&cpu_idle_mask))))
-		return wake_general(rq, t, flags);
+		return wake_elsewhere(rq, t, flags);
 	t->sched.state = THREAD_RUNNABLE;
 	if (!better || !arch_irq_flags_enabled(flags)) {
 		rt_put_tail(&rq->rt, t);

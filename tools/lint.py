@@ -37,6 +37,7 @@ TOOLS = {"arm64": "aarch64-linux-gnu-", "riscv": "riscv64-unknown-elf-"}
 # Where FP/SIMD registers are meant: these functions, in the file arch/<name>/switch.S.
 FP_FUNCTIONS = re.compile(r"fp|fcsr", re.I)
 # Given by the application layer, by the second link pass, and by the boot stacks of arch/<name>/boot.S.
+# (And __...si2 and the like: arithmetic that the compiler calls, from libgcc.)
 OUTSIDE = {"app_start", "symbol_table", "boot_stack_guard", "boot_fault_guard"}
 
 CLANG = {
@@ -255,7 +256,7 @@ class Lint:
                 wanted.setdefault(symbol, source)
         for symbol, source in sorted(wanted.items()):
             known = symbol in defined or symbol in linker or symbol in OUTSIDE
-            if not known and symbol not in inline and not re.match(r"arch_|__start_|__stop_", symbol):
+            if not known and symbol not in inline and not re.match(r"arch_|__start_|__stop_|__[a-z]+[sdt]i[23]$", symbol):
                 self.say(source, 1, f"{board}: {symbol} comes neither from core/, sched/, the linker script nor core/arch.h")
 
     # ---- clang -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@
  *   4, 5     TTBR1: the two blocks that hold the device tree, read-only, in the direct map
  * boot_main() replaces the TTBR1 half by tables with exact permissions.
  */
-#include "regs.h"
+#include "arch/arm64/regs.h"
 
 	.section .head.text, "ax", %progbits
 	.globl	image_head

@@ -8,7 +8,7 @@
  * give whole lines.
  */
 #include "core/arch.h"
-#include "regs.h"
+#include "arch/arm64/regs.h"
 
 /*
  * Bytes in the smallest line; @shift: the field of CTR_EL0, which counts 4-byte words as a power of

@@ -11,7 +11,7 @@
 #include "core/arch.h"
 #include "core/cpu.h"
 #include "core/thread.h"
-#include "regs.h"
+#include "arch/arm64/regs.h"
 
 _Static_assert(offsetof(struct thread, context.sp) == CONTEXT_SP, "switch.S");
 _Static_assert(offsetof(struct thread, context.irq_flags) == CONTEXT_IRQ_FLAGS, "switch.S");

@@ -13,7 +13,7 @@
 #include "core/mem/mem.h"
 #include "core/string.h"
 #include "core/thread.h"
-#include "regs.h"
+#include "arch/arm64/regs.h"
 
 #define PSCI_SYSTEM_OFF 0x84000008u
 #define PSCI_CPU_ON     0xc4000003u
@@ -107,11 +107,10 @@ int arch_firmware_init(const struct dt *dt, const char **why)
 int arch_cpu_node(const struct dt *dt, int node, uint64_t *hwid)
 {
 	const char *type = dt_string(dt, node, "device_type");
-	uint64_t size;
 
 	if (!type || strcmp(type, "cpu") || !dt_status_ok(dt, node))
 		return -ENOENT;
-	return dt_reg_raw(dt, node, 0, hwid, &size) ? -ENOENT : 0;
+	return dt_u64(dt, node, "reg", hwid) ? -ENOENT : 0;
 }
 
 static int psci_start(uint64_t hwid, pa_t entry, uintptr_t arg)

@@ -14,7 +14,7 @@
  */
 #include "core/arch.h"
 #include "core/mem/mem.h"
-#include "regs.h"
+#include "arch/arm64/regs.h"
 
 #define PTE_ADDRESS   0x0000fffffffff000ull
 #define PTE_PXN       (1ull << PTE_PXN_BIT)

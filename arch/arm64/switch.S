@@ -12,7 +12,7 @@
  * never touches a vector register pays the two instructions that test the flag, here, and nothing
  * else anywhere.
  */
-#include "regs.h"
+#include "arch/arm64/regs.h"
 
 	.arch_extension fp
 	.arch_extension simd

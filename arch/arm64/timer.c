@@ -12,7 +12,7 @@
 #include "core/cpu.h"
 #include "core/fdt.h"
 #include "core/irq.h"
-#include "regs.h"
+#include "arch/arm64/regs.h"
 
 #define TIMER_INDEX_VIRTUAL \
 	2                /* "interrupts" of the node: secure, non-secure, virtual, hypervisor */

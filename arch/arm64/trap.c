@@ -10,7 +10,7 @@
 #include "core/arch.h"
 #include "core/console.h"
 #include "core/cpu.h"
-#include "regs.h"
+#include "arch/arm64/regs.h"
 
 #define EC_UNKNOWN       0x00
 #define EC_ILLEGAL_STATE 0x0e

@@ -11,7 +11,7 @@
  * problem, so nothing is stored through it;
  * the frame goes on the CPU's emergency stack.
  */
-#include "regs.h"
+#include "arch/arm64/regs.h"
 
 	.macro	entry_sync
 	.p2align 7

@@ -41,11 +41,10 @@ static bool sbi_probe(unsigned long extension)
 int arch_cpu_node(const struct dt *dt, int node, uint64_t *hwid)
 {
 	const char *type = dt_string(dt, node, "device_type"), *mmu = dt_string(dt, node, "mmu-type");
-	uint64_t unused;
 
 	if (!type || strcmp(type, "cpu") || !dt_status_ok(dt, node) || !mmu || !strcmp(mmu, "riscv,none"))
 		return -ENOENT;
-	return dt_reg_raw(dt, node, 0, hwid, &unused) ? -ENOENT : 0;
+	return dt_u64(dt, node, "reg", hwid) ? -ENOENT : 0;
 }
 
 /* Is @name one of the parts of an ISA string such as "rv64imafdc_zicsr_sstc1p0"? */

@@ -9,7 +9,7 @@
  *
  * Undefined behaviour: the compiler has seen it and calls __ubsan_handle_...() with the place and the values.
  *
- * Callers: any code, any context, any lock held: checks read the shadow and nothing else. Every finding is a panic, and from the first one on checks are off, so
+ * Callers: any code, any context, any lock held: checks read the shadow and nothing else. Every finding is a panic (but one: a plain access by NULL faults anyway), and from the first one on checks are off, so
  * that the report can read what it must. Blocks of shadow are added by compare-and-swap and never taken away. What may never happen: instrumented code called
  * from a check that passes.
  */
@@ -431,7 +431,8 @@ static const char *const access_text[] = {
 	"downcast of", "upcast of", "cast to virtual base of", "nonnull binding to", "dynamic operation on",
 };
 
-#define VALUE_BYTES 48
+#define ACCESS_STORE 1 /* and 0 a load */
+#define VALUE_BYTES  48
 
 /* Integers of up to 64 bits lie in @value itself, wider ones where it points. */
 static const char *value_text(const struct type *type, uintptr_t value, char *buf)
@@ -554,10 +555,15 @@ UBSAN(load_invalid_value, const struct overflow_data *d, uintptr_t value)
 	ubsan_report(&d->place, "%s is no value of type %s", value_text(d->type, value, text), d->type->name);
 }
 
-UBSAN(type_mismatch_v1, const struct mismatch_data *d, uintptr_t va)
+__cold void __ubsan_handle_type_mismatch_v1(const struct mismatch_data *d, uintptr_t va);
+
+/* A load or store by a NULL pointer is left to the hardware, whose report has the registers. */
+void __ubsan_handle_type_mismatch_v1(const struct mismatch_data *d, uintptr_t va)
 {
 	const char *what = access_text[MIN((size_t)d->access, ARRAY_SIZE(access_text) - 1)];
 
+	if (!va && d->access <= ACCESS_STORE)
+		return;
 	if (!va)
 		ubsan_report(&d->place, "NULL dereference: %s type %s", what, d->type->name);
 	if (va & ((1ul << d->log_alignment) - 1))

@@ -37,6 +37,8 @@
  *   fuzz_fdt [-n COUNT] [-s SEED] FILE_OR_DIRECTORY...
  * It first feeds the files as they are, then COUNT mutations of them, always the same for the same
  * COUNT and SEED.
+ *
+ * Sources: core/fdt.c core/fdt_value.c
  */
 #include <dirent.h>
 #include <inttypes.h>

@@ -3,6 +3,8 @@
  * Boot arguments: the grammar, each mistake with its message, limits at their exact place, and
  * random texts (the address sanitizer watches). printk() goes into a buffer; links with
  * core/bootargs.c and core/print.c.
+ *
+ * Sources: core/bootargs.c core/print.c
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,6 +5,9 @@
  * long as the transmit interrupt is on, until the thread is woken; a wake-up that is lost is
  * therefore a failure and not a hang. The file under test is included; it links with core/print.c,
  * core/frame.c and tests/host/host_stub.c.
+ *
+ * Sources: core/print.c core/frame.c tests/host/host_stub.c
+ * Flags: -Iarch/host
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +19,11 @@
 
 #include <cmocka.h>
 
+#include "core/thread.h"
+
+/* Whoever waits is in a list of ours. */
+static struct thread *sleeper_pop(struct wait_queue *q);
+#define wait_pop sleeper_pop
 #include "core/console.c"
 
 #define WIRE_BYTES (1u << 20)
@@ -119,7 +127,7 @@ void assert_failed(const char *expr, const char *file, int line)
 	abort();
 }
 
-void spin_lock_slow(struct spinlock *l, uint32_t self)
+void spin_lock_slow(void *l, unsigned long self)
 {
 	(void)l, (void)self;
 	fail_msg("a lock is taken twice");
@@ -145,7 +153,7 @@ int wait_on(struct wait_queue *q, unsigned long flags)
 	return 0;
 }
 
-struct thread *wait_pop(struct wait_queue *q)
+static struct thread *sleeper_pop(struct wait_queue *q)
 {
 	assert_int_not_equal(q->lock.word, 0);
 	/* Last in, first out: they nest, and only the innermost can go on. */

@@ -6,6 +6,9 @@
  * The model's position of an entity is x = weight * v + rem, the service it has had plus where it
  * was placed; the model's deadlines are its own too. Seeds are fixed. An argument on the command
  * line multiplies the number of random operations.
+ *
+ * Sources: sched/eevdf_tree.c
+ * Flags: -Iarch/host
  */
 #include <stdarg.h>
 #include <setjmp.h>

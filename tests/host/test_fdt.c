@@ -5,6 +5,8 @@
  * word at a time, and on damaged ones: every header field, every length, every single byte. Blobs
  * lie in heap blocks of their exact size, so a sanitizer sees any byte that is read outside.
  * fuzz_fdt.c compares with libfdt.
+ *
+ * Sources: core/fdt.c core/fdt_value.c
  */
 #include <stdarg.h>
 #include <setjmp.h>

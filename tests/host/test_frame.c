@@ -2,6 +2,8 @@
 /*
  * Framing: known bytes, round trips over every payload length, every single-bit error found, and
  * bad arguments refused without a write outside the buffer (the address sanitizer watches).
+ *
+ * Sources: core/frame.c
  */
 #include <stdarg.h>
 #include <setjmp.h>

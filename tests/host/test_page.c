@@ -5,6 +5,9 @@
  * assertions on wrong frees. Physical memory is an array at a fixed address; the file under test is
  * included, with its direct map moved there, and links with core/lock.c and core/string.c or what
  * else supplies spin_lock_slow(), lock_debug_*() and memset().
+ *
+ * Sources: core/lock.c core/string.c tests/host/host_stub.c
+ * Flags: -Iarch/host -fno-builtin -ffunction-sections -Wl,--gc-sections
  */
 #include <setjmp.h>
 #include <stdarg.h>

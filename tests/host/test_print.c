@@ -2,6 +2,8 @@
 /*
  * The kernel's formatter against the host's snprintf, conversion by conversion, and where the two
  * differ on purpose (unknown conversions, %p, NULL strings, runaway widths) against literals.
+ *
+ * Sources: core/print.c
  */
 #include <stdarg.h>
 #include <setjmp.h>

@@ -1043,11 +1043,11 @@ static void window_first(void *arg)
 	flags = arch_irq_save();
 	host_compute(30 * US);
 	CHECK(threads[0]->sched.state == THREAD_BLOCKED);
-	state = timer_window_open();
+	state = arch_timer_window_open();
 	host_compute(0);
 	arch_sync_point();
 	CHECK(threads[0]->sched.state == THREAD_RUNNABLE && !ordered);
-	timer_window_close(state);
+	arch_timer_window_close(state);
 	CHECK(!ordered);
 	arch_irq_restore(flags);
 	if (!ordered)

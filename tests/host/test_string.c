@@ -4,6 +4,8 @@
  * operands, and then at random. The buffers end where an unmapped page begins or begin where one
  * ends, so that one byte read or written too far is a fault. The file under test is included under
  * other names: under its own it would stand in for the host's.
+ *
+ * Flags: -fno-builtin
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -46,16 +46,6 @@ void panic(const char *fmt, ...)
 	abort();
 }
 
-unsigned long arch_timer_window_open(void)
-{
-	return 0;
-}
-
-void arch_timer_window_close(unsigned long state)
-{
-	(void)state;
-}
-
 /* The scheduler's part of the interrupt, without slices. */
 void sched_timer(struct cpu *cpu, uint64_t now_ns, uint64_t next_timer_ns)
 {

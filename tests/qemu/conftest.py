@@ -63,12 +63,12 @@ def both_boards(function):
     return pytest.mark.parametrize("board", BOARDS)(function)
 
 
-def target_tests(kind):
+def target_tests(kind, only=""):
     """Names of the TEST()s or CRASH()es, read from the sources, so that collecting needs no image."""
     names = []
     folder = os.path.join(ROOT, "tests", "target")
     for file in sorted(os.listdir(folder)):
-        if file.endswith(".c"):
+        if file.endswith(only or ".c"):
             with open(os.path.join(folder, file), encoding="utf-8") as source:
                 names += re.findall(rf"^{kind}\((\w+)\)$", source.read(), re.M)
     return names

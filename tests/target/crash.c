@@ -23,13 +23,13 @@ CRASH(panic_in_thread)
 	panic("the answer is %d", 42);
 }
 
-static __noinline void inner_function(int two)
+static __attribute__((noipa)) void inner_function(int two)
 {
 	ASSERT(two == 3);
 	printk("not reached\n");
 }
 
-static __noinline void outer_function(int two)
+static __attribute__((noipa)) void outer_function(int two)
 {
 	inner_function(two);
 	printk("not reached\n");
@@ -102,6 +102,7 @@ CRASH(panic_on_all_cpus)
 {
 	static uint32_t go;
 
+	become(ANY_CPU, SCHED_FIFO, 20);
 	for (unsigned i = 0; i < test_cpus(); i++)
 		spawn((int)i, SCHED_FIFO, 10, panic_at_once, &go);
 	atomic_store_release(&go, 1u);
@@ -245,17 +246,17 @@ CRASH(stack_overflow_by_an_interrupt)
 
 /* ---- memory --------------------------------------------------------------------------------------------------------- */
 
-static __noinline void write_to(void *p)
+static __attribute__((noipa)) void write_to(void *p)
 {
 	*(volatile uint32_t *)p = 0;
 }
 
-static __noinline uint32_t read_from(void *p)
+static __attribute__((noipa)) uint32_t read_from(void *p)
 {
 	return *(volatile uint32_t *)p;
 }
 
-static __noinline void call(void *p)
+static __attribute__((noipa)) void call(void *p)
 {
 	((void (*)(void))(uintptr_t)p)();
 	printk("not reached\n");

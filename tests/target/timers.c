@@ -252,11 +252,11 @@ static void hold_window(uint64_t us)
 
 	timer_add(&inner, start_ns + us * NSEC_PER_USEC / 2);
 	window_open = 1;
-	state = arch_arch_timer_window_open();
+	state = arch_timer_window_open();
 	do
 		open_ns = time_now_ns() - start_ns;
 	while (open_ns < us * NSEC_PER_USEC || (!atomic_load_relaxed(&inner_ran) && open_ns < NSEC_PER_SEC));
-	arch_arch_timer_window_close(state);
+	arch_timer_window_close(state);
 	window_open = 0;
 	CHECK(!arch_irq_enabled());
 }
