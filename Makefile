@@ -25,7 +25,9 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 # ---- tools and flags by architecture --------------------------------------------------------------------------------
 
-ifeq ($(ARCH),arm64)
+ifeq ($(ARCH),host)
+CC := gcc
+else ifeq ($(ARCH),arm64)
 CROSS    := $(if $(CROSS_COMPILE),$(CROSS_COMPILE),aarch64-linux-gnu-)
 TRIPLE   := aarch64-none-elf
 PICOLIBC ?= /usr/lib/picolibc/aarch64-linux-gnu
@@ -111,6 +113,12 @@ APP_SRC := $(wildcard $(APP_DIR)/*.c)
 # The target tests are an application like any other, whose parts lie with the tests.
 APP_SRC += $(if $(filter selftest,$(APP_NAME)),$(wildcard tests/target/*.c))
 
+# boards/host has rules of its own: a program of this machine, no image.
+ifeq ($(ARCH),host)
+.PHONY: app-check
+include boards/host/rules.mk
+else
+
 KERNEL_OBJ := $(patsubst %,$(OBJ)/%.o,$(KERNEL_SRC))
 POSIX_OBJ  := $(patsubst %,$(OBJ)/%.o,$(POSIX_SRC))
 APP_OBJ    := $(patsubst %,$(OBJ)/%.o,$(APP_SRC))
@@ -156,6 +164,14 @@ $(IMAGE): $(ELF)
 
 -include $(OBJECTS:.o=.d)
 
+app: app-check $(IMAGE) compile_commands.json
+
+run: app
+	@$(PYTHON) tools/run.py --board $(BOARD) --app $(APP_NAME) --image $(IMAGE) --out $(APP_OUT) --cpus $(CPUS) \
+		--args '$(ARGS)' --icount $(ICOUNT) --timeout $(TIMEOUT)
+
+endif
+
 # ---- targets ----------------------------------------------------------------------------------------------------------
 
 .PHONY: help run test bench image app gdb lint clean compile_commands host-tests app-check
@@ -163,18 +179,11 @@ $(IMAGE): $(ELF)
 app-check:
 	@test -n "$(APP_SRC)" || { echo "make: APP=$(APP): neither a name under apps/ nor a folder with C files" >&2; exit 2; }
 
-app: app-check $(IMAGE) compile_commands.json
-elf: app-check $(ELF)
-
 image: app
 	@mkdir -p $(OUT)
 	@cp $(IMAGE) $(OUT)/fairlead-$(BOARD).img
 	@cd $(OUT) && sha256sum fairlead-$(BOARD).img > fairlead-$(BOARD).img.sha256
 	@echo "$(OUT)/fairlead-$(BOARD).img ($(APP_NAME))"
-
-run: app
-	@$(PYTHON) tools/run.py --board $(BOARD) --app $(APP_NAME) --image $(IMAGE) --out $(APP_OUT) --cpus $(CPUS) \
-		--args '$(ARGS)' --icount $(ICOUNT) --timeout $(TIMEOUT)
 
 bench:
 	@$(PYTHON) tools/bench.py --out build/bench $(if $(filter command% environment%,$(origin BOARD)),--board $(BOARD))
@@ -208,5 +217,6 @@ help:
 	@echo
 	@echo "  BOARD=$(BOARD)   of: $(notdir $(patsubst %/,%,$(wildcard boards/*/)))"
 	@echo "  APP=$(APP)         of: $(notdir $(patsubst %/,%,$(wildcard apps/*/))), or a folder of C files"
+	@echo "  make run BOARD=host APP=hello   the same kernel inside one process of this machine (SEED=1)"
 	@echo "  CPUS=$(CPUS)  ARGS='…' for the application  TIMEOUT=$(TIMEOUT) seconds  ICOUNT=1 virtual time (1 instruction = 1 ns)"
 	@echo "  CROSS_COMPILE=prefix-  LLVM=1 (clang, lld)  SAN=1  V=1 (show commands)"

@@ -30,6 +30,7 @@ BOARDS = ("virt-arm64", "virt-riscv64")
 APPS = ("selftest", "hello", "latency")
 JOBS = 2
 FUZZ_SECONDS = 20
+PROGRESS_SECONDS = 20
 
 HOST_CC = ["gcc", "-std=gnu11", "-g", "-O1", "-I.", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",
            "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
@@ -50,6 +51,7 @@ class Runner:
         self.cases = []
         self.lock = threading.Lock()
         self.start = time.monotonic()
+        self.running = {}   # group -> when it began
 
     def say(self, text):
         with self.lock:
@@ -63,11 +65,12 @@ class Runner:
 
     def job(self, group, function, *arguments):
         """Runs one job; whatever it lets out is a failure of the job itself."""
-        start = time.monotonic()
+        start = self.running[group] = time.monotonic()
         try:
             cases = function(*arguments)
         except Exception as error:  # a job that breaks must not hide the others' results
             cases = [Case(group, "runs", failure=f"{type(error).__name__}: {error}")]
+        del self.running[group]
         self.add(cases)
         bad = sum(1 for c in cases if c.failure)
         self.say(f"{group}: {len(cases) - bad} passed, {bad} failed ({time.monotonic() - start:.0f} s)")
@@ -90,7 +93,11 @@ class Runner:
         for worker in workers:
             worker.start()
         for worker in workers:
-            worker.join()
+            while worker.is_alive():
+                worker.join(PROGRESS_SECONDS)
+                if worker.is_alive() and self.running:
+                    now = time.monotonic()
+                    self.say("at work: " + ", ".join(f"{g} ({now - t:.0f} s)" for g, t in list(self.running.items())))
 
 
 def execute(command, timeout, env=None):
