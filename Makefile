@@ -132,12 +132,20 @@ IMAGE   := $(APP_OUT)/Image$(VARIANT)
 KERNEL_ONLY = $(if $(filter arch/% core/% sched/% drivers/%,$<),$(KERNELFLAGS),$(PROGRAMFLAGS))
 PER_FILE = $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
 
-$(OBJ)/%.c.o: %.c Makefile
+# Objects are made anew when the tools or their flags change.
+FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(COLDFLAGS)
+$(OBJ)/.flags: FORCE
+	@command -v $(firstword $(CC)) >/dev/null || { echo "make: $(firstword $(CC)) is missing: run ./setup.sh" >&2; exit 127; }
+	@mkdir -p $(@D)
+	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' > $@
+FORCE:
+
+$(OBJ)/%.c.o: %.c $(OBJ)/.flags
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  CC    $<")
 	$(Q)$(CC) $(CFLAGS) $(KERNEL_ONLY) $(PER_FILE) -MMD -MP -c $< -o $@
 
-$(OBJ)/%.S.o: %.S Makefile
+$(OBJ)/%.S.o: %.S $(OBJ)/.flags
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  AS    $<")
 	$(Q)$(CC) $(ASFLAGS) -MMD -MP -c $< -o $@
@@ -192,7 +200,7 @@ test:
 	@$(PYTHON) tests/run_all.py --san $(SAN)
 
 gdb: app
-	@$(PYTHON) tools/run.py --board $(BOARD) --app $(APP_NAME) --image $(IMAGE) --out $(APP_OUT) --cpus $(CPUS) --gdb $(ELF)
+	@$(PYTHON) tools/gdb.py --board $(BOARD) --image $(IMAGE) --elf $(ELF) --cpus $(CPUS) --args '$(ARGS)'
 
 lint:
 	@$(PYTHON) tools/lint.py

@@ -17,7 +17,7 @@ struct actor {
 };
 
 static struct actor actors[ACTORS];
-static uint32_t stop, ready;
+static uint32_t stop, ready, ended;
 
 static void random_mask(struct actor *a, struct cpumask *mask)
 {
@@ -88,6 +88,10 @@ static void *run_actor(void *arg)
 		if (a->steps % 16 == 0)
 			sleep_us(100);
 	}
+	/* Nobody is gone while another one may still reach for it. */
+	atomic_fetch_add_acq_rel(&ended, 1u);
+	while (atomic_load_acquire(&ended) < ACTORS)
+		sleep_us(200);
 	return NULL;
 }
 
@@ -137,7 +141,7 @@ static void run_stress(uint64_t seed)
 	uint64_t end_ns = time_now_ns() + test_seconds() * NSEC_PER_SEC / 3;
 
 	become(ANY_CPU, SCHED_FIFO, 50);
-	stop = ready = 0;
+	stop = ready = ended = 0;
 	for (unsigned i = 0; i < ACTORS; i++) {
 		actors[i] = (struct actor){ .random = seed * 977 + i * 7919 + 1 };
 		semaphore_init(&actors[i].inbox, 0);
