@@ -8,6 +8,7 @@ ARGS   ?=
 SAN    ?= 0
 LLVM   ?= 0
 ICOUNT ?= 0
+BAUD   ?=
 TIMEOUT ?= 120
 PYTHON ?= /usr/bin/python3
 V      ?= 0
@@ -176,7 +177,7 @@ app: app-check $(IMAGE) compile_commands.json
 
 run: app
 	@$(PYTHON) tools/run.py --board $(BOARD) --app $(APP_NAME) --image $(IMAGE) --out $(APP_OUT) --cpus $(CPUS) \
-		--args '$(ARGS)' --icount $(ICOUNT) --timeout $(TIMEOUT)
+		--args '$(ARGS)' --icount $(ICOUNT) --timeout $(TIMEOUT) --baud '$(BAUD)'
 
 endif
 

@@ -60,6 +60,7 @@ def parse(argv):
     p.add_argument("--aia", help="aplic or aplic-imsic (virt-riscv64)")
     p.add_argument("--cpu", help="QEMU's -cpu")
     p.add_argument("--policy", default="", help="policy loaded at boot")
+    p.add_argument("--baud", default="", help="speed of the UART, where the device tree gives it a clock")
     # argparse would take a value like "-N" for an option of ours.
     joined, words = [], iter(argv)
     for word in words:
@@ -69,6 +70,8 @@ def parse(argv):
 
 def machine_of(options):
     boot = [options.boot] if options.boot else []
+    if options.baud:
+        boot.append("baud=" + options.baud)
     if options.policy:
         first = os.path.basename(options.policy.split(",")[0])
         boot.append("policy=" + first.removesuffix(".c").removesuffix(".bpf"))

@@ -120,12 +120,27 @@ static int ns16550_irq_start(const struct dt *dt)
 	return 0;
 }
 
-static void port_setup(void)
+/* Only when the boot argument asks: the divisor hides behind the data registers while LCR says so. */
+static void baud_setup(const struct dt *dt, int node)
+{
+	uint32_t divisor = console_divisor(dt, node, 1, 0xffff);
+
+	if (!divisor)
+		return;
+	reg_write(LCR, LCR_8BIT | LCR_DIVISOR);
+	reg_write(DATA, (uint8_t)divisor);
+	reg_write(IER, (uint8_t)(divisor >> 8));
+	reg_write(LCR, LCR_8BIT);
+}
+
+static void port_setup(const struct dt *dt, int node)
 {
 	uint8_t lcr = reg_read(LCR);
 
 	port.ier = 0;
 	reg_write(IER, 0);
+	if (console_baud_given())
+		baud_setup(dt, node);
 	if ((lcr & (LCR_8BIT | LCR_DIVISOR)) != LCR_8BIT)
 		reg_write(LCR, LCR_8BIT);
 	reg_write(FCR, FCR_ON | FCR_RX_QUARTER);
@@ -164,7 +179,7 @@ static int ns16550_probe(const struct dt *dt, int node)
 	port.shift = shift;
 	port.width = width;
 	port.node = node;
-	port_setup();
+	port_setup(dt, node);
 	console_bind(&ns16550_uart);
 	return 0;
 }

@@ -4,7 +4,7 @@
  *
  * Callers: core/console.c, with the console lock held and irqs masked, or in panic. One instance,
  * the console's; a second node is declined. Firmware has set pins, clock and baud rate, and the
- * divisor is left alone unless it was never set.
+ * divisor is left alone unless it was never set or the boot argument `baud=` asks for another.
  *
  * The transmit interrupt comes when the FIFO falls through its mark, not while it is below: whoever
  * turns it on must have filled the FIFO first (core/console.c does), and the handler clears it
@@ -96,43 +96,26 @@ static int pl011_irq_start(const struct dt *dt)
 	return 0;
 }
 
-/* Frequency of the first clock, when the tree knows it: a fixed clock. */
-static uint32_t clock_hz(const struct dt *dt, int node)
-{
-	struct dt_args clock;
-	uint32_t hz = 0;
-
-	if (dt_phandle_args(dt, node, "clocks", "#clock-cells", 0, &clock) == 0)
-		dt_u32(dt, clock.target, "clock-frequency", &hz);
-	return hz;
-}
-
-/* Divisor in 64ths of the 16-fold clock, rounded. Takes effect at the next write of LCRH. */
-static void divisor_set(uint32_t hz, uint32_t baud)
-{
-	uint32_t divisor = (uint32_t)((8ull * hz / baud + 1) / 2);
-
-	if (divisor < 64 || divisor >> 6 > 0xffff)
-		return;
-	mmio_write32(pl011.base, IBRD, divisor >> 6);
-	mmio_write32(pl011.base, FBRD, divisor & 63);
-}
-
-/* The line format may only change while the UART is off and has sent what it had. */
+/*
+ * The line format may only change while the UART is off and has sent what it had. The divisor
+ * takes effect at the write of LCRH that follows it.
+ */
 static void line_setup(const struct dt *dt, int node)
 {
 	uint32_t lcrh = mmio_read32(pl011.base, LCRH), cr = mmio_read32(pl011.base, CR);
-	bool has_divisor = mmio_read32(pl011.base, IBRD) != 0;
-	uint32_t hz = clock_hz(dt, node);
+	bool keep = mmio_read32(pl011.base, IBRD) != 0 && !console_baud_given();
+	uint32_t divisor = keep ? 0 : console_divisor(dt, node, 64, 0xffff << 6);
 
-	if (has_divisor && (cr & CR_ON) == CR_ON && (lcrh & LCRH_FEN))
+	if (keep && (cr & CR_ON) == CR_ON && (lcrh & LCRH_FEN))
 		return;
 	for (unsigned i = 0; (cr & CR_UARTEN) && i < SETTLE_TRIES && !pl011_tx_idle(); i++)
 		;
 	mmio_write32(pl011.base, CR, cr & ~(uint32_t)CR_UARTEN);
-	if (!has_divisor && hz)
-		divisor_set(hz, console_baud(dt));
-	mmio_write32(pl011.base, LCRH, has_divisor ? lcrh | LCRH_FEN : LCRH_8BIT | LCRH_FEN);
+	if (divisor) {
+		mmio_write32(pl011.base, IBRD, divisor >> 6);
+		mmio_write32(pl011.base, FBRD, divisor & 63);
+	}
+	mmio_write32(pl011.base, LCRH, keep ? lcrh | LCRH_FEN : LCRH_8BIT | LCRH_FEN);
 	mmio_write32(pl011.base, CR, cr | CR_ON);
 }
 
