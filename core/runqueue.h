@@ -78,6 +78,8 @@ struct runqueue {
 	uint32_t nr_ready;                      /* [q] threads that wait here for the CPU; others read it without the lock */
 	struct thread *fair_curr;               /* [q] the fair thread in the sums but not in the tree: it runs, or it waits in this
 	                                               one-place front slot until real time leaves the CPU to its class */
+	bool fair_held; /* [q] real time took the CPU from fair_curr within its request: nobody but an
+	                   earlier deadline may take the rest of it */
 	uint64_t fair_owed_ns;                  /* [q] what fair_curr ran and is not yet charged for: real time took the CPU from it */
 	struct thread *idle;                    /* [i] */
 	struct eevdf_queue fair;                /* [q] */

@@ -78,6 +78,7 @@ static void change_running(struct runqueue *rq, struct thread *t, int policy, in
 	}
 	if (t->sched.rank != RANK_FAIR && policy == SCHED_OTHER) {
 		fair_settle(rq);
+		rq->fair_held = false;
 		if (rq->fair_curr)
 			eevdf_put(&rq->fair, &rq->fair_curr->sched.fair);
 		eevdf_entity_init(&t->sched.fair, eevdf_nice_weight[nice + 20], FAIR_SLICE_NS);

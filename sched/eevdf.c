@@ -28,7 +28,8 @@ void fair_settle(struct runqueue *rq)
 		return;
 	eevdf_charge(&rq->fair, e, rq->fair_owed_ns);
 	rq->fair_owed_ns = 0;
-	if (eevdf_expired(e))
+	rq->fair_held = !eevdf_expired(e);
+	if (!rq->fair_held)
 		eevdf_renew(e);
 }
 
@@ -43,10 +44,12 @@ static void fair_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place
 static void fair_dequeue(struct runqueue *rq, struct thread *t)
 {
 	fair_settle(rq);
-	if (rq->fair_curr == t)
+	if (rq->fair_curr == t) {
 		rq->fair_curr = NULL;
-	else
+		rq->fair_held = false;
+	} else {
 		eevdf_take(&rq->fair, &t->sched.fair);
+	}
 	eevdf_leave(&rq->fair, &t->sched.fair);
 	rq->nr_ready--;
 }
@@ -81,14 +84,26 @@ static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason wh
 	rq->nr_ready++;
 }
 
+/*
+ * A thread that real time took the CPU from has owed a little ever since it ran, so by the rule alone anybody who
+ * is owed would go first, and each interruption would cost a switch. It goes on to the end of its request, unless an
+ * earlier deadline has come.
+ */
 static struct thread *fair_pick(struct runqueue *rq)
 {
+	struct eevdf_entity *n;
+
 	fair_settle(rq);
+	if (rq->fair_held) {
+		n = eevdf_first(&rq->fair);
+		return fair_thread(n && eevdf_before(n->deadline, fair_front(rq)->deadline) ? n : fair_front(rq));
+	}
 	return fair_thread(eevdf_pick(&rq->fair, fair_front(rq)));
 }
 
 static void fair_start(struct runqueue *rq, struct thread *t)
 {
+	rq->fair_held = false;
 	rq->nr_ready--;
 	if (rq->fair_curr == t)
 		return;

@@ -67,14 +67,17 @@ void arch_timer_init(struct cpu *cpu)
 	irq_unmask(timer_hwirq);
 }
 
+extern const char trap_vectors[], trap_vectors_window[];
+
 /*
- * The controller lets nothing but the timer through; then this CPU takes interrupts. trap_exit()
- * knows of the window and does not switch in it.
+ * The controller lets nothing but the timer through; then this CPU takes interrupts, by the vectors
+ * that do not end in trap_exit(). A window inside a window leaves them to the outer one.
  */
 unsigned long arch_timer_window_open(void)
 {
 	unsigned long state = irq_root()->timer_only(true, 0);
 
+	write_sysreg(vbar_el1, trap_vectors_window);
 	arch_irq_enable();
 	return state;
 }
@@ -82,5 +85,6 @@ unsigned long arch_timer_window_open(void)
 void arch_timer_window_close(unsigned long state)
 {
 	arch_irq_disable();
-	irq_root()->timer_only(false, state);
+	if (irq_root()->timer_only(false, state) != state)
+		write_sysreg(vbar_el1, trap_vectors);
 }

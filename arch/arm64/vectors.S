@@ -48,10 +48,7 @@
 	b	trap_nested
 	.endm
 
-	.section .text.vectors, "ax", %progbits
-	.p2align 11
-	.globl	trap_vectors
-trap_vectors:
+	.macro	vector_table may_switch
 	entry_sync
 	.p2align 7
 	msr	spsel, #0
@@ -69,7 +66,9 @@ trap_vectors:
 	stp	x18, x30, [sp, #144]
 	stp	x0, x1, [sp, #160]
 	bl	trap_irq
+	.if \may_switch
 	bl	trap_exit
+	.endif
 	/* spsr selects SP_EL0 again, whatever SPSel says now. */
 	ldp	x0, x1, [sp, #160]
 	ldp	x18, x30, [sp, #144]
@@ -99,6 +98,19 @@ trap_vectors:
 	entry_other 12 + VECTOR_IRQ
 	entry_other 12 + VECTOR_FIQ
 	entry_other 12 + VECTOR_SERROR
+	.endm
+
+	.section .text.vectors, "ax", %progbits
+	.p2align 11
+	.globl	trap_vectors
+trap_vectors:
+	vector_table 1
+
+/* In VBAR_EL1 while the timer window is open: what its interrupts came into must not be switched away from. */
+	.p2align 11
+	.globl	trap_vectors_window
+trap_vectors_window:
+	vector_table 0
 
 	.p2align 7
 
