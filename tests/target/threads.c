@@ -71,10 +71,11 @@ static void *join_other(void *arg)
 
 TEST(join_errors)
 {
-	struct semaphore s = SEMAPHORE_INIT(0);
+	static struct semaphore s; /* outlives the test: the detached thread may come late */
 	struct thread_attr attr = { .detached = true };
 	struct thread *t, *joiner;
 
+	semaphore_init(&s, 0);
 	CHECK_EQ(thread_join(thread_current(), NULL), -EDEADLK);
 	t = spawn(ANY_CPU, SCHED_OTHER, 0, wait_for_semaphore, &s);
 	joiner = spawn(ANY_CPU, SCHED_OTHER, 0, join_other, t);
