@@ -40,7 +40,10 @@ else
 CROSS    := $(if $(CROSS_COMPILE),$(CROSS_COMPILE),riscv64-unknown-elf-)
 TRIPLE   := riscv64-unknown-elf
 PICOLIBC ?= /usr/lib/picolibc/riscv64-unknown-elf
-LIBC     := $(PICOLIBC)/lib/release/rv64imafdc/lp64d/libc.a
+# The library's folder for rv64gc/lp64d has another name in each release.
+LIBC     := $(firstword $(wildcard $(PICOLIBC)/lib/release/$(shell $(CROSS)gcc -march=rv64gc -mabi=lp64d \
+	-print-multi-directory 2>/dev/null)/libc.a $(PICOLIBC)/lib/release/rv64imafd*/lp64d/libc.a \
+	$(PICOLIBC)/lib/release/rv64iafd/lp64d/libc.a))
 ARCHFLAGS := -march=rv64gc -mabi=lp64d -mcmodel=medany -mno-relax
 ARCHFLAGS += $(if $(filter 1,$(LLVM)),,-mstrict-align)
 KERNELFLAGS :=

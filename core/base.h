@@ -11,6 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Some C libraries' headers, read above, have these too, spelt in other ways. */
+#undef __noreturn
+#undef __noinline
+#undef __must_check
+
 #define likely(x)      __builtin_expect(!!(x), 1)
 #define unlikely(x)    __builtin_expect(!!(x), 0)
 #define __must_check   __attribute__((warn_unused_result))

@@ -156,6 +156,10 @@ struct __lock {
 	unsigned depth; /* taken again by its owner, who alone changes it */
 };
 
+/* Not every version of the library declares all it may call. */
+int __retarget_lock_try_acquire_recursive(_LOCK_T lock);
+int __retarget_lock_try_acquire(_LOCK_T lock);
+
 struct __lock __lock___libc_recursive_mutex = { .mutex = MUTEX_INIT };
 
 void __retarget_lock_init(_LOCK_T *lock)
