@@ -11,7 +11,11 @@
 
 #include "core/atomic.h"
 
-/* Annotations read by clang -Wthread-safety in `make lint`; empty for GCC. */
+/*
+ * Annotations read by clang -Wthread-safety in `make lint`; empty for GCC. LOCK_UNCHECKED is for what the analysis cannot
+ * follow: a lock that is handed across a switch to the thread that comes, or returned held. There, sched_finish()
+ * asserts the owner, and debug builds check the ranks.
+ */
 #ifdef __clang__
 #define LOCK_CAPABILITY(name) __attribute__((capability(name)))
 #define LOCK_ACQUIRES(...)    __attribute__((acquire_capability(__VA_ARGS__)))

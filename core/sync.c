@@ -82,7 +82,7 @@ static inline bool semaphore_take_or_mark(struct semaphore *s)
 }
 
 /* Nothing is live across the switch, so it is a tail call. */
-static __noinline void semaphore_wait_slow(struct semaphore *s)
+static __noinline LOCK_UNCHECKED void semaphore_wait_slow(struct semaphore *s)
 {
 	struct thread *self = thread_current();
 	unsigned long flags = arch_irq_save();
@@ -267,7 +267,7 @@ int condition_wait(struct condition *c, struct mutex *m)
 }
 
 /* The best waiter, or NULL; counts it out. */
-static struct thread *condition_pop(struct condition *c)
+static struct thread *condition_pop(struct condition *c) LOCK_REQUIRES(c->waiters.lock)
 {
 	struct thread *t = wait_pop(&c->waiters);
 
@@ -290,6 +290,7 @@ void condition_signal(struct condition *c)
 
 /* The best of those that waited before ticket @end was given out, or NULL. */
 static struct thread *condition_pop_older(struct condition *c, uint32_t end)
+	LOCK_REQUIRES(c->waiters.lock)
 {
 	for (struct rb_node *n = rb_first(&c->waiters.waiters); n; n = rb_next(n)) {
 		struct thread *t = container_of(n, struct thread, waiter.node);

@@ -37,7 +37,7 @@ void wait_erase_among(void *queue, unsigned long waiter)
 	atomic_store_relaxed(&w->queue, (struct wait_queue *)NULL);
 }
 
-int wait_on(struct wait_queue *q, unsigned long flags)
+LOCK_UNCHECKED int wait_on(struct wait_queue *q, unsigned long flags)
 {
 	struct thread *self = thread_current();
 
@@ -66,7 +66,7 @@ static void wait_timeout(struct timer *timer)
 		sched_wake(t, arch_irq_flags_masked());
 }
 
-int wait_on_until(struct wait_queue *q, unsigned long flags, uint64_t until_ns)
+LOCK_UNCHECKED int wait_on_until(struct wait_queue *q, unsigned long flags, uint64_t until_ns)
 {
 	struct thread *self = thread_current();
 

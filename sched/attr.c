@@ -57,7 +57,7 @@ int sched_thread_init(struct thread *t, const struct thread_attr *attr)
 }
 
 /* Unlocks; makes the CPU look again when @act: this one at once, another by an interrupt. */
-static void unlock_and_act(struct runqueue *rq, bool act, unsigned long flags)
+static LOCK_UNCHECKED void unlock_and_act(struct runqueue *rq, bool act, unsigned long flags)
 {
 	struct cpu *cpu = cpu_of_rq(rq);
 
@@ -107,7 +107,7 @@ static void change_waiting(struct runqueue *rq, struct thread *t, int policy, in
 		sched_enqueue(rq, t, was_fair ? EEVDF_PLACE_MOVE : EEVDF_PLACE_NEW);
 }
 
-int sched_set_policy(struct thread *t, int policy, int priority, int nice)
+LOCK_UNCHECKED int sched_set_policy(struct thread *t, int policy, int priority, int nice)
 {
 	unsigned long flags;
 	struct runqueue *rq;
@@ -170,7 +170,7 @@ static bool affinity_changed(struct runqueue *rq, struct thread *t, bool allowed
 	return rq->curr == t && !allowed;
 }
 
-int sched_set_affinity(struct thread *t, const struct cpumask *mask)
+LOCK_UNCHECKED int sched_set_affinity(struct thread *t, const struct cpumask *mask)
 {
 	unsigned long flags;
 	struct cpumask usable;
@@ -191,7 +191,7 @@ int sched_set_affinity(struct thread *t, const struct cpumask *mask)
 	return 0;
 }
 
-uint64_t sched_runtime_ns(struct thread *t)
+LOCK_UNCHECKED uint64_t sched_runtime_ns(struct thread *t)
 {
 	unsigned long flags = arch_irq_save();
 	struct runqueue *rq = rq_lock_thread(t);
@@ -207,7 +207,7 @@ uint64_t sched_runtime_ns(struct thread *t)
  * One that runs is interrupted. One that does not is marked, and when it is next switched to, its CPU interrupts itself: so the hook is run at the end of a
  * trap in any case, and nobody who returns from a wait has to look.
  */
-void sched_notify(struct thread *t)
+LOCK_UNCHECKED void sched_notify(struct thread *t)
 {
 	unsigned long flags = arch_irq_save();
 	struct runqueue *rq = rq_lock_thread(t);

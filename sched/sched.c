@@ -65,7 +65,7 @@ static inline __attribute__((always_inline)) void switch_to(struct runqueue *rq,
 }
 
 /* The first act on the other side: arch_switch() jumps here on @next's stack; @irq_flags are those it left with. */
-void sched_finish(struct thread *prev, unsigned long irq_flags)
+LOCK_UNCHECKED void sched_finish(struct thread *prev, unsigned long irq_flags)
 {
 	struct runqueue *rq = &arch_cpu_self()->rq;
 
@@ -110,7 +110,7 @@ static __noinline void kick_for_waiting(struct runqueue *rq, struct thread *prev
 }
 
 /* The general way from @prev to whoever is best, by the class table. Tail-call it. */
-static __noinline void schedule(struct runqueue *rq, struct thread *prev, enum stop_reason why, unsigned long flags)
+static __noinline LOCK_UNCHECKED void schedule(struct runqueue *rq, struct thread *prev, enum stop_reason why, unsigned long flags)
 {
 	struct thread *next;
 
@@ -140,7 +140,7 @@ static __noinline void schedule(struct runqueue *rq, struct thread *prev, enum s
 
 /* ---- yield ------------------------------------------------------------------------------------------------------- */
 
-static __noinline void yield_fair(struct runqueue *rq, struct thread *prev, unsigned long flags)
+static __noinline LOCK_UNCHECKED void yield_fair(struct runqueue *rq, struct thread *prev, unsigned long flags)
 {
 	struct eevdf_entity *e = &prev->sched.fair, *n;
 	struct thread *next;
@@ -174,7 +174,7 @@ static __noinline void yield_slow(struct runqueue *rq, struct thread *prev, unsi
 }
 
 /* Lets threads of the same rank go first. Context: thread. */
-void sched_yield_current(void)
+LOCK_UNCHECKED void sched_yield_current(void)
 {
 	unsigned long flags = arch_irq_save();
 	struct runqueue *rq = &arch_cpu_self()->rq;
@@ -194,7 +194,7 @@ void sched_yield_current(void)
 
 /* ---- block ------------------------------------------------------------------------------------------------------- */
 
-void sched_block(struct spinlock *wait_lock, unsigned long flags)
+LOCK_UNCHECKED void sched_block(struct spinlock *wait_lock, unsigned long flags)
 {
 	struct runqueue *rq = &arch_cpu_self()->rq;
 	struct thread *prev = rq->curr, *next;
@@ -221,7 +221,7 @@ void sched_block(struct spinlock *wait_lock, unsigned long flags)
 	switch_to(rq, prev, next, flags);
 }
 
-void sched_exit(void)
+LOCK_UNCHECKED void sched_exit(void)
 {
 	struct runqueue *rq = &arch_cpu_self()->rq;
 
@@ -272,7 +272,7 @@ bool sched_check_preempt(struct runqueue *rq, struct thread *t)
  * Makes @t wait on @rq, which is locked, and sees that the right CPU acts: this one by a switch, another by an interrupt, an idle one if
  * somebody now waits here who could run there. Unlocks. Tail-call it.
  */
-static void place(struct runqueue *rq, struct thread *t, enum eevdf_place how, unsigned long flags)
+static LOCK_UNCHECKED void place(struct runqueue *rq, struct thread *t, enum eevdf_place how, unsigned long flags)
 {
 	struct cpu *cpu = cpu_of_rq(rq);
 	bool local = cpu == arch_cpu_self(), act = false;
@@ -295,7 +295,7 @@ static void place(struct runqueue *rq, struct thread *t, enum eevdf_place how, u
 }
 
 /* Gives way in thread context if something better came while irqs were masked. */
-void sched_reschedule_self(unsigned long flags)
+LOCK_UNCHECKED void sched_reschedule_self(unsigned long flags)
 {
 	struct runqueue *rq = &arch_cpu_self()->rq;
 
@@ -308,7 +308,7 @@ void sched_reschedule_self(unsigned long flags)
 }
 
 /* @t's old CPU is locked, so its registers are saved. Moves it to a better CPU, if there is one, between two locks: it is in no queue. */
-static __noinline void wake_general(struct runqueue *rq, struct thread *t, unsigned long flags)
+static __noinline LOCK_UNCHECKED void wake_general(struct runqueue *rq, struct thread *t, unsigned long flags)
 {
 	struct cpu *prev = cpu_of_rq(rq), *cpu;
 
@@ -326,7 +326,7 @@ static __noinline void wake_general(struct runqueue *rq, struct thread *t, unsig
 }
 
 /* A FIFO thread whose CPU is another one and idle: it runs there. */
-static __noinline void wake_idle_cpu(struct runqueue *rq, struct thread *t, unsigned long flags)
+static __noinline LOCK_UNCHECKED void wake_idle_cpu(struct runqueue *rq, struct thread *t, unsigned long flags)
 {
 	t->sched.state = THREAD_RUNNABLE;
 	rt_put_tail(&rq->rt, t);
@@ -338,14 +338,14 @@ static __noinline void wake_idle_cpu(struct runqueue *rq, struct thread *t, unsi
 }
 
 /* The woken FIFO thread is better than a running one that is not, or an idle CPU should hear of the one it displaces. */
-static __noinline void wake_switch(struct runqueue *rq, struct thread *t, unsigned long flags)
+static __noinline LOCK_UNCHECKED void wake_switch(struct runqueue *rq, struct thread *t, unsigned long flags)
 {
 	rt_put_tail(&rq->rt, t);
 	rq->nr_ready++;
 	schedule(rq, rq->curr, STOP_PREEMPTED, flags);
 }
 
-static __noinline void wake_elsewhere(struct runqueue *rq, struct thread *t, unsigned long flags)
+static __noinline LOCK_UNCHECKED void wake_elsewhere(struct runqueue *rq, struct thread *t, unsigned long flags)
 {
 	bool idle = rq->curr == rq->idle && !rq->nr_ready;
 
@@ -355,7 +355,7 @@ static __noinline void wake_elsewhere(struct runqueue *rq, struct thread *t, uns
 		wake_general(rq, t, flags);
 }
 
-void sched_wake(struct thread *t, unsigned long flags)
+LOCK_UNCHECKED void sched_wake(struct thread *t, unsigned long flags)
 {
 	struct cpu *self = arch_cpu_self(), *cpu = t->sched.cpu;
 	struct runqueue *rq = &cpu->rq;
@@ -385,7 +385,7 @@ void sched_wake(struct thread *t, unsigned long flags)
 	switch_to(rq, curr, t, flags);
 }
 
-void sched_start(struct thread *t)
+LOCK_UNCHECKED void sched_start(struct thread *t)
 {
 	unsigned long flags = arch_irq_save();
 	struct cpu *cpu = balance_select(t, arch_cpu_self(), true);
@@ -401,7 +401,7 @@ void sched_start(struct thread *t)
  * Something better waits, or the slice is over: from the end of an interrupt, never on idle, which takes none. A fair thread that real time takes the CPU from stays in
  * rq->fair_curr, in the sums, ready to go on without touching the tree; what it ran is noted and charged when its class is next asked for anything.
  */
-static __noinline void preempt(struct cpu *cpu)
+static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 {
 	struct runqueue *rq = &cpu->rq;
 	struct thread *prev = rq->curr, *next;
@@ -446,7 +446,7 @@ void trap_exit(void)
 		preempt(cpu);
 }
 
-static __noinline void slice_expired(struct runqueue *rq)
+static __noinline LOCK_UNCHECKED void slice_expired(struct runqueue *rq)
 {
 	spin_lock(&rq->lock);
 	sched_charge_curr(rq);
@@ -488,7 +488,7 @@ static inline void idle_wait(struct cpu *cpu, unsigned index)
 }
 
 /* Somebody waits here. */
-static __noinline void idle_leave(struct runqueue *rq)
+static __noinline LOCK_UNCHECKED void idle_leave(struct runqueue *rq)
 {
 	struct thread *idle = rq->idle, *next;
 

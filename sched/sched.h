@@ -76,7 +76,7 @@ static inline struct cpu *cpu_of_rq(struct runqueue *rq)
 }
 
 /* The rq of the CPU @t belongs to, locked; @t cannot leave it while it is held. Irqs masked. */
-static inline struct runqueue *rq_lock_thread(struct thread *t)
+static inline LOCK_UNCHECKED struct runqueue *rq_lock_thread(struct thread *t)
 {
 	for (;;) {
 		struct cpu *cpu = atomic_load_relaxed(&t->sched.cpu);
