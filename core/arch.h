@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * THE contract between the portable kernel and an architecture. A port is one folder, arch/<name>/, that defines
- * everything below; there are no optional functions, no weak symbols and no second contract (interrupt controllers
- * and UARTs are drivers, boards are device trees).
+ * THE contract between the portable kernel and an architecture. A port is one folder, arch/<name>/,
+ * that defines everything below; there are no optional functions, no weak symbols and no second
+ * contract (interrupt controllers and UARTs are drivers, boards are device trees).
  *
  * Laws
  *  1. An architecture never reads scheduling state and never decides.
@@ -30,7 +30,7 @@ struct thread;
 struct cpu;
 struct trap_frame;
 
-/* ---- inline, this CPU ---------------------------------------------------------------------------------------- */
+/* ---- inline, this CPU ------------------------------------------------------------------------ */
 
 static inline struct cpu *arch_cpu_self(void);               /* irqs off, or the answer may be stale at once */
 static inline void arch_cpu_set_self(struct cpu *cpu);
@@ -49,41 +49,68 @@ static inline uint64_t arch_counter(void);                   /* monotonic, same 
 static inline void arch_timer_set(uint64_t deadline_cycles); /* one-shot, absolute; UINT64_MAX = never; a past one fires at once */
 static inline uint64_t arch_cycles(void);                    /* CPU cycle counter (PMCCNTR_EL0, cycle): measurement only */
 static inline bool arch_take_if_zero(uint32_t *word, uint32_t v); /* the one step of a free lock: see atomic_take_if_zero() */
-/* Calls fn(a, b) so that the caller need save no register for it: for cold calls in the middle of hot functions. */
+/*
+ * Calls fn(a, b) so that the caller need save no register for it: for cold calls in the middle of
+ * hot functions.
+ */
 static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, unsigned long b);
 static inline void arch_sync_point(void);                    /* nothing on hardware; on arch/host another CPU may run here */
 static inline void arch_io_barrier(void);                    /* orders MMIO against MMIO and normal memory of this CPU */
 
-/* ---- out of line --------------------------------------------------------------------------------------------- */
+/* ---- out of line ----------------------------------------------------------------------------- */
 
-/* CPU bring-up. arch_cpu_init() runs first on each CPU, irqs masked: traps, FP off, counters, per-CPU pointer. */
+/*
+ * CPU bring-up. arch_cpu_init() runs first on each CPU, irqs masked: traps, FP off, counters,
+ * per-CPU pointer.
+ */
 void arch_cpu_init(struct cpu *cpu);
-/* Starts @cpu at cpu_main(cpu) on its idle thread's stack. 0 or -errno from firmware; does not wait. -ENOTSUP: no method. */
+/*
+ * Starts @cpu at cpu_main(cpu) on its idle thread's stack. 0 or -errno from firmware; does not
+ * wait. -ENOTSUP: no method.
+ */
 int arch_cpu_start(struct cpu *cpu);
-/* Waits for an interrupt with irqs masked and handles those pending by plain calls to the upcalls (no trap is
- * taken, trap_exit() is not called); a wake-up between the caller's test and this call is not lost. */
+/*
+ * Waits for an interrupt with irqs masked and handles those pending by plain calls to the upcalls
+ * (no trap is taken, trap_exit() is not called); a wake-up between the caller's test and this call
+ * is not lost.
+ */
 void arch_cpu_idle(void);
 /* Parks this CPU for ever, masked (panic, late CPUs). */
 __noreturn void arch_cpu_halt(void);
 
-/* Threads. The first switch to @t continues in sched_finish() with irqs on, then thread_entry(@t) on stack @stack_top. */
+/*
+ * Threads. The first switch to @t continues in sched_finish() with irqs on, then thread_entry(@t)
+ * on stack @stack_top.
+ */
 void arch_context_init(struct thread *t, uintptr_t stack_top);
-/* Saves callee-saved registers, sp and @irq_flags into prev->context and FP if live; loads next's; jumps to
- * sched_finish(prev, next's irq_flags). Called as a tail call, irqs masked, this CPU's run-queue lock held. */
+/*
+ * Saves callee-saved registers, sp and @irq_flags into prev->context and FP if live; loads next's;
+ * jumps to sched_finish(prev, next's irq_flags). Called as a tail call, irqs masked, this CPU's
+ * run-queue lock held.
+ */
 void arch_switch(struct thread *prev, struct thread *next, unsigned long irq_flags);
 
-/* Time. Frequency in Hz (0: unknown, with *why set); per-CPU timer hardware is set up by arch_timer_init(), irq unmasked. */
+/*
+ * Time. Frequency in Hz (0: unknown, with *why set); per-CPU timer hardware is set up by
+ * arch_timer_init(), irq unmasked.
+ */
 uint64_t arch_timer_hz(const char **why);
 void arch_timer_init(struct cpu *cpu);
 const char *arch_timer_name(void);                           /* "CNTV", "Sstc", "SBI" */
-/* Lets the timer interrupt, and no other, through on a masked CPU (GIC priority mask, sie.STIE); nests inside a trap.
- * Timers run meanwhile, but such an interrupt does not end in trap_exit(): nobody is switched to before the window is closed and the enclosing
- * interrupt, if any, ends. Own CPU, irqs masked before and after, no lock held. arch_timer_window_close() takes what arch_timer_window_open() returned and leaves all masked again. */
+/*
+ * Lets the timer interrupt, and no other, through on a masked CPU (GIC priority mask, sie.STIE);
+ * nests inside a trap. Timers run meanwhile, but such an interrupt does not end in trap_exit():
+ * nobody is switched to before the window is closed and the enclosing interrupt, if any, ends. Own
+ * CPU, irqs masked before and after, no lock held. arch_timer_window_close() takes what
+ * arch_timer_window_open() returned and leaves all masked again.
+ */
 unsigned long arch_timer_window_open(void);
 void arch_timer_window_close(unsigned long state);
 
-/* Memory. Prot bits below; @va, @pa, @bytes page-aligned. -ENOMEM when no table page is to be had. Unmap invalidates on all CPUs.
- * Callers serialise (core/mem/vm.c holds its lock). */
+/*
+ * Memory. Prot bits below; @va, @pa, @bytes page-aligned. -ENOMEM when no table page is to be had.
+ * Unmap invalidates on all CPUs. Callers serialise (core/mem/vm.c holds its lock).
+ */
 enum { MAP_READ = 1, MAP_WRITE = 2, MAP_EXEC = 4, MAP_DEVICE = 8 };
 int arch_map(uintptr_t va, pa_t pa, size_t bytes, unsigned prot);
 void arch_unmap(uintptr_t va, size_t bytes);
@@ -92,31 +119,49 @@ pa_t arch_pa(const void *va);
 enum cache_op { CACHE_CLEAN_POC, CACHE_INVALIDATE_POC, CACHE_SYNC_ICACHE };
 void arch_cache_op(enum cache_op op, const void *va, size_t bytes);
 
-/* Power: returns only if firmware refused. @status reaches the host through semihosting when the boot argument gave it. */
+/*
+ * Power: returns only if firmware refused. @status reaches the host through semihosting when the
+ * boot argument gave it.
+ */
 void arch_system_off(int status, bool semihosting);
-/* Firmware as found in the device tree: PSCI conduit, SBI extensions. Before any arch_cpu_start(). 0 or -errno, *why set. */
+/*
+ * Firmware as found in the device tree: PSCI conduit, SBI extensions. Before any arch_cpu_start().
+ * 0 or -errno, *why set.
+ */
 struct dt;
 int arch_firmware_init(const struct dt *dt, const char **why);
-/* The hardware ids of CPU node @node; -ENOENT when the node is not a CPU this kernel can run on (disabled, no MMU). */
+/*
+ * The hardware ids of CPU node @node; -ENOENT when the node is not a CPU this kernel can run on
+ * (disabled, no MMU).
+ */
 int arch_cpu_node(const struct dt *dt, int node, uint64_t *hwid);
 
 /* Traps, for panic and tests. */
 uintptr_t arch_trap_pc(const struct trap_frame *tf);
 void arch_trap_dump(const struct trap_frame *tf);            /* registers, by printk; NULL: what this CPU has now */
-/* Calls @each(ctx, return address) up the frame-pointer chain, from @tf or, when NULL, from the caller; bounds-checked. */
+/*
+ * Calls @each(ctx, return address) up the frame-pointer chain, from @tf or, when NULL, from the
+ * caller; bounds-checked.
+ */
 void arch_backtrace(const struct trap_frame *tf, void (*each)(void *ctx, uintptr_t pc), void *ctx);
 
-/* ---- upcalls: what the architecture calls ---------------------------------------------------------------------- */
+/* ---- upcalls: what the architecture calls ---------------------------------------------------- */
 
-/* Boot CPU, on its idle thread's stack, MMU and caches on, final permissions, irqs masked. @fdt_pa is mapped read-only at its
- * direct-map address for FDT_BOOT_WINDOW bytes (core/mem/layout.h). @entry_cycles: arch_counter() at the first instruction. */
+/*
+ * Boot CPU, on its idle thread's stack, MMU and caches on, final permissions, irqs masked. @fdt_pa
+ * is mapped read-only at its direct-map address for FDT_BOOT_WINDOW bytes (core/mem/layout.h).
+ * @entry_cycles: arch_counter() at the first instruction.
+ */
 __noreturn void kernel_main(pa_t fdt_pa, uint64_t boot_hwid, uint64_t entry_cycles);
 __noreturn void cpu_main(struct cpu *cpu);                   /* a secondary CPU, same state */
 void trap_irq(void);                                         /* external interrupt: ask the root controller; masked */
 void trap_timer(void);                                       /* the one-shot timer fired; masked */
 void trap_ipi(void);                                         /* another CPU wants attention; masked */
 void trap_exit(void);                                        /* end of an interrupt taken as a trap; may switch; masked in and out */
-/* A synchronous exception; runs on the CPU's fault stack. @what is a short text. Returns only if it was handled. */
+/*
+ * A synchronous exception; runs on the CPU's fault stack. @what is a short text. Returns only if it
+ * was handled.
+ */
 void trap_fault(struct trap_frame *tf, const char *what, uintptr_t addr);
 __noreturn void thread_entry(struct thread *t);
 void sched_finish(struct thread *prev, unsigned long irq_flags);
@@ -124,7 +169,8 @@ void sched_finish(struct thread *prev, unsigned long irq_flags);
 #include <arch_inline.h>
 
 /*
- * ASSERT for functions of the hot path: the same, but the failing branch is no ordinary call, so it costs the function no saved link register.
+ * ASSERT for functions of the hot path: the same, but the failing branch is no ordinary call, so it
+ * costs the function no saved link register.
  */
 struct assert_place {
 	const char *expr, *file;

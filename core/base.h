@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What every file may use: integer types, compiler shorthands, alignment arithmetic, container_of and ASSERT.
- * Includes nothing of the project and nothing that needs a C library at run time.
+ * What every file may use: integer types, compiler shorthands, alignment arithmetic, container_of
+ * and ASSERT. Includes nothing of the project and nothing that needs a C library at run time.
  */
 #pragma once
 
@@ -45,8 +45,9 @@
 typedef uint64_t pa_t;
 
 /*
- * ASSERT checks an invariant of ours, never an input. It is on in every build; the failing branch is out of line and
- * ends in a panic that prints the expression, the place, the CPU, the thread, registers and a backtrace.
+ * ASSERT checks an invariant of ours, never an input. It is on in every build; the failing branch
+ * is out of line and ends in a panic that prints the expression, the place, the CPU, the thread,
+ * registers and a backtrace.
  */
 __cold __noreturn void assert_failed(const char *expr, const char *file, int line);
 #define ASSERT(expr)                                                                                                   \

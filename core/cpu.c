@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which CPUs there are and how they come up. Numbers follow the order of the device tree's /cpus; the boot CPU may have any of them. All CPUs are started before the
- * first is waited for. A CPU and the boot CPU agree on "in time or too late" by one compare-and-swap of cpu->online.
+ * Which CPUs there are and how they come up. Numbers follow the order of the device tree's /cpus;
+ * the boot CPU may have any of them. All CPUs are started before the first is waited for. A CPU and
+ * the boot CPU agree on "in time or too late" by one compare-and-swap of cpu->online.
  */
 #include "core/cpu.h"
 #include "core/console.h"

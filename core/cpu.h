@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * CPUs. Numbered 0.. in device-tree order; the hardware id is a field. struct cpu is reached through arch_cpu_self() with irqs masked,
- * or through cpu_at(). Lock legend: [i] immutable after bring-up, [o] owner CPU only with irqs masked, [q] rq.lock, [a] atomic.
+ * CPUs. Numbered 0.. in device-tree order; the hardware id is a field. struct cpu is reached
+ * through arch_cpu_self() with irqs masked, or through cpu_at(). Lock legend: [i] immutable after
+ * bring-up, [o] owner CPU only with irqs masked, [q] rq.lock, [a] atomic.
  */
 #pragma once
 
@@ -38,11 +39,17 @@ static inline struct cpu *cpu_at(unsigned index)
 	return cpu_table[index];
 }
 
-/* The CPU this runs on, from nothing: traps, per-CPU pointer, idle thread. Its number is its place in @dt (NULL: 0). First of all calls. */
+/*
+ * The CPU this runs on, from nothing: traps, per-CPU pointer, idle thread. Its number is its place
+ * in @dt (NULL: 0). First of all calls.
+ */
 void cpu_init_boot(struct cpu *cpu, struct thread *idle, const struct dt *dt, uint64_t hwid);
 /* Numbers all CPUs of the tree, allocates what each needs. -ENOMEM. Context: boot. */
 int cpu_enumerate(const struct dt *dt);
-/* Starts all (@limit in all, 0: no limit), then waits for all together, 10 s at most; those missing are named and left off. Context: boot. */
+/*
+ * Starts all (@limit in all, 0: no limit), then waits for all together, 10 s at most; those missing
+ * are named and left off. Context: boot.
+ */
 void cpu_start_all(unsigned limit);
 /* A secondary CPU is ready to schedule. False: it came too late and must park. */
 bool cpu_report_online(struct cpu *cpu);

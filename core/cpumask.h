@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sets of CPUs, by CPU index. CPU_MAX is 64 on boards and 1024 on arch/host (<arch_inline.h> sets it); every helper
- * loops over CPUMASK_WORDS words, which is one on boards. The plain helpers need a lock or a private mask; the atomic_
- * ones may be used on a mask that other CPUs change.
+ * Sets of CPUs, by CPU index. CPU_MAX is 64 on boards and 1024 on arch/host (<arch_inline.h> sets
+ * it); every helper loops over CPUMASK_WORDS words, which is one on boards. The plain helpers need
+ * a lock or a private mask; the atomic_ ones may be used on a mask that other CPUs change.
  */
 #pragma once
 
@@ -65,7 +65,10 @@ static inline unsigned cpumask_count(const struct cpumask *m)
 	return n;
 }
 
-/* Index of the lowest set bit of @w, which is not 0. By halves: a board without a count instruction needs no table. */
+/*
+ * Index of the lowest set bit of @w, which is not 0. By halves: a board without a count instruction
+ * needs no table.
+ */
 static inline unsigned bit_lowest(uint64_t w)
 {
 	unsigned n = 0;

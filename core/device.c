@@ -78,8 +78,9 @@ static bool driver_try(const struct dt *dt, int node, const struct driver *d, in
 }
 
 /*
- * Every node that some driver names, with that driver: one walk through the tree serves all classes. A node with several compatible strings has
- * its pairs in their order, best first. Whether it is enabled is asked only for these, since it takes a walk from the root.
+ * Every node that some driver names, with that driver: one walk through the tree serves all
+ * classes. A node with several compatible strings has its pairs in their order, best first. Whether
+ * it is enabled is asked only for these, since it takes a walk from the root.
  */
 #define CANDIDATES_MAX 256
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Binding drivers to device-tree nodes. A driver is one file with one DRIVER() line; adding one changes no other file.
- * Probing runs once at boot, class by class: interrupt controllers, then inter-processor interrupts, then the rest.
+ * Binding drivers to device-tree nodes. A driver is one file with one DRIVER() line; adding one
+ * changes no other file. Probing runs once at boot, class by class: interrupt controllers, then
+ * inter-processor interrupts, then the rest.
  */
 #pragma once
 
@@ -18,7 +19,10 @@ struct driver {
 	int (*probe)(const struct dt *dt, int node);     /* 0; -ENODEV to decline; other -errno is reported */
 };
 
-/* The node of what needs none: drivers with a compatible string "fallback,..." are probed with it, after all others declined. */
+/*
+ * The node of what needs none: drivers with a compatible string "fallback,..." are probed with it,
+ * after all others declined.
+ */
 #define DEVICE_FALLBACK (-1)
 
 /* DRIVER(pl011, DRIVER_SERIAL, pl011_probe, "arm,pl011"); */
@@ -27,9 +31,15 @@ struct driver {
 	static const struct driver ident##_driver                                                                      \
 		__attribute__((used, section("drivers"), aligned(8))) = { #ident, cls, ident##_compatible, fn }
 
-/* Probes every node with an enabled status that a driver of @class names. Returns how many were bound. Context: boot. */
+/*
+ * Probes every node with an enabled status that a driver of @class names. Returns how many were
+ * bound. Context: boot.
+ */
 int device_probe_class(const struct dt *dt, enum driver_class class);
-/* Probes one node, or DEVICE_FALLBACK, against @class; -ENODEV when no driver names it, the driver's -errno when none took it. */
+/*
+ * Probes one node, or DEVICE_FALLBACK, against @class; -ENODEV when no driver names it, the
+ * driver's -errno when none took it.
+ */
 int device_probe_node(const struct dt *dt, int node, enum driver_class class);
 /* Prints the compatible strings that drivers of @class name, for error messages. */
 void device_list_supported(enum driver_class class);
@@ -40,7 +50,10 @@ bool device_enabled(const struct dt *dt, int node);
 #define DEVICE_PATH_BYTES 128
 const char *device_path(const struct dt *dt, int node, char *buf, size_t size);
 
-/* Maps device registers (reg entry @index of @node), uncached; NULL with a message. Context: boot, thread. */
+/*
+ * Maps device registers (reg entry @index of @node), uncached; NULL with a message. Context: boot,
+ * thread.
+ */
 volatile void *device_map_reg(const struct dt *dt, int node, int index, size_t *bytes);
 
 static inline uint32_t mmio_read32(const volatile void *base, size_t off)

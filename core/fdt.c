@@ -4,10 +4,10 @@
  * Rules: the blob is untrusted. Everything that is read from the structure block goes through
  * tag_at(), which hands out a tag only when it lies inside the block with all of its payload;
  * strings are bounded by the last NUL of the strings block. dt_open() rejects a broken tree early,
- * with a reason, but no other function depends on that for its bounds.
- * No locks, no recursion, no state and no tables of pointers. Every load is naturally aligned, so that it would be right
- * even before the MMU is on.
- * What may never happen: a read outside [blob, blob + totalsize), or a loop that does not advance.
+ * with a reason, but no other function depends on that for its bounds. No locks, no recursion, no
+ * state and no tables of pointers. Every load is naturally aligned, so that it would be right even
+ * before the MMU is on. What may never happen: a read outside [blob, blob + totalsize), or a loop
+ * that does not advance.
  */
 #include "core/fdt.h"
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Interrupt dispatch: one root controller, one table of handlers by the controller's own numbers. A handler runs with interrupts masked on the stack of
- * the thread it interrupted, and ends by setting need_resched at most; the switch is made by trap_exit().
- * The table is written under irq_lock and read without it: an entry is complete before its interrupt is unmasked, and forgotten after it is masked.
+ * Interrupt dispatch: one root controller, one table of handlers by the controller's own numbers. A
+ * handler runs with interrupts masked on the stack of the thread it interrupted, and ends by
+ * setting need_resched at most; the switch is made by trap_exit(). The table is written under
+ * irq_lock and read without it: an entry is complete before its interrupt is unmasked, and
+ * forgotten after it is masked.
  */
 #include "core/irq.h"
 #include "core/console.h"
@@ -41,7 +43,10 @@ void trap_irq(void)
 	root_handle();
 }
 
-/* Stands in every entry that nobody requested, with its own number as the argument: the dispatch needs no test. */
+/*
+ * Stands in every entry that nobody requested, with its own number as the argument: the dispatch
+ * needs no test.
+ */
 static void irq_unexpected(void *arg)
 {
 	unsigned hwirq = (unsigned)(uintptr_t)arg;

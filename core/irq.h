@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Interrupts between the trap upcalls and the drivers. One root controller; its driver fills struct irq_chip and
- * calls irq_root_set(). Numbers are the controller's own ("hwirq"): INTID on a GIC, source on a PLIC.
+ * Interrupts between the trap upcalls and the drivers. One root controller; its driver fills struct
+ * irq_chip and calls irq_root_set(). Numbers are the controller's own ("hwirq"): INTID on a GIC,
+ * source on a PLIC.
  */
 #pragma once
 
@@ -29,11 +30,17 @@ struct irq_chip {
 /* Context: boot. */
 void irq_root_set(const struct irq_chip *chip);
 const struct irq_chip *irq_root(void);
-/* Finds and probes the root controller of the tree; -ENODEV with a message naming what is supported. */
+/*
+ * Finds and probes the root controller of the tree; -ENODEV with a message naming what is
+ * supported.
+ */
 int irq_init(const struct dt *dt);
 void irq_cpu_init(struct cpu *cpu);
 
-/* Context: thread, boot. @fn(@arg) runs with irqs masked on the interrupted thread's stack. -EBUSY if taken, -EINVAL. */
+/*
+ * Context: thread, boot. @fn(@arg) runs with irqs masked on the interrupted thread's stack. -EBUSY
+ * if taken, -EINVAL.
+ */
 int irq_request(unsigned hwirq, void (*fn)(void *arg), void *arg);
 void irq_free(unsigned hwirq);
 void irq_unmask(unsigned hwirq);
@@ -45,8 +52,9 @@ int irq_of_node(const struct dt *dt, int node, int index, unsigned *hwirq);
 void irq_dispatch(unsigned long hwirq);
 
 /*
- * Sends an inter-processor interrupt; set by the driver that owns the means (GIC, SSWI) or by firmware (SBI).
- * Context: any, irqs masked. Stores made before the call are visible to the target's handler.
+ * Sends an inter-processor interrupt; set by the driver that owns the means (GIC, SSWI) or by
+ * firmware (SBI). Context: any, irqs masked. Stores made before the call are visible to the
+ * target's handler.
  */
 extern void (*ipi_send)(struct cpu *target);
 extern const char *ipi_name;

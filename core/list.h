@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Circular doubly linked list with a head. All operations are O(1) and need the lock of whoever owns the list.
- * A node that is in no list is self-linked after list_init() or list_del_init(), so that membership can be tested.
+ * Circular doubly linked list with a head. All operations are O(1) and need the lock of whoever
+ * owns the list. A node that is in no list is self-linked after list_init() or list_del_init(), so
+ * that membership can be tested.
  */
 #pragma once
 

@@ -2,9 +2,10 @@
 /*
  * The contended half of spinlocks, and the rank checker of debug builds.
  *
- * A waiter appends itself to the queue with one compare-and-swap of the tail, then spins on its own node until its predecessor passes the head on,
- * then on the owner half of the word. Only the head of the queue may take a lock that has a tail; the fast path needs the whole word to be 0.
- * So the lock is granted in arrival order, and each waiter spins on its own cache line.
+ * A waiter appends itself to the queue with one compare-and-swap of the tail, then spins on its own
+ * node until its predecessor passes the head on, then on the owner half of the word. Only the head
+ * of the queue may take a lock that has a tail; the fast path needs the whole word to be 0. So the
+ * lock is granted in arrival order, and each waiter spins on its own cache line.
  *
  *   owner: CPU 1        head: CPU 2                    CPU 3
  *   unlock: owner = 0   sees owner 0                   spins on its node
@@ -30,7 +31,9 @@ static bool lock_join_queue(struct spinlock *l, uint32_t self, uint32_t *prev_ta
 	}
 }
 
-/* At the head with the owner gone: takes the lock, and passes the head on if somebody waits behind. */
+/*
+ * At the head with the owner gone: takes the lock, and passes the head on if somebody waits behind.
+ */
 static void lock_take_head(struct spinlock *l, uint32_t self, struct lock_node *node)
 {
 	uint32_t alone = self << 16;
@@ -74,7 +77,10 @@ void spin_lock_pair(struct spinlock *a, struct spinlock *b)
 	spin_lock(second);
 }
 
-/* Equal ranks are allowed for the second lock of a pair only, which is the one at the higher address. */
+/*
+ * Equal ranks are allowed for the second lock of a pair only, which is the one at the higher
+ * address.
+ */
 void lock_debug_acquire(const struct spinlock *l)
 {
 	struct lock_ranks *r = &arch_cpu_self()->lock_ranks;

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Spinlocks. One 32-bit word: low half the owner (CPU index + 1), high half the last waiter (CPU index + 1). Free and
- * uncontended it is taken by one compare-and-swap and released by one 16-bit store; contended, CPUs queue in arrival order and each
- * spins on its own node. The owner is known for free, so that "is it held by me" is an assertion of one compare.
+ * Spinlocks. One 32-bit word: low half the owner (CPU index + 1), high half the last waiter (CPU
+ * index + 1). Free and uncontended it is taken by one compare-and-swap and released by one 16-bit
+ * store; contended, CPUs queue in arrival order and each spins on its own node. The owner is known
+ * for free, so that "is it held by me" is an assertion of one compare.
  *
- * Rules: irqs masked while holding one. A CPU waits for one lock at a time, so one node per CPU is enough.
- * Locks are taken in ascending rank; two of one rank only by spin_lock_pair(), lower address first. Checked when LOCK_DEBUG is 1.
+ * Rules: irqs masked while holding one. A CPU waits for one lock at a time, so one node per CPU is
+ * enough. Locks are taken in ascending rank; two of one rank only by spin_lock_pair(), lower
+ * address first. Checked when LOCK_DEBUG is 1.
  */
 #pragma once
 
 #include "core/atomic.h"
 
 /*
- * Annotations read by clang -Wthread-safety in `make lint`; empty for GCC. LOCK_UNCHECKED is for what the analysis cannot
- * follow: a lock that is handed across a switch to the thread that comes, or returned held. There, sched_finish()
- * asserts the owner, and debug builds check the ranks.
+ * Annotations read by clang -Wthread-safety in `make lint`; empty for GCC. LOCK_UNCHECKED is for
+ * what the analysis cannot follow: a lock that is handed across a switch to the thread that comes,
+ * or returned held. There, sched_finish() asserts the owner, and debug builds check the ranks.
  */
 #ifdef __clang__
 #define LOCK_CAPABILITY(name) __attribute__((capability(name)))
@@ -81,7 +83,10 @@ void spin_lock_slow(void *l, unsigned long self) LOCK_UNCHECKED;
 void lock_debug_acquire(const struct spinlock *l);
 void lock_debug_release(const struct spinlock *l);
 
-/* arch_cpu_lock_id(): index + 1 of this CPU, kept in struct arch_cpu so that a lock costs one load to name its owner. */
+/*
+ * arch_cpu_lock_id(): index + 1 of this CPU, kept in struct arch_cpu so that a lock costs one load
+ * to name its owner.
+ */
 static inline void spin_lock(struct spinlock *l) LOCK_ACQUIRES(*l) LOCK_UNCHECKED
 {
 	uint32_t self = arch_cpu_lock_id();

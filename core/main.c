@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Boot, as a flat list of calls: kernel_main() on the CPU that firmware started, cpu_main() on the others. Everything runs on idle threads with interrupts masked
- * until sched_idle_loop(). An error here is an input's or the hardware's: it gets a message that names it, and the system powers off.
+ * Boot, as a flat list of calls: kernel_main() on the CPU that firmware started, cpu_main() on the
+ * others. Everything runs on idle threads with interrupts masked until sched_idle_loop(). An error
+ * here is an input's or the hardware's: it gets a message that names it, and the system powers off.
  */
 #include "core/main.h"
 #include "core/bootargs.h"
@@ -21,7 +22,10 @@ static struct cpu boot_cpu;
 static struct thread boot_idle __aligned_to(64);
 static struct dt boot_dt;
 
-/* What cannot go on without a cause in our own code: bad arguments, a bad device tree, hardware that is not known. */
+/*
+ * What cannot go on without a cause in our own code: bad arguments, a bad device tree, hardware
+ * that is not known.
+ */
 static __cold __noreturn void boot_refuse(int status, const char *fmt, ...)
 {
 	va_list ap;

@@ -64,7 +64,10 @@ static unsigned cpus_stop(void)
 	return sent - MIN(sent, atomic_load_relaxed(&panic_stopped));
 }
 
-/* Power off; parks when firmware cannot. No exit record: that one is the application's, and a status without it is the kernel's. */
+/*
+ * Power off; parks when firmware cannot. No exit record: that one is the application's, and a
+ * status without it is the kernel's.
+ */
 static __noreturn void panic_end(void)
 {
 	console_flush();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The end. panic() stops the other CPUs, prints the message, CPU, thread, registers and a backtrace with function names,
- * polled, and powers off with exit status 134. For broken invariants only, never for bad input. Context: any, any locks held.
+ * The end. panic() stops the other CPUs, prints the message, CPU, thread, registers and a backtrace
+ * with function names, polled, and powers off with exit status 134. For broken invariants only,
+ * never for bad input. Context: any, any locks held.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Red-black tree with the first node cached (see rbtree.h). Both mirror images of each case are one piece of code over a side index.
- * Rules: the owner's lock is held; a node is in one tree at a time; nothing here allocates.
+ * Red-black tree with the first node cached (see rbtree.h). Both mirror images of each case are one
+ * piece of code over a side index. Rules: the owner's lock is held; a node is in one tree at a
+ * time; nothing here allocates.
  */
 #include "core/rbtree.h"
 
@@ -138,7 +139,10 @@ struct rb_node *rb_next(const struct rb_node *n)
 	return n->parent;
 }
 
-/* Puts @heir, the successor of @n in its right subtree, into @n's place; *p becomes the parent of the place that the heir left. */
+/*
+ * Puts @heir, the successor of @n in its right subtree, into @n's place; *p becomes the parent of
+ * the place that the heir left.
+ */
 static void rb_swap_heir(struct rb_root *t, struct rb_node *n, struct rb_node *heir, struct rb_node **p)
 {
 	if (*p == n) {
@@ -180,7 +184,10 @@ void rb_erase(struct rb_root *t, struct rb_node *n)
 		t->root->red = false;
 }
 
-/* Black height of the subtree, or -1 when a rule is broken. Depth is bounded by the tree's own balance. */
+/*
+ * Black height of the subtree, or -1 when a rule is broken. Depth is bounded by the tree's own
+ * balance.
+ */
 static int rb_check_node(const struct rb_node *n, const struct rb_node *parent, int *count,
 			 bool (*less)(const struct rb_node *, const struct rb_node *))
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Intrusive red-black tree with its first node cached: timers and wait queues. (The fair class has its own, augmented one.)
- * Equal keys keep their order of insertion. Insert and erase O(log n), first O(1). Needs the owner's lock.
+ * Intrusive red-black tree with its first node cached: timers and wait queues. (The fair class has
+ * its own, augmented one.) Equal keys keep their order of insertion. Insert and erase O(log n),
+ * first O(1). Needs the owner's lock.
  */
 #pragma once
 
@@ -35,7 +36,10 @@ static inline struct rb_node *rb_first(const struct rb_root *t)
 void rb_insert(struct rb_root *t, struct rb_node *n, bool (*less)(const struct rb_node *, const struct rb_node *));
 void rb_erase(struct rb_root *t, struct rb_node *n);
 
-/* The usual case of wait queues and timers, without a call: into an empty tree, out of a tree of one. */
+/*
+ * The usual case of wait queues and timers, without a call: into an empty tree, out of a tree of
+ * one.
+ */
 static inline void rb_insert_only(struct rb_root *t, struct rb_node *n)
 {
 	n->parent = n->child[0] = n->child[1] = NULL;
@@ -49,5 +53,8 @@ static inline bool rb_is_only(const struct rb_root *t, const struct rb_node *n)
 }
 
 struct rb_node *rb_next(const struct rb_node *n);
-/* Full check of order, colours and the cached first node; tests and debug builds. Returns the number of nodes or -1. */
+/*
+ * Full check of order, colours and the cached first node; tests and debug builds. Returns the
+ * number of nodes or -1.
+ */
 int rb_check(const struct rb_root *t, bool (*less)(const struct rb_node *, const struct rb_node *));

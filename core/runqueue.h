@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The data of scheduling, without its rules: what is embedded in every CPU (struct runqueue) and every thread (struct sched_entity).
- * core/ only embeds it; sched/ alone looks inside and says in sched/sched.h who may write what.
+ * The data of scheduling, without its rules: what is embedded in every CPU (struct runqueue) and
+ * every thread (struct sched_entity). core/ only embeds it; sched/ alone looks inside and says in
+ * sched/sched.h who may write what.
  *
- * Lock legend: [q] the rq lock of the CPU that t->sched.cpu names; [i] immutable after init; [o] owner CPU, irqs masked.
+ * Lock legend: [q] the rq lock of the CPU that t->sched.cpu names; [i] immutable after init; [o]
+ * owner CPU, irqs masked.
  */
 #pragma once
 
@@ -13,7 +15,7 @@
 struct thread;
 struct cpu;
 
-/* ---- fair (rules: sched/eevdf_tree.h, sched/eevdf.h) ----------------------------------------------------------- */
+/* ---- fair (rules: sched/eevdf_tree.h, sched/eevdf.h) ----------------------------------------- */
 
 /*
  * Embed it in the thread, at a cache line boundary: a walk through the tree stays in the first
@@ -52,14 +54,15 @@ struct eevdf_queue {
 	uint32_t nr;			/* entities, the running one included */
 };
 
-/* ---- real time ------------------------------------------------------------------------------------------------- */
+/* ---- real time ------------------------------------------------------------------------------- */
 
 #define RT_LEVELS 128 /* bits 1..99 used */
 
 /*
- * FIFO and RR: one list a level, and a front slot before them for one thread that is better than all that is queued, or equal and to go first. The thread that
- * is woken and soon runs, and the one that is preempted and soon runs on, mostly see only the slot. Invariant: front == NULL, or front's priority is
- * highest and no thread of its level is to go before it.
+ * FIFO and RR: one list a level, and a front slot before them for one thread that is better than
+ * all that is queued, or equal and to go first. The thread that is woken and soon runs, and the one
+ * that is preempted and soon runs on, mostly see only the slot. Invariant: front == NULL, or
+ * front's priority is highest and no thread of its level is to go before it.
  */
 struct rt_queue {
 	struct thread *front;                   /* [q] NULL: none */
@@ -87,7 +90,10 @@ struct runqueue {
 	struct list_head outgoing;              /* [q] runnable threads that must go to another CPU, until that one takes them */
 };
 
-/* Why a thread needs the general path instead of the fast one; 0: a FIFO thread (or idle) that stays on its CPU. */
+/*
+ * Why a thread needs the general path instead of the fast one; 0: a FIFO thread (or idle) that
+ * stays on its CPU.
+ */
 enum {
 	SCHED_SLICED = 1,                       /* charged and sliced: fair, round robin */
 	SCHED_MOVE = 2,                         /* its CPU is outside its affinity: it must go to another one */

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Mutex, semaphore, condition variable (see sync.h). Fast paths are a compare-and-swap; the rest runs under the wait-queue lock and ends in a tail call
- * into the scheduler, so that no registers are saved on the way to the switch.
+ * Mutex, semaphore, condition variable (see sync.h). Fast paths are a compare-and-swap; the rest
+ * runs under the wait-queue lock and ends in a tail call into the scheduler, so that no registers
+ * are saved on the way to the switch.
  *
- * Semaphore: count == -1 exactly when the queue may hold waiters; then the word changes only under the lock, because both fast paths need count >= 0 or > 0.
- * A unit posted to a waiter is handed over: it never shows in the count, so nobody can snatch it.
+ * Semaphore: count == -1 exactly when the queue may hold waiters; then the word changes only under
+ * the lock, because both fast paths need count >= 0 or > 0. A unit posted to a waiter is handed
+ * over: it never shows in the count, so nobody can snatch it.
  *
- * Mutex: bit 0 of the owner word says that somebody waits; then both fast paths fail. Unlocking with waiters hands the mutex to the best one.
+ * Mutex: bit 0 of the owner word says that somebody waits; then both fast paths fail. Unlocking
+ * with waiters hands the mutex to the best one.
  */
 #include "core/sync.h"
 #include "core/thread.h"
 
-/* ---- semaphore ------------------------------------------------------------------------------------------------- */
+/* ---- semaphore ------------------------------------------------------------------------------- */
 
 void semaphore_init(struct semaphore *s, int32_t count)
 {
@@ -70,7 +73,10 @@ int semaphore_trywait(struct semaphore *s)
 	return -EAGAIN;
 }
 
-/* With the lock held: takes a unit if one came meanwhile, else marks the word so that every post comes through the lock. */
+/*
+ * With the lock held: takes a unit if one came meanwhile, else marks the word so that every post
+ * comes through the lock.
+ */
 static inline bool semaphore_take_or_mark(struct semaphore *s)
 {
 	int32_t count = atomic_load_relaxed(&s->count);
@@ -116,7 +122,7 @@ int semaphore_wait_until(struct semaphore *s, uint64_t until_ns)
 	return wait_on_until(&s->waiters, flags, until_ns);
 }
 
-/* ---- mutex ----------------------------------------------------------------------------------------------------- */
+/* ---- mutex ----------------------------------------------------------------------------------- */
 
 #define MUTEX_WAITERS 1ul
 
@@ -185,7 +191,10 @@ int mutex_lock_until(struct mutex *m, uint64_t until_ns)
 	return mutex_lock_slow(m, until_ns);
 }
 
-/* Hands the mutex, which the caller owns, to the best waiter, who is returned to be woken. Irqs masked. */
+/*
+ * Hands the mutex, which the caller owns, to the best waiter, who is returned to be woken. Irqs
+ * masked.
+ */
 static struct thread *mutex_pass_on(struct mutex *m)
 {
 	struct thread *t;
@@ -223,7 +232,7 @@ int mutex_unlock(struct mutex *m)
 	return mutex_unlock_slow(m);
 }
 
-/* ---- condition variable ---------------------------------------------------------------------------------------- */
+/* ---- condition variable ---------------------------------------------------------------------- */
 
 void condition_init(struct condition *c)
 {
@@ -234,8 +243,9 @@ void condition_init(struct condition *c)
 }
 
 /*
- * The mutex is given up with the condition's lock held: a signal by whoever owns the mutex next has to come through that lock, and then
- * finds us queued. The next owner is woken with interrupts masked, which only queues it: sched_block() looks who is best.
+ * The mutex is given up with the condition's lock held: a signal by whoever owns the mutex next has
+ * to come through that lock, and then finds us queued. The next owner is woken with interrupts
+ * masked, which only queues it: sched_block() looks who is best.
  */
 int condition_wait_until(struct condition *c, struct mutex *m, uint64_t until_ns)
 {
@@ -305,8 +315,9 @@ static struct thread *condition_pop_older(struct condition *c, uint32_t end)
 }
 
 /*
- * Wakes one waiter at a time, so that interrupts are never masked for more than one wake-up: until all @old ones that waited when the
- * call began are gone. Those that come meanwhile stay: one of better rank that finds its condition false and waits again would else be woken for ever.
+ * Wakes one waiter at a time, so that interrupts are never masked for more than one wake-up: until
+ * all @old ones that waited when the call began are gone. Those that come meanwhile stay: one of
+ * better rank that finds its condition false and waits again would else be woken for ever.
  */
 void condition_broadcast(struct condition *c)
 {

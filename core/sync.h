@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Mutex, semaphore, condition variable. The uncontended paths are a compare-and-swap in thread context and take no lock;
- * everything else happens under the object's wait-queue lock.
+ * Mutex, semaphore, condition variable. The uncontended paths are a compare-and-swap in thread
+ * context and take no lock; everything else happens under the object's wait-queue lock.
  */
 #pragma once
 
@@ -21,7 +21,10 @@ int mutex_trylock(struct mutex *m);                             /* 0, -EBUSY */
 int mutex_lock_until(struct mutex *m, uint64_t until_ns);       /* 0, -ETIMEDOUT, -EDEADLK */
 int mutex_unlock(struct mutex *m);                              /* 0, -EPERM: not the owner */
 
-/* count: >= 0 units; -1: none, and the queue may hold waiters (then the word changes only under the lock). */
+/*
+ * count: >= 0 units; -1: none, and the queue may hold waiters (then the word changes only under the
+ * lock).
+ */
 struct semaphore {
 	int32_t count;                  /* [a] */
 	struct wait_queue waiters;

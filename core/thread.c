@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Threads: one stack slot each, laid out from the top: C library TLS block, struct thread, stack, guard page below. Ids come from a table
- * that grows by the page, so there is no fixed limit.
+ * Threads: one stack slot each, laid out from the top: C library TLS block, struct thread, stack,
+ * guard page below. Ids come from a table that grows by the page, so there is no fixed limit.
  *
- * Death: the dying thread marks itself exited, wakes its joiner and leaves the CPU for good with interrupts masked throughout. Whoever frees it first
- * waits until its state is DEAD under its CPU's rq lock, which that CPU gives up only after the switch: then nobody uses its stack any more.
- * A detached thread is put on a list and freed by whoever creates a thread next: at most two each time, so the list cannot grow.
+ * Death: the dying thread marks itself exited, wakes its joiner and leaves the CPU for good with
+ * interrupts masked throughout. Whoever frees it first waits until its state is DEAD under its
+ * CPU's rq lock, which that CPU gives up only after the switch: then nobody uses its stack any
+ * more. A detached thread is put on a list and freed by whoever creates a thread next: at most two
+ * each time, so the list cannot grow.
  *
  * Locks: t->join.lock for exit and join; tids.lock for the table and the list of the dead.
  */
@@ -16,7 +18,7 @@
 #include "core/print.h"
 #include "core/string.h"
 
-/* ---- ids --------------------------------------------------------------------------------------------------------- */
+/* ---- ids ------------------------------------------------------------------------------------- */
 
 #define TIDS_PER_PAGE (PAGE_SIZE / sizeof(struct tid_slot))
 #define TID_PAGES     4096
@@ -41,7 +43,10 @@ static struct tid_slot *tid_slot(int32_t tid)
 	return &tids.pages[(unsigned)tid / TIDS_PER_PAGE][(unsigned)tid % TIDS_PER_PAGE];
 }
 
-/* Adds the slots of @page, which was allocated without the lock. Slot 0 of the table is never handed out. */
+/*
+ * Adds the slots of @page, which was allocated without the lock. Slot 0 of the table is never
+ * handed out.
+ */
 static void tid_add_page(struct tid_slot *page)
 {
 	int32_t base = tids.used_pages * (int32_t)TIDS_PER_PAGE;
@@ -100,7 +105,7 @@ unsigned thread_count(void)
 	return atomic_load_relaxed(&tids.live);
 }
 
-/* ---- layout of a slot -------------------------------------------------------------------------------------------- */
+/* ---- layout of a slot ------------------------------------------------------------------------ */
 
 extern char tls_image_start[], tls_image_end[], tls_bss_end[];
 
@@ -139,7 +144,7 @@ static void tls_init(struct thread *t)
 	memset(tls + ARCH_TLS_TCB_BYTES + image, 0, all - image);
 }
 
-/* ---- the end of a thread ----------------------------------------------------------------------------------------- */
+/* ---- the end of a thread --------------------------------------------------------------------- */
 
 /* True once @t has left its CPU for good. */
 static bool thread_is_gone(struct thread *t)
@@ -154,7 +159,10 @@ static bool thread_is_gone(struct thread *t)
 	return gone;
 }
 
-/* The dying thread keeps interrupts masked from telling us until it is off its CPU: a few hundred instructions. */
+/*
+ * The dying thread keeps interrupts masked from telling us until it is off its CPU: a few hundred
+ * instructions.
+ */
 static void thread_free(struct thread *t)
 {
 	while (!thread_is_gone(t))
@@ -243,7 +251,7 @@ int thread_detach(struct thread *t)
 	return ok ? 0 : -EINVAL;
 }
 
-/* ---- creation ---------------------------------------------------------------------------------------------------- */
+/* ---- creation -------------------------------------------------------------------------------- */
 
 static void sleep_expired(struct timer *timer)
 {
@@ -339,7 +347,7 @@ struct thread *thread_alloc_idle(struct cpu *cpu)
 	return t;
 }
 
-/* ---- the rest ---------------------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 int thread_set_name(struct thread *t, const char *name)
 {

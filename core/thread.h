@@ -2,10 +2,12 @@
 /*
  * Threads: creation, exit, join, names, ids, and the two doors to the scheduler (block and wake).
  *
- * One stack slot holds everything of a thread: stack at the bottom (over its guard page), the C library's TLS block and struct thread at the top. The TLS
- * register therefore names the thread: thread_current() is one subtraction, right even while the thread is being moved to another CPU.
+ * One stack slot holds everything of a thread: stack at the bottom (over its guard page), the C
+ * library's TLS block and struct thread at the top. The TLS register therefore names the thread:
+ * thread_current() is one subtraction, right even while the thread is being moved to another CPU.
  *
- * Lock legend: [i] immutable after creation, [s] the thread itself, [q] rq.lock of its CPU, [w] the lock of what it waits on, [j] join.lock, [a] atomic, [t] tid table lock.
+ * Lock legend: [i] immutable after creation, [s] the thread itself, [q] rq.lock of its CPU, [w] the
+ * lock of what it waits on, [j] join.lock, [a] atomic, [t] tid table lock.
  */
 #pragma once
 
@@ -48,7 +50,10 @@ static inline struct thread *thread_current(void)
 	return (struct thread *)(arch_tls_get() - THREAD_TLS_OFFSET);
 }
 
-/* Takes the best waiter of @q off, or NULL. q->lock held. The caller drops the lock, then calls sched_wake(). */
+/*
+ * Takes the best waiter of @q off, or NULL. q->lock held. The caller drops the lock, then calls
+ * sched_wake().
+ */
 static inline struct thread *wait_pop(struct wait_queue *q) LOCK_REQUIRES(q->lock)
 {
 	struct waiter *w = wait_first(q);
@@ -72,8 +77,9 @@ struct thread_attr {
 #define THREAD_STACK_DEFAULT (16 * 1024 - 2048) /* with TLS and struct thread: one 16 KiB slot */
 
 /*
- * Context: thread. @attr NULL: fair, nice 0, joinable, default stack. 0; -EAGAIN: no memory for it (nothing is left behind); -EINVAL: an attribute
- * out of range, or an affinity without an online CPU.
+ * Context: thread. @attr NULL: fair, nice 0, joinable, default stack. 0; -EAGAIN: no memory for it
+ * (nothing is left behind); -EINVAL: an attribute out of range, or an affinity without an online
+ * CPU.
  */
 int thread_create(struct thread **out, const struct thread_attr *attr, void *(*entry)(void *), void *arg);
 /* Context: thread. -EINVAL: detached or being joined already; -EDEADLK: itself. */
@@ -84,11 +90,17 @@ __noreturn void thread_exit(void *result);
 int32_t thread_tid(const struct thread *t);
 /* Up to 15 characters and NUL; -ERANGE if longer. Context: thread. */
 int thread_set_name(struct thread *t, const char *name);
-/* -EINVAL: no online CPU in @mask. Takes effect before it returns (a running thread moves at once). Context: thread. */
+/*
+ * -EINVAL: no online CPU in @mask. Takes effect before it returns (a running thread moves at once).
+ * Context: thread.
+ */
 int thread_set_affinity(struct thread *t, const struct cpumask *mask);
 /* Sleeps until the monotonic clock shows @ns. Context: thread. */
 void thread_sleep_until(uint64_t ns);
-/* Sets the one call that @t makes at its next return from a trap or a blocking wait. -EBUSY: one is set already. Context: any. */
+/*
+ * Sets the one call that @t makes at its next return from a trap or a blocking wait. -EBUSY: one is
+ * set already. Context: any.
+ */
 int thread_set_hook(struct thread *t, void (*hook)(struct thread *));
 void thread_run_hook(void);
 /* CPU time used so far. Context: thread. */
@@ -96,13 +108,16 @@ uint64_t thread_runtime_ns(struct thread *t);
 /* Threads alive, idle threads not counted. */
 unsigned thread_count(void);
 
-/* The idle thread of a CPU that has not started; of the boot CPU: of what runs now. NULL: out of memory. Context: boot. */
+/*
+ * The idle thread of a CPU that has not started; of the boot CPU: of what runs now. NULL: out of
+ * memory. Context: boot.
+ */
 struct thread *thread_alloc_idle(struct cpu *cpu);
 
 /* Policies, Linux's numbers. */
 enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2 };
 
-/* ---- implemented by sched/: the doors that core/ uses ---------------------------------------------------------- */
+/* ---- implemented by sched/: the doors that core/ uses ---------------------------------------- */
 
 void sched_init_cpu(struct cpu *cpu, struct thread *idle);
 /* Fills t->sched from @attr. 0 or -EINVAL. Context: thread, boot. */
@@ -110,13 +125,15 @@ int sched_thread_init(struct thread *t, const struct thread_attr *attr);
 /* Makes a new thread runnable for the first time. Context: thread. */
 void sched_start(struct thread *t);
 /*
- * Blocks the current thread, which is on a wait list or has a timer armed. Irqs masked; @wait_lock (may be NULL) is held and is
- * released once no waker can miss the thread. Returns with irqs as @flags say after sched_wake(). Tail-call it.
+ * Blocks the current thread, which is on a wait list or has a timer armed. Irqs masked; @wait_lock
+ * (may be NULL) is held and is released once no waker can miss the thread. Returns with irqs as
+ * @flags say after sched_wake(). Tail-call it.
  */
 void sched_block(struct spinlock *wait_lock, unsigned long flags);
 /*
- * Wakes a thread that the caller has taken off its wait list. Irqs masked, no lock held; @flags: the interrupt state to restore. If they are
- * enabled this is thread context and a better thread runs at once; if not, trap_exit() sees to it. Tail-call it.
+ * Wakes a thread that the caller has taken off its wait list. Irqs masked, no lock held; @flags:
+ * the interrupt state to restore. If they are enabled this is thread context and a better thread
+ * runs at once; if not, trap_exit() sees to it. Tail-call it.
  */
 void sched_wake(struct thread *t, unsigned long flags);
 void sched_yield_current(void);
@@ -130,7 +147,9 @@ int sched_set_policy(struct thread *t, int policy, int priority, int nice);
 uint64_t sched_runtime_ns(struct thread *t);
 /* @t has a hook to run: it is to pass through trap_exit() soon. Context: any. */
 void sched_notify(struct thread *t);
-/* From trap_timer() after the timers ran: ends slices and programs the hardware for the next event. */
+/*
+ * From trap_timer() after the timers ran: ends slices and programs the hardware for the next event.
+ */
 void sched_timer(struct cpu *cpu, uint64_t now_ns, uint64_t next_timer_ns);
 /* From trap_ipi(). */
 void sched_ipi(struct cpu *cpu);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The clock's conversion factors (see time.h). Set once at boot, before the second CPU starts; read by everybody.
+ * The clock's conversion factors (see time.h). Set once at boot, before the second CPU starts; read
+ * by everybody.
  */
 #include "core/time.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Time: 64-bit monotonic nanoseconds since boot of the counter, the same on every CPU. Above this file nobody sees
- * cycles of the counter. The conversions are one shift and one high multiply each:
+ * Time: 64-bit monotonic nanoseconds since boot of the counter, the same on every CPU. Above this
+ * file nobody sees cycles of the counter. The conversions are one shift and one high multiply each:
  *   ns     = high64((cycles << time_base.shift) * time_base.ns_mult)         ns_mult    = 10^9 * 2^(64 - shift) / hz
  *   cycles = high64((ns << 1) * time_base.cycle_mult), then up to the tick at or after   cycle_mult = hz * 2^63 / 10^9
  */
@@ -31,7 +31,10 @@ static inline uint64_t cycles_to_ns(uint64_t cycles)
 	return high64(cycles << time_base.shift, time_base.ns_mult);
 }
 
-/* The first counter value at which cycles_to_ns() is at least @ns. UINT64_MAX (never) stays UINT64_MAX. */
+/*
+ * The first counter value at which cycles_to_ns() is at least @ns. UINT64_MAX (never) stays
+ * UINT64_MAX.
+ */
 static inline uint64_t ns_to_cycles(uint64_t ns)
 {
 	uint64_t cycles;

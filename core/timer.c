@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Per-CPU timer queues (see timer.h). A timer is added to the queue of the CPU that calls, and fires there. Any CPU may cancel it.
- * The function runs with no lock held, so it may take any lock and wake anybody; queue->running says whose is being called, and lives in the CPU and not in the
- * timer, because the function may be what lets the timer's owner go away.
- * Never with a lock of rank LOCK_TIMER or above held.
+ * Per-CPU timer queues (see timer.h). A timer is added to the queue of the CPU that calls, and
+ * fires there. Any CPU may cancel it. The function runs with no lock held, so it may take any lock
+ * and wake anybody; queue->running says whose is being called, and lives in the CPU and not in the
+ * timer, because the function may be what lets the timer's owner go away. Never with a lock of rank
+ * LOCK_TIMER or above held.
  */
 #include "core/timer.h"
 #include "core/cpu.h"
@@ -103,8 +104,9 @@ static struct timer *timer_pop_due(struct timer_queue *q, unsigned level, uint64
 }
 
 /*
- * A batch only: what is still due after it leaves the queue's expiry in the past, the hardware fires again as soon as interrupts are on, and
- * whoever was woken meanwhile has its turn at trap_exit().
+ * A batch only: what is still due after it leaves the queue's expiry in the past, the hardware
+ * fires again as soon as interrupts are on, and whoever was woken meanwhile has its turn at
+ * trap_exit().
  */
 uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Per-CPU timer queues over the one-shot hardware timer: a tree by expiry with its first node cached; add and cancel O(log n). At most
- * TIMER_BATCH expire in one interrupt; if more are due the hardware fires again at once, so that nobody is kept out for longer than a batch.
+ * Per-CPU timer queues over the one-shot hardware timer: a tree by expiry with its first node
+ * cached; add and cancel O(log n). At most TIMER_BATCH expire in one interrupt; if more are due the
+ * hardware fires again at once, so that nobody is kept out for longer than a batch.
  */
 #pragma once
 
@@ -30,11 +31,20 @@ struct timer_queue {
 
 void timer_queue_init(struct timer_queue *q);
 void timer_init(struct timer *t, void (*fn)(struct timer *timer));
-/* Arms @t on this CPU for @expires_ns; a past time fires at once. Context: any, irqs masked; @t not armed. */
+/*
+ * Arms @t on this CPU for @expires_ns; a past time fires at once. Context: any, irqs masked; @t not
+ * armed.
+ */
 void timer_add(struct timer *t, uint64_t expires_ns);
-/* True: it was armed and will not run. False: it was not armed, or its function has begun. Context: any, irqs masked. */
+/*
+ * True: it was armed and will not run. False: it was not armed, or its function has begun. Context:
+ * any, irqs masked.
+ */
 bool timer_cancel(struct timer *t);
-/* The same, and its function is not running when this returns. Not from within it, nor with a lock held that it takes. Context: thread. */
+/*
+ * The same, and its function is not running when this returns. Not from within it, nor with a lock
+ * held that it takes. Context: thread.
+ */
 void timer_cancel_wait(struct timer *t);
 
 /* Programs the hardware if @deadline_ns comes before what it is set to. Own CPU, irqs masked. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Wait queues (see wait.h). Whoever takes a thread off its queue, under the queue's lock, has the one right and duty to wake it: a waker by
- * wait_pop(), or the thread's own timer by wait_timeout(). So a thread is woken exactly once, and which of the two it was is in waiter.result.
+ * Wait queues (see wait.h). Whoever takes a thread off its queue, under the queue's lock, has the
+ * one right and duty to wake it: a waker by wait_pop(), or the thread's own timer by
+ * wait_timeout(). So a thread is woken exactly once, and which of the two it was is in
+ * waiter.result.
  *
  * time-out vs wake
  *   CPU 0: timer interrupt             CPU 1: waker

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Wait queues: threads that wait for one thing, best rank first, in order of arrival within a rank. Everything that blocks is built on it.
+ * Wait queues: threads that wait for one thing, best rank first, in order of arrival within a rank.
+ * Everything that blocks is built on it.
  *
  * wake vs block                                  (the same picture holds for time-outs, whose waker is the timer interrupt)
  *   CPU 0: waiter T                    CPU 1: waker
@@ -86,8 +87,9 @@ static inline struct waiter *wait_first(const struct wait_queue *q)
 }
 
 /*
- * Blocks the current thread on @q. Call with q->lock held and irqs masked, @flags the state to restore; returns without the lock. 0 when woken.
- * Context: thread. wait_on_until() also returns -ETIMEDOUT once the monotonic clock shows @until_ns.
+ * Blocks the current thread on @q. Call with q->lock held and irqs masked, @flags the state to
+ * restore; returns without the lock. 0 when woken. Context: thread. wait_on_until() also returns
+ * -ETIMEDOUT once the monotonic clock shows @until_ns.
  */
 int wait_on(struct wait_queue *q, unsigned long flags) LOCK_RELEASES(q->lock);
 int wait_on_until(struct wait_queue *q, unsigned long flags, uint64_t until_ns) LOCK_RELEASES(q->lock);

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The heap of builds with SAN=1: stands before the C library's allocator (the linker's --wrap) and makes each block
+ * The heap of builds with SAN=1: stands before the C library's allocator (the linker's --wrap) and
+ * makes each block
  *
  *   | header (struct san_heap_block) | bytes asked for | red zone |
  *
- * of which only the middle may be touched. A freed block is poisoned whole. Small ones then wait in a quarantine before the C library gets them back, so that
- * they are not handed out again at once. What it has back stays poisoned until it is handed out again, but not for memset() and its like, which the
- * C library itself uses on it.
+ * of which only the middle may be touched. A freed block is poisoned whole. Small ones then wait in
+ * a quarantine before the C library gets them back, so that they are not handed out again at once.
+ * What it has back stays poisoned until it is handed out again, but not for memset() and its like,
+ * which the C library itself uses on it.
  *
- * Callers: thread context, as for malloc. No lock: the C library's allocator has its own and the quarantine is a ring of atomic swaps. Compiled without
- * instrumentation, as headers are poisoned. What may never happen: a block freed twice; its header says so.
+ * Callers: thread context, as for malloc. No lock: the C library's allocator has its own and the
+ * quarantine is a ring of atomic swaps. Compiled without instrumentation, as headers are poisoned.
+ * What may never happen: a block freed twice; its header says so.
  */
 #include <malloc.h>
 #include <stdlib.h>

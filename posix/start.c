@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * From the first thread to the program's main(), and from its return to the power switch: exit() runs what atexit() registered, writes out the streams and
- * ends in system_exit().
+ * From the first thread to the program's main(), and from its return to the power switch: exit()
+ * runs what atexit() registered, writes out the streams and ends in system_exit().
  */
 #include <stdlib.h>
 

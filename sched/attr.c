@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Attributes of threads: class, priority, nice, affinity, CPU time; and what a new thread or CPU starts with.
- * A change to a thread that waits takes it out of its queue and puts it back under the same lock; to one that runs elsewhere, it makes that CPU look again.
+ * Attributes of threads: class, priority, nice, affinity, CPU time; and what a new thread or CPU
+ * starts with. A change to a thread that waits takes it out of its queue and puts it back under the
+ * same lock; to one that runs elsewhere, it makes that CPU look again.
  */
 #include "sched/sched.h"
 #include "core/irq.h"
@@ -69,7 +70,10 @@ static LOCK_UNCHECKED void unlock_and_act(struct runqueue *rq, bool act, unsigne
 	sched_reschedule_self(flags);
 }
 
-/* The thread that runs changes class: it leaves the sums of the old one and enters those of the new one as its running thread. */
+/*
+ * The thread that runs changes class: it leaves the sums of the old one and enters those of the new
+ * one as its running thread.
+ */
 static void change_running(struct runqueue *rq, struct thread *t, int policy, int priority, int nice)
 {
 	if (rq->fair_curr == t && policy != SCHED_OTHER) {
@@ -204,8 +208,9 @@ LOCK_UNCHECKED uint64_t sched_runtime_ns(struct thread *t)
 }
 
 /*
- * One that runs is interrupted. One that does not is marked, and when it is next switched to, its CPU interrupts itself: so the hook is run at the end of a
- * trap in any case, and nobody who returns from a wait has to look.
+ * One that runs is interrupted. One that does not is marked, and when it is next switched to, its
+ * CPU interrupts itself: so the hook is run at the end of a trap in any case, and nobody who
+ * returns from a wait has to look.
  */
 LOCK_UNCHECKED void sched_notify(struct thread *t)
 {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which CPU a thread runs on: placement of those that wake, pulling by a CPU that is idle, and sending away a thread whose affinity changed.
+ * Which CPU a thread runs on: placement of those that wake, pulling by a CPU that is idle, and
+ * sending away a thread whose affinity changed.
  *
- * Rules: two rq locks are held at once only here, and only by spin_lock_pair(). A thread that is queued has its registers saved, because
- * the rq lock is held across the switch that took it off its CPU: whoever has the lock may move it.
+ * Rules: two rq locks are held at once only here, and only by spin_lock_pair(). A thread that is
+ * queued has its registers saved, because the rq lock is held across the switch that took it off
+ * its CPU: whoever has the lock may move it.
  *
  * steal vs switch
  *   CPU 0: thief                       CPU 1: victim, T running
@@ -11,8 +13,9 @@
  *   lock(rq0), lock(rq1) ... waits     N: unlock(rq1)
  *   takes T, whole                     .
  *
- * A running thread whose CPU left its affinity cannot be queued elsewhere before its registers are saved: it is put on rq->outgoing, and the CPU it
- * is meant for takes it from there on an inter-processor interrupt, with both locks.
+ * A running thread whose CPU left its affinity cannot be queued elsewhere before its registers are
+ * saved: it is put on rq->outgoing, and the CPU it is meant for takes it from there on an
+ * inter-processor interrupt, with both locks.
  */
 #include "sched/sched.h"
 #include "core/irq.h"
@@ -28,8 +31,9 @@ static bool cpu_is_idle(const struct cpu *cpu)
 }
 
 /*
- * Claims one idle CPU of @allowed other than @from, looking upwards from there: clears its bit, so that two wakers do not choose the same one. (@from's
- * own bit may still be set: an idle CPU takes interrupts before it clears it.)
+ * Claims one idle CPU of @allowed other than @from, looking upwards from there: clears its bit, so
+ * that two wakers do not choose the same one. (@from's own bit may still be set: an idle CPU takes
+ * interrupts before it clears it.)
  */
 static struct cpu *claim_idle(const struct cpumask *allowed, unsigned from)
 {
@@ -72,7 +76,10 @@ static struct cpu *least_loaded(const struct cpumask *allowed, struct cpu *prev)
 	return best;
 }
 
-/* The previous CPU if it is idle, else an idle one, else the previous one; a new thread goes where least waits. */
+/*
+ * The previous CPU if it is idle, else an idle one, else the previous one; a new thread goes where
+ * least waits.
+ */
 struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork)
 {
 	bool allowed = cpumask_test(&t->affinity, prev->index);
@@ -124,7 +131,10 @@ static bool pull_from(struct cpu *cpu, struct cpu *victim)
 	return t != NULL;
 }
 
-/* Threads that wait on @victim and will not run there at once: an idle CPU with one is about to run it. */
+/*
+ * Threads that wait on @victim and will not run there at once: an idle CPU with one is about to run
+ * it.
+ */
 static bool has_waiting(const struct cpu *victim)
 {
 	return atomic_load_relaxed(&victim->rq.nr_ready) > (atomic_load_relaxed(&victim->rq.curr) == victim->rq.idle);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The fair class: EEVDF over the queue of eevdf_tree.h. The maths are in eevdf.h; this file only says when each rule is applied.
+ * The fair class: EEVDF over the queue of eevdf_tree.h. The maths are in eevdf.h; this file only
+ * says when each rule is applied.
  *
- * rq->fair_curr is the thread that is in the sums but not in the tree: the running fair thread, or, while real time has the CPU, the one that
- * goes on afterwards unless a better one came. Caller holds rq->lock.
+ * rq->fair_curr is the thread that is in the sums but not in the tree: the running fair thread, or,
+ * while real time has the CPU, the one that goes on afterwards unless a better one came. Caller
+ * holds rq->lock.
  */
 #include "sched/sched.h"
 
@@ -59,8 +61,10 @@ static void fair_charge(struct runqueue *rq, struct thread *t, uint64_t delta_ns
 	eevdf_charge(&rq->fair, &t->sched.fair, delta_ns);
 }
 
-/* Its request is served, the next one queues behind those of the same deadline: in the front slot it would win the tie, and equal threads would have two
- * slices at a time. */
+/*
+ * Its request is served, the next one queues behind those of the same deadline: in the front slot
+ * it would win the tie, and equal threads would have two slices at a time.
+ */
 static void fair_queue_next_request(struct runqueue *rq, struct eevdf_entity *e)
 {
 	eevdf_renew(e);
@@ -85,9 +89,9 @@ static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason wh
 }
 
 /*
- * A thread that real time took the CPU from has owed a little ever since it ran, so by the rule alone anybody who
- * is owed would go first, and each interruption would cost a switch. It goes on to the end of its request, unless an
- * earlier deadline has come.
+ * A thread that real time took the CPU from has owed a little ever since it ran, so by the rule
+ * alone anybody who is owed would go first, and each interruption would cost a switch. It goes on
+ * to the end of its request, unless an earlier deadline has come.
  */
 static struct thread *fair_pick(struct runqueue *rq)
 {
@@ -124,7 +128,10 @@ static bool fair_preempts(struct runqueue *rq, struct thread *t)
 	return eevdf_preempts(&rq->fair, fair_front(rq), &t->sched.fair);
 }
 
-/* Whoever has company gives way; fair_stop() begins the next request, and it may well be the best again. */
+/*
+ * Whoever has company gives way; fair_stop() begins the next request, and it may well be the best
+ * again.
+ */
 static bool fair_expire(struct runqueue *rq, struct thread *t)
 {
 	if (!eevdf_expired(&t->sched.fair))
@@ -148,7 +155,10 @@ static struct eevdf_entity *fair_prev(struct eevdf_entity *e)
 	return e->parent;
 }
 
-/* Whoever would wait longest here, of those that may run there; then the one that waits for real time to end. */
+/*
+ * Whoever would wait longest here, of those that may run there; then the one that waits for real
+ * time to end.
+ */
 static struct thread *fair_steal(const struct runqueue *rq, unsigned cpu)
 {
 	struct eevdf_entity *e = eevdf_steal_candidate(&rq->fair);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The idle class: one thread a CPU, in no queue, always ready, never stolen. Caller holds rq->lock. */
+/*
+ * The idle class: one thread a CPU, in no queue, always ready, never stolen. Caller holds rq->lock.
+ */
 #include "sched/sched.h"
 
 static void idle_stop(struct runqueue *rq, struct thread *t, enum stop_reason why)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * FIFO and round robin, priorities 1..99: one list a level and a bitmap. POSIX rules: a preempted thread goes to the head of its level, one that yields or has
- * used up its quantum to the tail. The quick half of the queue, its front slot, is inline in sched.h. Caller holds rq->lock.
+ * FIFO and round robin, priorities 1..99: one list a level and a bitmap. POSIX rules: a preempted
+ * thread goes to the head of its level, one that yields or has used up its quantum to the tail. The
+ * quick half of the queue, its front slot, is inline in sched.h. Caller holds rq->lock.
  */
 #include "sched/sched.h"
 
-/* How far a thief looks for a thread whose affinity allows it: bounds the time with two locks held. */
+/*
+ * How far a thief looks for a thread whose affinity allows it: bounds the time with two locks held.
+ */
 #define STEAL_SCAN 32
 
 static unsigned highest_bit(uint64_t w)
@@ -20,7 +23,9 @@ static unsigned highest_bit(uint64_t w)
 	return n;
 }
 
-/* By halves: a board without a count-leading-zeros instruction needs no table and no library call. */
+/*
+ * By halves: a board without a count-leading-zeros instruction needs no table and no library call.
+ */
 void rt_find_highest(void *rt_queue, unsigned long unused)
 {
 	struct rt_queue *q = rt_queue;

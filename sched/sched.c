@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The hot path, all of it: yield, block, wake, preempt, tick, idle, and sched_finish(), where every switch ends.
+ * The hot path, all of it: yield, block, wake, preempt, tick, idle, and sched_finish(), where every
+ * switch ends.
  *
- * A switch is a chain of tail calls that ends in arch_switch(), which saves the interrupt state with the registers and jumps to sched_finish() on the other
- * stack; so nothing is pushed but what the switch itself saves. The fast paths below are for FIFO threads ("usual" ones: sched.unusual == 0)
- * that stay on this CPU; whatever is not that goes through schedule(), by the class table. Deleting a fast path changes no behaviour.
+ * A switch is a chain of tail calls that ends in arch_switch(), which saves the interrupt state
+ * with the registers and jumps to sched_finish() on the other stack; so nothing is pushed but what
+ * the switch itself saves. The fast paths below are for FIFO threads ("usual" ones: sched.unusual
+ * == 0) that stay on this CPU; whatever is not that goes through schedule(), by the class table.
+ * Deleting a fast path changes no behaviour.
  *
- * Rules: the rq lock is taken with irqs masked, held across the switch, released by the incoming thread. One clock read per
- * decision: it ends one thread's charge and begins the next one's. Nothing here allocates, prints or loops without bound.
+ * Rules: the rq lock is taken with irqs masked, held across the switch, released by the incoming
+ * thread. One clock read per decision: it ends one thread's charge and begins the next one's.
+ * Nothing here allocates, prints or loops without bound.
  *
  * idle vs kick
  *   CPU 0: idle, irqs masked            CPU 1: waker
@@ -23,7 +27,7 @@
 
 const struct sched_class *const sched_classes[3] = { &rt_class, &fair_class, &idle_class };
 
-/* ---- small steps ------------------------------------------------------------------------------------------------- */
+/* ---- small steps ----------------------------------------------------------------------------- */
 
 /* Reads the clock and books what @curr has used since the last time. Returns how much that was. */
 static inline uint64_t account(struct runqueue *rq, struct thread *curr)
@@ -45,7 +49,10 @@ void sched_charge_curr(struct runqueue *rq)
 		class_of(curr)->charge(rq, curr, delta_ns);
 }
 
-/* Sets the end of @curr's slice, which begins now, and sees that the timer does not come later. Own CPU. */
+/*
+ * Sets the end of @curr's slice, which begins now, and sees that the timer does not come later. Own
+ * CPU.
+ */
 static void slice_begin(struct runqueue *rq, struct thread *curr)
 {
 	uint64_t slice_ns = UINT64_MAX;
@@ -64,7 +71,10 @@ static inline __attribute__((always_inline)) void switch_to(struct runqueue *rq,
 	arch_switch(prev, next, flags);
 }
 
-/* The first act on the other side: arch_switch() jumps here on @next's stack; @irq_flags are those it left with. */
+/*
+ * The first act on the other side: arch_switch() jumps here on @next's stack; @irq_flags are those
+ * it left with.
+ */
 LOCK_UNCHECKED void sched_finish(struct thread *prev, unsigned long irq_flags)
 {
 	struct runqueue *rq = &arch_cpu_self()->rq;
@@ -94,8 +104,8 @@ static __noinline void remind_of_hook(struct runqueue *rq, struct thread *next)
 }
 
 /*
- * Somebody waits here while another CPU is idle: tells one that may take @prev, if it was displaced just now, or else whom a thief would be given. rq->curr
- * is the next thread already.
+ * Somebody waits here while another CPU is idle: tells one that may take @prev, if it was displaced
+ * just now, or else whom a thief would be given. rq->curr is the next thread already.
  */
 static __noinline void kick_for_waiting(struct runqueue *rq, struct thread *prev)
 {
@@ -138,7 +148,7 @@ static __noinline LOCK_UNCHECKED void schedule(struct runqueue *rq, struct threa
 	switch_to(rq, prev, next, flags);
 }
 
-/* ---- yield ------------------------------------------------------------------------------------------------------- */
+/* ---- yield ----------------------------------------------------------------------------------- */
 
 static __noinline LOCK_UNCHECKED void yield_fair(struct runqueue *rq, struct thread *prev, unsigned long flags)
 {
@@ -192,7 +202,7 @@ LOCK_UNCHECKED void sched_yield_current(void)
 	switch_to(rq, prev, next, flags);
 }
 
-/* ---- block ------------------------------------------------------------------------------------------------------- */
+/* ---- block ----------------------------------------------------------------------------------- */
 
 LOCK_UNCHECKED void sched_block(struct spinlock *wait_lock, unsigned long flags)
 {
@@ -231,7 +241,7 @@ LOCK_UNCHECKED void sched_exit(void)
 	panic("a dead thread ran");
 }
 
-/* ---- wake -------------------------------------------------------------------------------------------------------- */
+/* ---- wake ------------------------------------------------------------------------------------ */
 
 /* Is @t, which has just begun to wait on @rq, to run before its current thread? */
 static bool beats_curr(struct runqueue *rq, struct thread *t)
@@ -250,8 +260,9 @@ void sched_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place how)
 }
 
 /*
- * Sets rq->resched when @t, which has just begun to wait, is to run before the current thread, or when a current fair thread that was alone, and
- * therefore had no slice end, needs one on another CPU. True: rq's CPU must act.
+ * Sets rq->resched when @t, which has just begun to wait, is to run before the current thread, or
+ * when a current fair thread that was alone, and therefore had no slice end, needs one on another
+ * CPU. True: rq's CPU must act.
  */
 bool sched_check_preempt(struct runqueue *rq, struct thread *t)
 {
@@ -269,8 +280,9 @@ bool sched_check_preempt(struct runqueue *rq, struct thread *t)
 }
 
 /*
- * Makes @t wait on @rq, which is locked, and sees that the right CPU acts: this one by a switch, another by an interrupt, an idle one if
- * somebody now waits here who could run there. Unlocks. Tail-call it.
+ * Makes @t wait on @rq, which is locked, and sees that the right CPU acts: this one by a switch,
+ * another by an interrupt, an idle one if somebody now waits here who could run there. Unlocks.
+ * Tail-call it.
  */
 static LOCK_UNCHECKED void place(struct runqueue *rq, struct thread *t, enum eevdf_place how, unsigned long flags)
 {
@@ -307,7 +319,10 @@ LOCK_UNCHECKED void sched_reschedule_self(unsigned long flags)
 	schedule(rq, rq->curr, STOP_PREEMPTED, flags);
 }
 
-/* @t's old CPU is locked, so its registers are saved. Moves it to a better CPU, if there is one, between two locks: it is in no queue. */
+/*
+ * @t's old CPU is locked, so its registers are saved. Moves it to a better CPU, if there is one,
+ * between two locks: it is in no queue.
+ */
 static __noinline LOCK_UNCHECKED void wake_general(struct runqueue *rq, struct thread *t, unsigned long flags)
 {
 	struct cpu *prev = cpu_of_rq(rq), *cpu;
@@ -337,7 +352,10 @@ static __noinline LOCK_UNCHECKED void wake_idle_cpu(struct runqueue *rq, struct 
 	arch_irq_restore(flags);
 }
 
-/* The woken FIFO thread is better than a running one that is not, or an idle CPU should hear of the one it displaces. */
+/*
+ * The woken FIFO thread is better than a running one that is not, or an idle CPU should hear of the
+ * one it displaces.
+ */
 static __noinline LOCK_UNCHECKED void wake_switch(struct runqueue *rq, struct thread *t, unsigned long flags)
 {
 	rt_put_tail(&rq->rt, t);
@@ -395,11 +413,13 @@ LOCK_UNCHECKED void sched_start(struct thread *t)
 	place(&cpu->rq, t, EEVDF_PLACE_NEW, flags);
 }
 
-/* ---- interrupts -------------------------------------------------------------------------------------------------- */
+/* ---- interrupts ------------------------------------------------------------------------------ */
 
 /*
- * Something better waits, or the slice is over: from the end of an interrupt, never on idle, which takes none. A fair thread that real time takes the CPU from stays in
- * rq->fair_curr, in the sums, ready to go on without touching the tree; what it ran is noted and charged when its class is next asked for anything.
+ * Something better waits, or the slice is over: from the end of an interrupt, never on idle, which
+ * takes none. A fair thread that real time takes the CPU from stays in rq->fair_curr, in the sums,
+ * ready to go on without touching the tree; what it ran is noted and charged when its class is next
+ * asked for anything.
  */
 static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 {
@@ -475,9 +495,12 @@ void sched_ipi(struct cpu *cpu)
 	balance_take_outgoing(cpu);
 }
 
-/* ---- idle -------------------------------------------------------------------------------------------------------- */
+/* ---- idle ------------------------------------------------------------------------------------ */
 
-/* Says that this CPU is idle before it looks for work elsewhere: a waker that queues a thread and then finds no idle CPU is seen by balance_pull(). */
+/*
+ * Says that this CPU is idle before it looks for work elsewhere: a waker that queues a thread and
+ * then finds no idle CPU is seen by balance_pull().
+ */
 static inline void idle_wait(struct cpu *cpu, unsigned index)
 {
 	cpumask_atomic_set(&cpu_idle_mask, index);

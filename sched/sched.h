@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Inside the scheduler: the class table, the real-time queue inline, and what the files of sched/ share.
+ * Inside the scheduler: the class table, the real-time queue inline, and what the files of sched/
+ * share.
  *
- * sched.c owns locks, states, the clock, need_resched, affinity. A class owns the order of its threads, nothing else. Every function here and in a class is called
- * with rq->lock held and irqs masked.
+ * sched.c owns locks, states, the clock, need_resched, affinity. A class owns the order of its
+ * threads, nothing else. Every function here and in a class is called with rq->lock held and irqs
+ * masked.
  *
  * Invariants
  *  S1 A runnable thread is in exactly one place: running (rq->curr), in a queue of its class, in rq->fair_curr, or in rq->outgoing of one CPU.
@@ -25,8 +27,9 @@
 #define RANK_RT   0x200u
 
 /*
- * The fair class's default slice. A wake-up waits for at most the slices of those ahead of it, a switch costs a few hundred instructions: 3 ms keeps
- * the cost below 0.01 % at 1 GHz and eight busy threads within 24 ms of each other.
+ * The fair class's default slice. A wake-up waits for at most the slices of those ahead of it, a
+ * switch costs a few hundred instructions: 3 ms keeps the cost below 0.01 % at 1 GHz and eight busy
+ * threads within 24 ms of each other.
  */
 #define FAIR_SLICE_NS (3 * NSEC_PER_MSEC)
 #define RR_QUANTUM_NS (100 * NSEC_PER_MSEC)
@@ -109,7 +112,7 @@ void balance_send_away(struct runqueue *rq, struct thread *t);            /* run
 void balance_keep(struct thread *t);                                      /* the reverse, before it was taken; its rq locked */
 void balance_take_outgoing(struct cpu *cpu);                              /* on an IPI: takes what others sent away; no lock held */
 
-/* ---- the real-time queue, inline because the fast paths of sched.c use it without the table --------------------- */
+/* ---- the real-time queue, inline because the fast paths of sched.c use it without the table -- */
 
 /* Cold halves, called without saving registers. */
 void rt_put_tail_behind(void *rt_queue, unsigned long thread);
@@ -164,8 +167,9 @@ static inline struct thread *rt_first(const struct rt_queue *q)
 }
 
 /*
- * @t, the best that waits and of @prev's priority, leaves; @prev begins to wait behind its equals. The level keeps its place: with two threads they change
- * places in the slot, with more the list turns.
+ * @t, the best that waits and of @prev's priority, leaves; @prev begins to wait behind its equals.
+ * The level keeps its place: with two threads they change places in the slot, with more the list
+ * turns.
  */
 static inline void rt_rotate(struct rt_queue *q, struct thread *prev, struct thread *t)
 {

@@ -5,9 +5,9 @@
  *
  * A pair (clock, cycles read right behind it) says that the clock had that value counter_overhead
  * cycles before the second number. Within one tick the pairs differ by where in the tick they were
- * taken; the earliest one possible is the beginning of the tick. So of many pairs at all phases the least
- * difference is the answer. Under an emulator with virtual time it is exact; on hardware it is good
- * to a few cycles.
+ * taken; the earliest one possible is the beginning of the tick. So of many pairs at all phases the
+ * least difference is the answer. Under an emulator with virtual time it is exact; on hardware it
+ * is good to a few cycles.
  *
  * Callers: a thread that stays on one CPU, whose cycle counter is meant. No locks.
  */

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Runs the tests of tests/target/ and reports each as a line and a `test` record; exit status 1 if one failed.
+ * Runs the tests of tests/target/ and reports each as a line and a `test` record; exit status 1 if
+ * one failed.
  *
  *   selftest [--list] [PATTERN...] [KEY=VALUE...]
  *
- * A pattern is a name with `*` for any text; none means all. Keys: time=virtual (time is counted instructions: bounds are tight),
- * seconds=N (length of the stress tests), crash=NAME (run one CRASH() instead), exit=N (run nothing, exit so).
+ * A pattern is a name with `*` for any text; none means all. Keys: time=virtual (time is counted
+ * instructions: bounds are tight), seconds=N (length of the stress tests), crash=NAME (run one
+ * CRASH() instead), exit=N (run nothing, exit so).
  *
- * Each test has a thread of its own. Before it begins and after it has ended exactly one thread exists beside the idle ones: this one.
- * A timer watches that a test ends; where not even that can run, the host's time-out has to do.
+ * Each test has a thread of its own. Before it begins and after it has ended exactly one thread
+ * exists beside the idle ones: this one. A timer watches that a test ends; where not even that can
+ * run, the host's time-out has to do.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +34,7 @@ static struct {
 
 static struct timer watchdog;
 
-/* ---- verdicts ----------------------------------------------------------------------------------------------------- */
+/* ---- verdicts -------------------------------------------------------------------------------- */
 
 static const char *file_name(const char *path)
 {
@@ -94,7 +97,7 @@ void test_skip(const char *why)
 	now.skipped = why;
 }
 
-/* ---- arguments ---------------------------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 const char *test_argument(const char *key)
 {
@@ -141,7 +144,7 @@ static bool selected(const char *name)
 	return !any;
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------------ */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 unsigned test_cpus(void)
 {
@@ -249,7 +252,7 @@ void log_add(struct log *log, char c)
 		log->text[i] = c;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------ */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static void watchdog_fired(struct timer *timer)
 {
@@ -270,7 +273,10 @@ static void *nothing(void *arg)
 	return arg;
 }
 
-/* Detached threads that have exited are freed by whoever creates the next ones: gives them occasion. What one test leaves is not held against the next. */
+/*
+ * Detached threads that have exited are freed by whoever creates the next ones: gives them
+ * occasion. What one test leaves is not held against the next.
+ */
 static void check_threads_gone(void)
 {
 	static unsigned usual = 1;

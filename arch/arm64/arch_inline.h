@@ -166,8 +166,8 @@ static inline void arch_io_barrier(void)
 }
 
 /*
- * Calls @fn(@a, @b) from the middle of a hot function without costing it a register save when it is not called: the stub in
- * switch.S keeps every register but x14..x17, the link register included.
+ * Calls @fn(@a, @b) from the middle of a hot function without costing it a register save when it is
+ * not called: the stub in switch.S keeps every register but x14..x17, the link register included.
  */
 static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, unsigned long b)
 {
@@ -178,7 +178,10 @@ static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, un
 	__asm__ volatile("adr x14, 1f\n\tb arch_cold_stub\n1:" : "+r"(arg0), "+r"(arg1), "+r"(target) : : "x14", "cc", "memory");
 }
 
-/* *@word: 0 -> @v with acquire order; false: it was not 0. Without LSE, so one code path for every core. */
+/*
+ * *@word: 0 -> @v with acquire order; false: it was not 0. Without LSE, so one code path for every
+ * core.
+ */
 static inline bool arch_take_if_zero(uint32_t *word, uint32_t v)
 {
 	uint32_t tmp;

@@ -106,7 +106,10 @@
 trap_vectors:
 	vector_table 1
 
-/* In VBAR_EL1 while the timer window is open: what its interrupts came into must not be switched away from. */
+/*
+ * In VBAR_EL1 while the timer window is open: what its interrupts came into must not be switched
+ * away from.
+ */
 	.p2align 11
 	.globl	trap_vectors_window
 trap_vectors_window:

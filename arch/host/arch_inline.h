@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The inline half of core/arch.h inside one Linux process. A virtual CPU is a coroutine with the few registers of regs.h; host_self is the one
- * that runs. Everything a CPU would do in hardware (another CPU gets ahead, time passes, an interrupt comes) happens in host_sync_point().
+ * The inline half of core/arch.h inside one Linux process. A virtual CPU is a coroutine with the
+ * few registers of regs.h; host_self is the one that runs. Everything a CPU would do in hardware
+ * (another CPU gets ahead, time passes, an interrupt comes) happens in host_sync_point().
  */
 #pragma once
 
@@ -26,7 +27,10 @@ struct arch_context {
 	void *fake_stack;         /* [q] */
 };
 
-/* The host's compiler keeps floating point in registers that the host's calling convention makes the caller save. */
+/*
+ * The host's compiler keeps floating point in registers that the host's calling convention makes
+ * the caller save.
+ */
 struct arch_fpu {
 	uint64_t none;
 };
@@ -71,7 +75,10 @@ static inline void arch_cpu_relax(void)
 	host_relax();
 }
 
-/* An interrupt that is due is taken before the CPU is masked, or after it is unmasked: both are tried. */
+/*
+ * An interrupt that is due is taken before the CPU is masked, or after it is unmasked: both are
+ * tried.
+ */
 static inline unsigned long arch_irq_save(void)
 {
 	if (!host_self->irqs_on)

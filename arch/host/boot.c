@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Boot of the virtual machine, with the calls of core/main.c in their order, less what a process has no use for (device tree, memory map, drivers). And the ends: console,
- * panic and power-off are the process's stderr and exit. The boot CPU starts on a stack of its own, which becomes its idle thread's.
+ * Boot of the virtual machine, with the calls of core/main.c in their order, less what a process
+ * has no use for (device tree, memory map, drivers). And the ends: console, panic and power-off are
+ * the process's stderr and exit. The boot CPU starts on a stack of its own, which becomes its idle
+ * thread's.
  */
 #include "arch/host/host.h"
 #include "core/console.h"
@@ -34,7 +36,7 @@ static struct {
 	bool used;
 } run;
 
-/* ---- boot -------------------------------------------------------------------------------------------------------- */
+/* ---- boot ------------------------------------------------------------------------------------ */
 
 static void chip_nothing(void)
 {
@@ -127,7 +129,7 @@ void host_exit(int status)
 	host_leave();
 }
 
-/* ---- console and the end ----------------------------------------------------------------------------------------- */
+/* ---- console and the end --------------------------------------------------------------------- */
 
 static void put_stderr(void *ctx, const char *s, size_t n)
 {
@@ -170,7 +172,7 @@ void system_exit(int status)
 	host_die(status);
 }
 
-/* ---- panic ------------------------------------------------------------------------------------------------------- */
+/* ---- panic ----------------------------------------------------------------------------------- */
 
 bool panic_in_progress(void)
 {
@@ -242,7 +244,7 @@ const char *symbol_name(uintptr_t pc, char *buf, size_t size)
 	return buf;
 }
 
-/* ---- what everybody does ----------------------------------------------------------------------------------------- */
+/* ---- what everybody does --------------------------------------------------------------------- */
 
 static const char *const cpu_states[] = { "off", "runs", "idle", "computes", "halted" };
 

@@ -2,12 +2,15 @@
 /*
  * The machine: virtual CPUs as coroutines, virtual time, and the choice of who goes on.
  *
- * A CPU goes on until it reaches a sync point (every access of core/atomic.h, every lock, every read of the clock, every change of the interrupt mask). There
- * a little time passes, host_choose() may give another CPU its turn, and interrupts that are due are taken. A CPU that only uses time (host_compute()) or waits (idle)
- * is set aside; when no other is left, time jumps to the next event. No event left: a deadlock, reported with what everybody waits for.
+ * A CPU goes on until it reaches a sync point (every access of core/atomic.h, every lock, every
+ * read of the clock, every change of the interrupt mask). There a little time passes, host_choose()
+ * may give another CPU its turn, and interrupts that are due are taken. A CPU that only uses time
+ * (host_compute()) or waits (idle) is set aside; when no other is left, time jumps to the next
+ * event. No event left: a deadlock, reported with what everybody waits for.
  *
- * Rules: one OS thread, so no locks. All stacks are the kernel's own thread stacks; the process's stack is used before and after the run only.
- * The sanitizer is told of every change of stack. What may never happen: a decision that does not go through host_choose().
+ * Rules: one OS thread, so no locks. All stacks are the kernel's own thread stacks; the process's
+ * stack is used before and after the run only. The sanitizer is told of every change of stack. What
+ * may never happen: a decision that does not go through host_choose().
  */
 #include "arch/host/host.h"
 #include "core/console.h"
@@ -53,7 +56,7 @@ static struct {
 	void (*boot)(void);
 } machine;
 
-/* ---- choice ------------------------------------------------------------------------------------------------------ */
+/* ---- choice ---------------------------------------------------------------------------------- */
 
 static uint64_t random_next(void)
 {
@@ -83,7 +86,10 @@ uint64_t host_steps(void)
 	return machine.steps;
 }
 
-/* Seeds differ in how often CPUs change, too: some bugs need many changes in a row, others a CPU that is left behind for long. */
+/*
+ * Seeds differ in how often CPUs change, too: some bugs need many changes in a row, others a CPU
+ * that is left behind for long.
+ */
 void host_machine_init(const struct host_options *options)
 {
 	static const unsigned odds[] = { 2, 3, 5, 9, 17, 40, 100 };
@@ -105,7 +111,7 @@ void host_machine_init(const struct host_options *options)
 		host_cpus[i].timer_ns = UINT64_MAX;
 }
 
-/* ---- stacks ------------------------------------------------------------------------------------------------------ */
+/* ---- stacks ---------------------------------------------------------------------------------- */
 
 static void cpu_goto(struct host_cpu *to)
 {
@@ -181,7 +187,10 @@ void arch_context_init(struct thread *t, uintptr_t stack_top)
 	t->context.sp = host_stack_prepare(stack_top, thread_begin);
 }
 
-/* Behind the change of stacks all locals are those of the incoming thread: @prev is then itself, and the outgoing one is what was passed across. */
+/*
+ * Behind the change of stacks all locals are those of the incoming thread: @prev is then itself,
+ * and the outgoing one is what was passed across.
+ */
 void arch_switch(struct thread *prev, struct thread *next, unsigned long irq_flags)
 {
 	struct thread *outgoing;
@@ -196,7 +205,7 @@ void arch_switch(struct thread *prev, struct thread *next, unsigned long irq_fla
 	sched_finish(outgoing, prev->context.irq_flags);
 }
 
-/* ---- who runs ---------------------------------------------------------------------------------------------------- */
+/* ---- who runs -------------------------------------------------------------------------------- */
 
 void host_cpu_make_run(struct host_cpu *c)
 {
@@ -354,7 +363,7 @@ void host_compute(uint64_t ns)
 	}
 }
 
-/* ---- what core/arch.h asks for ----------------------------------------------------------------------------------- */
+/* ---- what core/arch.h asks for --------------------------------------------------------------- */
 
 void arch_cpu_init(struct cpu *cpu)
 {
@@ -416,7 +425,7 @@ void host_ipi_send(struct cpu *target)
 	host_sync_point();
 }
 
-/* ---- for those who look on --------------------------------------------------------------------------------------- */
+/* ---- for those who look on ------------------------------------------------------------------- */
 
 bool host_cpu_is_idle(unsigned cpu)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Firmware and device tree of the virtual machine. The tree has CPUs and nothing else: node n + 1 is CPU n, and the few walks that core/ makes
- * over it are answered here instead of by core/fdt.c. No driver binds to it. Power-off is the end of the process.
+ * Firmware and device tree of the virtual machine. The tree has CPUs and nothing else: node n + 1
+ * is CPU n, and the few walks that core/ makes over it are answered here instead of by core/fdt.c.
+ * No driver binds to it. Power-off is the end of the process.
  */
 #include "arch/host/host.h"
 #include "core/arch.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A machine of virtual CPUs in one process and one OS thread: what tests and the simulator use. A run is a function of its number of CPUs, its
- * seed and what the first thread does: nothing else decides, and the same run takes the same way again.
+ * A machine of virtual CPUs in one process and one OS thread: what tests and the simulator use. A
+ * run is a function of its number of CPUs, its seed and what the first thread does: nothing else
+ * decides, and the same run takes the same way again.
  *
  * One machine a process: the kernel's own variables are not reset. Whoever wants many runs forks.
  */
@@ -25,17 +26,26 @@ struct host_options {
 	unsigned observe_every;
 };
 
-/* Boots the kernel and runs @first(@arg) as its first thread. Returns what host_exit() was given. -EINVAL: cpus; -EBUSY: the second run of this process. */
+/*
+ * Boots the kernel and runs @first(@arg) as its first thread. Returns what host_exit() was given.
+ * -EINVAL: cpus; -EBUSY: the second run of this process.
+ */
 int host_run_options(const struct host_options *options, void (*first)(void *), void *arg);
 /* FAIRLEAD_SEED in the environment goes before @seed. */
 int host_run(unsigned cpus, uint64_t seed, void (*first)(void *), void *arg);
 /* Ends the run: host_run() returns. Context: any. */
 __noreturn void host_exit(int status);
 
-/* Uses @ns of CPU time; interrupts and other threads come in between. With irqs masked: in one piece. Context: thread. */
+/*
+ * Uses @ns of CPU time; interrupts and other threads come in between. With irqs masked: in one
+ * piece. Context: thread.
+ */
 void host_compute(uint64_t ns);
 
-/* Every decision that the machine makes goes through here: one of 0..n-1. A record, a replay or a search needs no other place. */
+/*
+ * Every decision that the machine makes goes through here: one of 0..n-1. A record, a replay or a
+ * search needs no other place.
+ */
 enum host_choice {
 	HOST_CHOOSE_SWITCH,         /* does another CPU get ahead at this sync point? n = 2 */
 	HOST_CHOOSE_CPU,            /* which of n */
@@ -52,7 +62,7 @@ void host_each_thread(void (*each)(struct thread *t, void *arg), void *arg);
 /* What each CPU and each thread does or waits for, to stderr. */
 void host_dump(void);
 
-/* ---- inside arch/host ------------------------------------------------------------------------------------------ */
+/* ---- inside arch/host ------------------------------------------------------------------------ */
 
 struct host_cpu;
 
@@ -69,7 +79,10 @@ void *host_stack_map(size_t bytes);                             /* mmu.c: with a
 void *host_stack_bottom(const void *stack);
 __noreturn void host_die(int status);                           /* boot.c: flushes and ends the process */
 
-/* switch.S: saves what a function must keep and sp in *save_sp, goes on at @load_sp; @arg is returned there. */
+/*
+ * switch.S: saves what a function must keep and sp in *save_sp, goes on at @load_sp; @arg is
+ * returned there.
+ */
 void *host_stack_switch(uintptr_t *save_sp, uintptr_t load_sp, void *arg);
 /* Makes a stack whose first host_stack_switch() calls @fn with its @arg. Returns its sp. */
 uintptr_t host_stack_prepare(uintptr_t stack_top, void (*fn)(void *));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A program of the virtual machine: main() of the process, and a shell's way to give the number of CPUs and the seed. The application's main() is compiled
- * under the name app_main (boards/host/board.mk) and runs as the first thread.
+ * A program of the virtual machine: main() of the process, and a shell's way to give the number of
+ * CPUs and the seed. The application's main() is compiled under the name app_main
+ * (boards/host/board.mk) and runs as the first thread.
  */
 #include "arch/host/host.h"
 #include "core/main.h"

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Memory: the process's own, where a physical address is the virtual one. In place of core/mem: pages from malloc, and thread stacks from mmap.
+ * Memory: the process's own, where a physical address is the virtual one. In place of core/mem:
+ * pages from malloc, and thread stacks from mmap.
  *
  *   mapping:  | record | guard | extra room | slot: what core/thread.c asked for |
  *
- * The extra room is for the host's larger frames (its C library, sanitizers). Freed slots are kept, oldest first out, poisoned while they are free, and
- * filled with junk when used again: whoever touches a dead thread or counts on cleared memory is found out. One OS thread: no locks.
+ * The extra room is for the host's larger frames (its C library, sanitizers). Freed slots are kept,
+ * oldest first out, poisoned while they are free, and filled with junk when used again: whoever
+ * touches a dead thread or counts on cleared memory is found out. One OS thread: no locks.
  */
 #include "arch/host/host.h"
 #include "core/mem/mem.h"
@@ -35,7 +37,7 @@ struct stack_record {
 static struct list_head live = { &live, &live }, freed = { &freed, &freed };
 static unsigned nr_freed;
 
-/* ---- pages ------------------------------------------------------------------------------------------------------- */
+/* ---- pages ----------------------------------------------------------------------------------- */
 
 static size_t pages_used;
 
@@ -71,7 +73,7 @@ size_t page_free_bytes(void)
 	return page_total_bytes() - MIN(pages_used, page_total_bytes());
 }
 
-/* ---- stacks ------------------------------------------------------------------------------------------------------ */
+/* ---- stacks ---------------------------------------------------------------------------------- */
 
 static struct stack_record *record_of(const void *stack)
 {
@@ -151,7 +153,10 @@ bool stack_is_guard(uintptr_t addr)
 	return false;
 }
 
-/* A slot in use holds its thread at the top, where core/thread.c puts it; the boot CPU's stack holds none. */
+/*
+ * A slot in use holds its thread at the top, where core/thread.c puts it; the boot CPU's stack
+ * holds none.
+ */
 void host_each_thread(void (*each)(struct thread *t, void *arg), void *arg)
 {
 	list_for_each(node, &live) {
@@ -163,7 +168,7 @@ void host_each_thread(void (*each)(struct thread *t, void *arg), void *arg)
 	}
 }
 
-/* ---- translation ------------------------------------------------------------------------------------------------- */
+/* ---- translation ----------------------------------------------------------------------------- */
 
 int arch_map(uintptr_t va, pa_t pa, size_t bytes, unsigned prot)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The registers of a virtual CPU, and the three things the inline functions need of the machine around it. All of it belongs to the one OS
- * thread of the process: nothing here is shared, nothing needs a lock.
+ * The registers of a virtual CPU, and the three things the inline functions need of the machine
+ * around it. All of it belongs to the one OS thread of the process: nothing here is shared, nothing
+ * needs a lock.
  */
 #pragma once
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Changing stacks: what a called function must keep goes onto the old stack, and comes back from the new one. Used for threads by arch_switch() and for virtual
- * CPUs by the machine. One piece of assembler for each architecture that tests run on; there is no other way that the
- * address sanitizer, a debugger and 100,000 stacks all agree with.
+ * Changing stacks: what a called function must keep goes onto the old stack, and comes back from
+ * the new one. Used for threads by arch_switch() and for virtual CPUs by the machine. One piece of
+ * assembler for each architecture that tests run on; there is no other way that the address
+ * sanitizer, a debugger and 100,000 stacks all agree with.
  *
  *   void *host_stack_switch(uintptr_t *save_sp, uintptr_t load_sp, void *arg);   returns arg, on the other stack
  *   host_stack_start: the first return on a new stack: calls the function in the first saved register with arg
  *
- * host_frame_*: the layout of a saved frame, for host_stack_prepare(). Also here: the TLS image that core/thread.c copies; a host thread has none.
+ * host_frame_*: the layout of a saved frame, for host_stack_prepare(). Also here: the TLS image
+ * that core/thread.c copies; a host thread has none.
  */
 	.text
 	.globl	host_stack_switch, host_stack_start

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Virtual time: a counter of nanoseconds that every virtual CPU sees alike (cpu.c moves it), and a one-shot comparator each. The comparator is level: a deadline
- * that has passed is due until it is set anew.
+ * Virtual time: a counter of nanoseconds that every virtual CPU sees alike (cpu.c moves it), and a
+ * one-shot comparator each. The comparator is level: a deadline that has passed is due until it is
+ * set anew.
  */
 #include "core/cpu.h"
 

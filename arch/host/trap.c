@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Exceptions: the process has none of its own (a bad access ends it, with the sanitizer's report), so there is no trap frame to look into.
- * The backtrace is the host's unwinder's.
+ * Exceptions: the process has none of its own (a bad access ends it, with the sanitizer's report),
+ * so there is no trap frame to look into. The backtrace is the host's unwinder's.
  */
 #include "core/arch.h"
 #include "core/console.h"

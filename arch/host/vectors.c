@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Interrupt entry and exit of a virtual CPU, on the interrupted thread's stack as on hardware: mask, one upcall, trap_exit(), unmask. Behind trap_exit() the
- * thread may be on another CPU: what is restored is that CPU's mask. A timer interrupt that came through the window of a masked CPU does not end in trap_exit().
+ * Interrupt entry and exit of a virtual CPU, on the interrupted thread's stack as on hardware:
+ * mask, one upcall, trap_exit(), unmask. Behind trap_exit() the thread may be on another CPU: what
+ * is restored is that CPU's mask. A timer interrupt that came through the window of a masked CPU
+ * does not end in trap_exit().
  */
 #include "arch/host/host.h"
 #include "core/arch.h"

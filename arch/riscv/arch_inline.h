@@ -2,8 +2,9 @@
 /*
  * The inline half of core/arch.h for RISC-V: rv64gc in S-mode under SBI firmware.
  *
- * tp is the running thread's TLS register, sscratch the struct cpu * of this CPU. Interrupt flags are the SIE bit of sstatus: 2 or 0.
- * The masked state is 0, so restoring is one csrs that sets what was set; it never has to clear anything.
+ * tp is the running thread's TLS register, sscratch the struct cpu * of this CPU. Interrupt flags
+ * are the SIE bit of sstatus: 2 or 0. The masked state is 0, so restoring is one csrs that sets
+ * what was set; it never has to clear anything.
  */
 #pragma once
 
@@ -15,7 +16,10 @@
 #define ARCH_CACHE_LINE_BYTES 64
 #define ARCH_STACK_ALIGN      16
 #define ARCH_TLS_TCB_BYTES    0
-/* Interrupt frame, handlers and the deepest call chain of the scheduler, twice for a timer window that opens inside. */
+/*
+ * Interrupt frame, handlers and the deepest call chain of the scheduler, twice for a timer window
+ * that opens inside.
+ */
 #define ARCH_STACK_MIN_BYTES  2048
 
 struct arch_context {
@@ -188,8 +192,8 @@ static inline void arch_io_barrier(void)
 }
 
 /*
- * Calls @fn(@a, @b) from the middle of a hot function without costing it a register save when it is not called: the stub in
- * switch.S keeps every register but t0..t3, ra included.
+ * Calls @fn(@a, @b) from the middle of a hot function without costing it a register save when it is
+ * not called: the stub in switch.S keeps every register but t0..t3, ra included.
  */
 static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, unsigned long b)
 {

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Entry: the Linux boot protocol for RISC-V. S-mode, translation off, a0 = hart id, a1 = device tree; any hart, any 2 MiB-aligned
- * physical address. Nothing else that firmware leaves is trusted. The code is PC-relative, so it runs at the physical address until it jumps
- * to its own link address through boot tables: the first 2 MiB of the image one to one (for the instructions around the switch),
- * and the whole image at IMAGE_BASE in 2 MiB blocks. riscv_boot() in mmu.c then builds the tables that stay and takes the write permission from these,
- * which the other CPUs pass through.
+ * Entry: the Linux boot protocol for RISC-V. S-mode, translation off, a0 = hart id, a1 = device
+ * tree; any hart, any 2 MiB-aligned physical address. Nothing else that firmware leaves is trusted.
+ * The code is PC-relative, so it runs at the physical address until it jumps to its own link
+ * address through boot tables: the first 2 MiB of the image one to one (for the instructions around
+ * the switch), and the whole image at IMAGE_BASE in 2 MiB blocks. riscv_boot() in mmu.c then builds
+ * the tables that stay and takes the write permission from these, which the other CPUs pass
+ * through.
  *
- * Registers held through: s0 entry time, s1 hart id, s2 device tree, s3 physical address of the image.
+ * Registers held through: s0 entry time, s1 hart id, s2 device tree, s3 physical address of the
+ * image.
  */
 #include "arch/riscv/regs.h"
 
@@ -46,7 +49,10 @@ image_head:
 	csrw	sscratch, zero
 	.endm
 
-/* Through the boot tables to the link address. t0-t1 are clobbered; the instructions lie in the identity-mapped first 2 MiB. */
+/*
+ * Through the boot tables to the link address. t0-t1 are clobbered; the instructions lie in the
+ * identity-mapped first 2 MiB.
+ */
 	.macro	translation_on
 	la	t0, riscv_boot_root
 	srli	t0, t0, 12
@@ -132,7 +138,9 @@ boot_park:
 	wfi
 	j	boot_park
 
-/* Another hart, started by arch_cpu_start(): a0 = hart id, a1 = struct cpu * as the image sees it. */
+/*
+ * Another hart, started by arch_cpu_start(): a0 = hart id, a1 = struct cpu * as the image sees it.
+ */
 	.balign	4
 	.globl	riscv_secondary_entry
 riscv_secondary_entry:

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Caches. The boards this port knows keep DMA and all CPUs coherent, and translation tables are read through the caches, so that
- * cleaning and invalidating are a matter of order only. Instruction fetch is the exception: fence.i, here and on every other CPU.
- * Context: any; not with irqs masked for long on big machines, since the firmware call waits for the other CPUs.
+ * Caches. The boards this port knows keep DMA and all CPUs coherent, and translation tables are
+ * read through the caches, so that cleaning and invalidating are a matter of order only.
+ * Instruction fetch is the exception: fence.i, here and on every other CPU. Context: any; not with
+ * irqs masked for long on big machines, since the firmware call waits for the other CPUs.
  */
 #include "arch/riscv/port.h"
 

@@ -2,9 +2,10 @@
 /*
  * CPUs and threads: bring-up, idling, the first context of a thread.
  *
- * arch_cpu_init() runs once on each CPU before anything else there, irqs masked; arch_cpu_start() on the boot CPU. All of struct arch_cpu belongs to
- * its CPU once that runs; before, to the boot CPU. What may never happen: that sscratch holds anything but this CPU's struct cpu once stvec points
- * to riscv_vectors, or that FS is Off: an FP instruction would then trap in firmware.
+ * arch_cpu_init() runs once on each CPU before anything else there, irqs masked; arch_cpu_start()
+ * on the boot CPU. All of struct arch_cpu belongs to its CPU once that runs; before, to the boot
+ * CPU. What may never happen: that sscratch holds anything but this CPU's struct cpu once stvec
+ * points to riscv_vectors, or that FS is Off: an FP instruction would then trap in firmware.
  */
 #include "arch/riscv/port.h"
 #include "core/mem/mem.h"
@@ -86,8 +87,9 @@ int arch_cpu_start(struct cpu *cpu)
 }
 
 /*
- * Wfi wakes for what sie lets through although sstatus.SIE masks it, so an interrupt between the caller's test and the wfi is not lost. One source, in
- * the order in which the hardware would take them; the caller comes back for the next.
+ * Wfi wakes for what sie lets through although sstatus.SIE masks it, so an interrupt between the
+ * caller's test and the wfi is not lost. One source, in the order in which the hardware would take
+ * them; the caller comes back for the next.
  */
 void arch_cpu_idle(void)
 {

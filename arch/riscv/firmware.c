@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * SBI firmware: which extensions there are, starting harts, fences and IPIs on other CPUs, power-off; and what the device tree's CPU
- * nodes say (ids, Sstc, timebase).
+ * SBI firmware: which extensions there are, starting harts, fences and IPIs on other CPUs,
+ * power-off; and what the device tree's CPU nodes say (ids, Sstc, timebase).
  *
- * arch_firmware_init() on the boot CPU before any other runs; the rest from any context. SBI calls keep all registers but a0 and a1.
- * A hart id is a name, never an index: they are sparse, and any hart may be the boot hart.
+ * arch_firmware_init() on the boot CPU before any other runs; the rest from any context. SBI calls
+ * keep all registers but a0 and a1. A hart id is a name, never an index: they are sparse, and any
+ * hart may be the boot hart.
  */
 #include "arch/riscv/port.h"
 #include "core/cpu.h"
@@ -32,11 +33,11 @@ static bool sbi_probe(unsigned long extension)
 	return !r.error && r.value;
 }
 
-/* ---- CPU nodes ------------------------------------------------------------------------------------------------------- */
+/* ---- CPU nodes ------------------------------------------------------------------------------- */
 
 /*
- * Status alone does not do: firmware's own monitor hart (S7, E51) may be "okay", but it has no MMU and says so by having no mmu-type. Sv39 is
- * in all the larger modes.
+ * Status alone does not do: firmware's own monitor hart (S7, E51) may be "okay", but it has no MMU
+ * and says so by having no mmu-type. Sv39 is in all the larger modes.
  */
 int arch_cpu_node(const struct dt *dt, int node, uint64_t *hwid)
 {
@@ -94,7 +95,7 @@ static uint64_t read_timebase(const struct dt *dt)
 	return 0;
 }
 
-/* ---- other CPUs -------------------------------------------------------------------------------------------------------- */
+/* ---- other CPUs ------------------------------------------------------------------------------ */
 
 static void sbi_ipi_send(struct cpu *target)
 {
@@ -102,7 +103,10 @@ static void sbi_ipi_send(struct cpu *target)
 	sbi_call(SBI_IPI, 0, 1, target->hwid, 0, 0);
 }
 
-/* Everything on every CPU that may hold translations; returns when they have done it. Costs nothing before the first one is started. */
+/*
+ * Everything on every CPU that may hold translations; returns when they have done it. Costs nothing
+ * before the first one is started.
+ */
 void riscv_sfence_others(void)
 {
 	if (riscv_harts_started)
@@ -144,9 +148,12 @@ int arch_firmware_init(const struct dt *dt, const char **why)
 	return -ENOTSUP;
 }
 
-/* ---- power-off --------------------------------------------------------------------------------------------------------- */
+/* ---- power-off ------------------------------------------------------------------------------- */
 
-/* The three instructions must be uncompressed and in one page: that is how a debugger tells them from a breakpoint. */
+/*
+ * The three instructions must be uncompressed and in one page: that is how a debugger tells them
+ * from a breakpoint.
+ */
 static void semihosting_exit(int status)
 {
 	uint64_t block[2] = { SEMIHOSTING_APP_EXIT, (uint64_t)(uint32_t)status };

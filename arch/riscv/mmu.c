@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sv39 translation tables: three levels, leaves of 1 GiB, 2 MiB and 4 KiB. riscv_boot() is the first C code to run; it builds the
- * tables that stay (image with exact permissions, device tree read-only) and goes on to kernel_main().
+ * Sv39 translation tables: three levels, leaves of 1 GiB, 2 MiB and 4 KiB. riscv_boot() is the
+ * first C code to run; it builds the tables that stay (image with exact permissions, device tree
+ * read-only) and goes on to kernel_main().
  *
- * Callers of arch_map() and arch_unmap() serialise (core/mem/vm.c). A new leaf needs an sfence here only: a CPU that holds on to "not mapped" from before
- * takes a fault that riscv_exception() recognises and repeats. A leaf that goes away is flushed everywhere before arch_unmap() returns.
- * All flushes are of everything: flushing by address is what the U74's errata CIP-453 and CIP-1200 are about.
- * What may never happen: a leaf both writable and executable.
+ * Callers of arch_map() and arch_unmap() serialise (core/mem/vm.c). A new leaf needs an sfence here
+ * only: a CPU that holds on to "not mapped" from before takes a fault that riscv_exception()
+ * recognises and repeats. A leaf that goes away is flushed everywhere before arch_unmap() returns.
+ * All flushes are of everything: flushing by address is what the U74's errata CIP-453 and CIP-1200
+ * are about. What may never happen: a leaf both writable and executable.
  */
 #include "arch/riscv/port.h"
 #include "core/atomic.h"
@@ -124,7 +126,10 @@ static bool canonical(uintptr_t va)
 	return (intptr_t)va >> 38 == -1; /* the upper half is all there is */
 }
 
-/* Writes one leaf, as large as alignment, size and the tables that are there allow. Returns its size; 0: no memory. */
+/*
+ * Writes one leaf, as large as alignment, size and the tables that are there allow. Returns its
+ * size; 0: no memory.
+ */
 static size_t leaf_map(uintptr_t va, pa_t pa, size_t bytes, uint64_t bits)
 {
 	uint64_t *table = kernel_root;
@@ -169,7 +174,10 @@ int arch_map(uintptr_t va, pa_t pa, size_t bytes, unsigned prot)
 	return 0;
 }
 
-/* Takes away what maps @va, or skips the hole there; returns how far that reached. A block that is only partly meant is split. */
+/*
+ * Takes away what maps @va, or skips the hole there; returns how far that reached. A block that is
+ * only partly meant is split.
+ */
 static size_t leaf_unmap(uintptr_t va, size_t bytes)
 {
 	int level;
@@ -216,7 +224,7 @@ bool riscv_mapped(uintptr_t va, uint64_t pte_bit)
 	return canonical(va) && (*entry_find(va, &level) & (PTE_VALID | pte_bit)) == (PTE_VALID | pte_bit);
 }
 
-/* ---- boot ---------------------------------------------------------------------------------------------------------- */
+/* ---- boot ------------------------------------------------------------------------------------ */
 
 static void map_or_refuse(uintptr_t va, pa_t pa, size_t bytes, unsigned prot)
 {

@@ -15,7 +15,10 @@ struct trap_frame {
 	uint64_t stval;
 };
 
-/* vectors.S: 1 when the CSR that @read reads is there. Irqs masked, before riscv_vectors is in stvec or with it. */
+/*
+ * vectors.S: 1 when the CSR that @read reads is there. Irqs masked, before riscv_vectors is in
+ * stvec or with it.
+ */
 unsigned long riscv_probe(void (*read)(void));
 void riscv_read_cycle(void);
 void riscv_read_stimecmp(void);
@@ -32,7 +35,10 @@ extern char boot_stack_guard[], boot_stack_top[], boot_fault_guard[], boot_fault
 
 /* mmu.c */
 extern uint64_t riscv_satp;
-/* A load, store or fetch (PTE_READ, PTE_WRITE, PTE_EXEC) at @va is allowed by the tables as they are now. */
+/*
+ * A load, store or fetch (PTE_READ, PTE_WRITE, PTE_EXEC) at @va is allowed by the tables as they
+ * are now.
+ */
 bool riscv_mapped(uintptr_t va, uint64_t pte_bit);
 void riscv_sfence_local(void);
 

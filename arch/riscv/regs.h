@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Numbers that assembly and C share: CSR bits, page-table bits, SBI extension numbers, and the offsets of the structures
- * that switch.S and vectors.S touch (each checked by a static assertion in cpu.c). Preprocessor constants only.
+ * Numbers that assembly and C share: CSR bits, page-table bits, SBI extension numbers, and the
+ * offsets of the structures that switch.S and vectors.S touch (each checked by a static assertion
+ * in cpu.c). Preprocessor constants only.
  */
 #pragma once
 
@@ -27,7 +28,10 @@
 #define STVEC_VECTORED    1
 #define CSR_STIMECMP      0x14d
 
-/* Sv39: three levels of 512 entries. A leaf has one of R, W, X; A and D are preset, since no CPU here may fault for them. */
+/*
+ * Sv39: three levels of 512 entries. A leaf has one of R, W, X; A and D are preset, since no CPU
+ * here may fault for them.
+ */
 #define SATP_SV39_SHIFT   63 /* mode 8 in bits 63:60 */
 #define PTE_VALID         0x01
 #define PTE_READ          0x02
@@ -81,7 +85,10 @@
 #define CPU_START_SP        32
 #define CPU_START_TLS       40
 
-/* struct trap_frame: x1..x31 at their number; the place of x0 holds where the stack's top is to be put back */
+/*
+ * struct trap_frame: x1..x31 at their number; the place of x0 holds where the stack's top is to be
+ * put back
+ */
 #define FRAME_X(n)        (8 * (n))
 #define FRAME_SLOT        0
 #define FRAME_SEPC        256
@@ -90,6 +97,8 @@
 #define FRAME_STVAL       280
 #define FRAME_BYTES       288
 
-/* What an interrupt pushes on the interrupted thread's stack: 16 caller-saved registers, sepc last. */
+/*
+ * What an interrupt pushes on the interrupted thread's stack: 16 caller-saved registers, sepc last.
+ */
 #define IRQ_FRAME_SEPC    128
 #define IRQ_FRAME_BYTES   144

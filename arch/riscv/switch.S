@@ -2,13 +2,16 @@
 /*
  * The context switch: 36 instructions between two threads that do not use floating point.
  *
- * Registers go into struct arch_context and not on the stack: no stack adjustment on either side. Entered by a tail call with irqs
- * masked and the run-queue lock held; leaves by a jump to sched_finish(prev, flags), which runs as the incoming thread.
+ * Registers go into struct arch_context and not on the stack: no stack adjustment on either side.
+ * Entered by a tail call with irqs masked and the run-queue lock held; leaves by a jump to
+ * sched_finish(prev, flags), which runs as the incoming thread.
  *
- * Floating point. FS is Clean for whoever runs. A thread that writes an FP register makes it Dirty, which shows as the sign of sstatus (SD):
- * then, and only then, are the registers saved at switch-out; they are loaded at switch-in for threads that were ever saved. That is 4
- * instructions for integer threads and no trap for anybody. One invariant keeps fcsr from leaking into a thread that never touched it:
- * fcsr is 0 whenever FS is Clean. Saving clears it, and loading one that is not 0 leaves FS Dirty, so that it is saved and cleared again.
+ * Floating point. FS is Clean for whoever runs. A thread that writes an FP register makes it Dirty,
+ * which shows as the sign of sstatus (SD): then, and only then, are the registers saved at
+ * switch-out; they are loaded at switch-in for threads that were ever saved. That is 4 instructions
+ * for integer threads and no trap for anybody. One invariant keeps fcsr from leaking into a thread
+ * that never touched it: fcsr is 0 whenever FS is Clean. Saving clears it, and loading one that is
+ * not 0 leaves FS Dirty, so that it is saved and cleared again.
  */
 #include "arch/riscv/regs.h"
 
@@ -92,7 +95,10 @@ arch_switch:
 	j	.Lfp_loaded
 	.size	arch_switch, . - arch_switch
 
-/* Where a new thread's ra points: sched_finish() returns here with irqs on. s1 is the thread, s0 is 0 and ends the frame chain. */
+/*
+ * Where a new thread's ra points: sched_finish() returns here with irqs on. s1 is the thread, s0 is
+ * 0 and ends the frame chain.
+ */
 	.globl	riscv_thread_start
 	.type	riscv_thread_start, @function
 riscv_thread_start:

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The one-shot timer of each CPU: stimecmp where the CPU has Sstc, else a call to firmware (arch_timer_set() is inline). Both compare with
- * the time CSR, which counts alike on all CPUs.
+ * The one-shot timer of each CPU: stimecmp where the CPU has Sstc, else a call to firmware
+ * (arch_timer_set() is inline). Both compare with the time CSR, which counts alike on all CPUs.
  *
- * The timer interrupt stays pending until the next arch_timer_set(); trap_timer() therefore always makes one. Callers: irqs masked.
+ * The timer interrupt stays pending until the next arch_timer_set(); trap_timer() therefore always
+ * makes one. Callers: irqs masked.
  */
 #include "arch/riscv/port.h"
 #include "core/cpu.h"
@@ -15,7 +16,10 @@ uint64_t arch_timer_hz(const char **why)
 	return riscv_timebase_hz;
 }
 
-/* The tree's word for Sstc is not enough: firmware may have kept the CSR to itself. Found out once, by the boot CPU. */
+/*
+ * The tree's word for Sstc is not enough: firmware may have kept the CSR to itself. Found out once,
+ * by the boot CPU.
+ */
 static void choose_timer(void)
 {
 	static bool chosen;
@@ -38,7 +42,10 @@ const char *arch_timer_name(void)
 	return riscv_machine.sstc ? "Sstc" : "SBI";
 }
 
-/* Nests inside an interrupt: its sepc is in its frame, and the exit of the inner one sets SPP and SPIE like the exit of the outer one. */
+/*
+ * Nests inside an interrupt: its sepc is in its frame, and the exit of the inner one sets SPP and
+ * SPIE like the exit of the outer one.
+ */
 unsigned long arch_timer_window_open(void)
 {
 	unsigned long enabled;

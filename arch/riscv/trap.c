@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Exceptions after vectors.S built their frame, and what a panic shows of them. Runs on the CPU's fault stack or, when that
- * failed, on its emergency stack; irqs masked, any lock may be held, so none is taken here.
+ * Exceptions after vectors.S built their frame, and what a panic shows of them. Runs on the CPU's
+ * fault stack or, when that failed, on its emergency stack; irqs masked, any lock may be held, so
+ * none is taken here.
  *
- * What may never happen: another exception out of this file. Addresses from registers and stacks are looked up in the tables before use.
+ * What may never happen: another exception out of this file. Addresses from registers and stacks
+ * are looked up in the tables before use.
  */
 #include "arch/riscv/port.h"
 #include "core/console.h"
@@ -45,8 +47,9 @@ static uint64_t cause_pte_bit(uint64_t scause)
 }
 
 /*
- * A CPU may remember that an address was not mapped, and fault although another CPU has mapped it since. Then the tables allow the access and
- * an sfence ends it. A bound on repeats of one and the same fault turns anything else into a report. In the entry of an interrupt there is no going
+ * A CPU may remember that an address was not mapped, and fault although another CPU has mapped it
+ * since. Then the tables allow the access and an sfence ends it. A bound on repeats of one and the
+ * same fault turns anything else into a report. In the entry of an interrupt there is no going
  * back: this fault has overwritten its sepc.
  */
 static bool fault_is_stale(const struct trap_frame *tf)
@@ -109,7 +112,7 @@ void arch_trap_dump(const struct trap_frame *tf)
 		printk("%-3s 0x%016lx%s", names[i], (unsigned long)tf->x[i], i % 4 == 0 || i == 31 ? "\n" : "  ");
 }
 
-/* ---- backtrace ----------------------------------------------------------------------------------------------------- */
+/* ---- backtrace ------------------------------------------------------------------------------- */
 
 static bool read_word(uintptr_t at, uintptr_t *value)
 {
@@ -124,7 +127,10 @@ static bool is_text(uintptr_t pc)
 	return pc > (uintptr_t)text_start && pc <= (uintptr_t)text_end;
 }
 
-/* A call from trap entry: what was interrupted is in the frame that lies where the called function's own frame ends. */
+/*
+ * A call from trap entry: what was interrupted is in the frame that lies where the called
+ * function's own frame ends.
+ */
 static bool read_interrupted_pc(uintptr_t ra, uintptr_t frame, uintptr_t *pc)
 {
 	if (ra > (uintptr_t)riscv_irq_start && ra <= (uintptr_t)riscv_irq_end)
@@ -135,8 +141,9 @@ static bool read_interrupted_pc(uintptr_t ra, uintptr_t frame, uintptr_t *pc)
 }
 
 /*
- * GCC's frames: return address at fp - 8, the caller's fp at fp - 16. A function that calls nobody saves no return address, so that the
- * caller's fp is at fp - 8; only the one that took the exception can be such a function.
+ * GCC's frames: return address at fp - 8, the caller's fp at fp - 16. A function that calls nobody
+ * saves no return address, so that the caller's fp is at fp - 8; only the one that took the
+ * exception can be such a function.
  */
 void arch_backtrace(const struct trap_frame *tf, void (*each)(void *ctx, uintptr_t pc), void *ctx)
 {
@@ -162,7 +169,7 @@ void arch_backtrace(const struct trap_frame *tf, void (*each)(void *ctx, uintptr
 	}
 }
 
-/* ---- before there is a console --------------------------------------------------------------------------------------- */
+/* ---- before there is a console --------------------------------------------------------------- */
 
 static void early_text(const char *text)
 {

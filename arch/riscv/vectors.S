@@ -2,13 +2,16 @@
 /*
  * Trap entry, vectored: an exception enters at slot 0, interrupt n at slot n.
  *
- * Interrupts stay on the interrupted thread's stack and push what a C function may change, and sepc: 21 instructions from the trap to the upcall.
- * sstatus is not saved: at exit SPP and SPIE are set, since an interrupt can only have come from S-mode with interrupts on, and since a restored
- * sstatus would bring back a stale FS. s0 is untouched, so the chain of frame pointers goes on through an interrupt.
+ * Interrupts stay on the interrupted thread's stack and push what a C function may change, and
+ * sepc: 21 instructions from the trap to the upcall. sstatus is not saved: at exit SPP and SPIE are
+ * set, since an interrupt can only have come from S-mode with interrupts on, and since a restored
+ * sstatus would bring back a stale FS. s0 is untouched, so the chain of frame pointers goes on
+ * through an interrupt.
  *
- * Exceptions may mean that the stack is gone, so they take the CPU from sscratch and run on its fault stack, whose top reads 0 while it is
- * in use. An exception there (nested, or the fault stack's own overflow) finds 0 and takes the emergency stack; one more parks the CPU.
- * sscratch holds the CPU again after two stores to it, so that even the pushes may fault.
+ * Exceptions may mean that the stack is gone, so they take the CPU from sscratch and run on its
+ * fault stack, whose top reads 0 while it is in use. An exception there (nested, or the fault
+ * stack's own overflow) finds 0 and takes the emergency stack; one more parks the CPU. sscratch
+ * holds the CPU again after two stores to it, so that even the pushes may fault.
  */
 #include "arch/riscv/regs.h"
 
@@ -40,9 +43,11 @@
 	.section .text.vectors, "ax", @progbits
 
 /*
- * Slot 0 must work at an odd address as well. Firmware hands on what it did not delegate (illegal instructions, access faults) by jumping to what is in
- * stvec. mepc has no bit 0, so hardware drops the mode bit there; QEMU up to 10.0 keeps it, and fetches from base + 1. Without the following, such
- * an exception would hang the CPU for ever without a word. From base + 1 the bytes of slot 0 are another jump:
+ * Slot 0 must work at an odd address as well. Firmware hands on what it did not delegate (illegal
+ * instructions, access faults) by jumping to what is in stvec. mepc has no bit 0, so hardware drops
+ * the mode bit there; QEMU up to 10.0 keeps it, and fetches from base + 1. Without the following,
+ * such an exception would hang the CPU for ever without a word. From base + 1 the bytes of slot 0
+ * are another jump:
  *
  *   bytes       01 a1 a6 00
  *   at base     01 a1           c.j base + 0x400           exception_entry
@@ -107,7 +112,10 @@ irq_soft:
 	j	irq_exit
 riscv_irq_end:
 
-/* Builds a struct trap_frame on the stack in sp. \slot: which word of struct arch_cpu that stack came from. */
+/*
+ * Builds a struct trap_frame on the stack in sp. \slot: which word of struct arch_cpu that stack
+ * came from.
+ */
 	.macro	exception_push slot
 	sd	zero, \slot(tp)
 	addi	sp, sp, -FRAME_BYTES
@@ -168,8 +176,9 @@ exception_lost:
 	j	1b
 
 /*
- * Reads a CSR that may not be there: a0 = riscv_probe(routine), where the routine is one 4-byte csrr a0 and a ret. stvec points here meanwhile, in direct mode;
- * the exception steps over the instruction and says so in a1. Irqs masked. Returns 1 when it could be read.
+ * Reads a CSR that may not be there: a0 = riscv_probe(routine), where the routine is one 4-byte
+ * csrr a0 and a ret. stvec points here meanwhile, in direct mode; the exception steps over the
+ * instruction and says so in a1. Irqs masked. Returns 1 when it could be read.
  */
 	.balign	4
 	.globl	riscv_probe

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The virtual address space: the upper 256 GiB of a 39-bit space, three levels of 512 entries and 4 KiB pages on both
- * architectures. The lower half is unmapped, so a NULL dereference always faults. RAM is mapped once, writable and
- * never executable, in the direct map, with a hole where the image lies; the image is mapped at its link address with
- * the permissions of its sections. No page of memory is both writable and executable under any address.
+ * The virtual address space: the upper 256 GiB of a 39-bit space, three levels of 512 entries and 4
+ * KiB pages on both architectures. The lower half is unmapped, so a NULL dereference always faults.
+ * RAM is mapped once, writable and never executable, in the direct map, with a hole where the image
+ * lies; the image is mapped at its link address with the permissions of its sections. No page of
+ * memory is both writable and executable under any address.
  */
 #pragma once
 

@@ -288,7 +288,10 @@ static int use_ram(struct region *ram)
 	return err;
 }
 
-/* Builds with SAN=1: memory of its own for the sanitizer, an eighth of all, and free pages poisoned. */
+/*
+ * Builds with SAN=1: memory of its own for the sanitizer, an eighth of all, and free pages
+ * poisoned.
+ */
 static int sanitize_ram(void)
 {
 	for (const struct region *ram = ram_table; ram < ram_table + ram_count; ram++)

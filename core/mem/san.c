@@ -2,16 +2,20 @@
 /*
  * The run-time half of the two sanitizers of builds with SAN=1; compiled without them itself.
  *
- * Address sanitizer: the compiler calls __asan_load8_noabort() and its like before each access. One shadow byte stands for eight bytes of memory: 0 all may be
- * touched, 1..7 only so many from the first, else an enum san_kind. Shadow comes in blocks that each stand for 2 MiB and is found by a table of two levels;
- * memory that has none is not tracked: the image, device registers, and everything before san_start(). Tracked are pages of the direct map, thread stacks and
- * the heap.
+ * Address sanitizer: the compiler calls __asan_load8_noabort() and its like before each access. One
+ * shadow byte stands for eight bytes of memory: 0 all may be touched, 1..7 only so many from the
+ * first, else an enum san_kind. Shadow comes in blocks that each stand for 2 MiB and is found by a
+ * table of two levels; memory that has none is not tracked: the image, device registers, and
+ * everything before san_start(). Tracked are pages of the direct map, thread stacks and the heap.
  *
- * Undefined behaviour: the compiler has seen it and calls __ubsan_handle_...() with the place and the values.
+ * Undefined behaviour: the compiler has seen it and calls __ubsan_handle_...() with the place and
+ * the values.
  *
- * Callers: any code, any context, any lock held: checks read the shadow and nothing else. Every finding is a panic (but one: a plain access by NULL faults anyway), and from the first one on checks are off, so
- * that the report can read what it must. Blocks of shadow are added by compare-and-swap and never taken away. What may never happen: instrumented code called
- * from a check that passes.
+ * Callers: any code, any context, any lock held: checks read the shadow and nothing else. Every
+ * finding is a panic (but one: a plain access by NULL faults anyway), and from the first one on
+ * checks are off, so that the report can read what it must. Blocks of shadow are added by
+ * compare-and-swap and never taken away. What may never happen: instrumented code called from a
+ * check that passes.
  */
 #include "core/mem/san.h"
 #include "core/atomic.h"
@@ -41,7 +45,7 @@ void *__real_memset(void *to, int byte, size_t n);
 int __real_memcmp(const void *a, const void *b, size_t n);
 size_t __real_strlen(const char *s);
 
-/* ---- shadow ------------------------------------------------------------------------------------------------------- */
+/* ---- shadow ---------------------------------------------------------------------------------- */
 
 /* NULL: @va is not tracked. */
 static inline uint8_t *shadow_of(uintptr_t va)
@@ -145,7 +149,7 @@ void san_start(void)
 	}
 }
 
-/* ---- checks ------------------------------------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 /* How many of the granule's eight bytes may be touched. */
 static inline unsigned granule_bytes(uint8_t shadow, bool library)
@@ -155,7 +159,10 @@ static inline unsigned granule_bytes(uint8_t shadow, bool library)
 	return shadow < 8 ? shadow : 0;
 }
 
-/* The first byte of [va, end) that must not be touched; @end: none. @library: perhaps by the C library's allocator. */
+/*
+ * The first byte of [va, end) that must not be touched; @end: none. @library: perhaps by the C
+ * library's allocator.
+ */
 static inline uintptr_t first_bad(uintptr_t va, uintptr_t end, bool library)
 {
 	while (va < end) {
@@ -187,7 +194,10 @@ static uint8_t kind_at(uintptr_t va)
 	return shadow ? *shadow : 0;
 }
 
-/* The heap block that @va lies in, behind or before: the nearest red zone that ends below, or the one it is in. */
+/*
+ * The heap block that @va lies in, behind or before: the nearest red zone that ends below, or the
+ * one it is in.
+ */
 static const struct san_heap_block *heap_block_near(uintptr_t va)
 {
 	uintptr_t stop = MAX(va - HEAP_SCAN, HEAP_AREA_BASE);
@@ -315,7 +325,7 @@ void __asan_handle_no_return(void)
 {
 }
 
-/* ---- functions of core/string.c: the linker puts these in front (--wrap) ------------------------------------------- */
+/* ---- functions of core/string.c: the linker puts these in front (--wrap) --------------------- */
 
 void *__wrap_memcpy(void *to, const void *from, size_t n);
 void *__wrap_memmove(void *to, const void *from, size_t n);
@@ -363,7 +373,7 @@ size_t __wrap_strlen(const char *s)
 	return n;
 }
 
-/* ---- undefined behaviour ------------------------------------------------------------------------------------------ */
+/* ---- undefined behaviour --------------------------------------------------------------------- */
 
 /* What the compiler hands over; the names are its run-time library's. */
 struct place {

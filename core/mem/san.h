@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What allocators tell the address sanitizer of builds with SAN=1: which memory nobody may touch. Code compiled with instrumentation then ends in a panic
- * when it touches it. In other builds all of this is empty and costs nothing.
+ * What allocators tell the address sanitizer of builds with SAN=1: which memory nobody may touch.
+ * Code compiled with instrumentation then ends in a panic when it touches it. In other builds all
+ * of this is empty and costs nothing.
  *
- * Context: any, any locks held; none is taken but by san_cover() and san_start(), which allocate. The caller owns the memory it speaks of: it poisons before
- * it gives memory away and unpoisons after it got it.
+ * Context: any, any locks held; none is taken but by san_cover() and san_start(), which allocate.
+ * The caller owns the memory it speaks of: it poisons before it gives memory away and unpoisons
+ * after it got it.
  */
 #pragma once
 
@@ -37,7 +39,10 @@ _Static_assert(sizeof(struct san_heap_block) % 16 == 0, "the bytes behind it kee
 void san_poison(const void *va, size_t bytes, enum san_kind kind);
 /* The same; bytes behind the end, up to the next multiple of 8, become poisoned. */
 void san_unpoison(const void *va, size_t bytes);
-/* Has the sanitizer track [va, va + bytes), all of it free to use. 0, -ENOMEM. Context: thread, boot. */
+/*
+ * Has the sanitizer track [va, va + bytes), all of it free to use. 0, -ENOMEM. Context: thread,
+ * boot.
+ */
 int san_cover(uintptr_t va, size_t bytes) __must_check;
 /* Boot, when all of RAM is covered: poisons the pages that are free. */
 void san_start(void);

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The platform-level interrupt controller: sources 1..ndev, one context for each hart and mode. Ours are the contexts whose entry in
- * interrupts-extended is the supervisor external interrupt (9) of a hart; a context's number is its place in that list and never computed from
- * the hart id, since monitor harts have fewer contexts than others.
+ * The platform-level interrupt controller: sources 1..ndev, one context for each hart and mode.
+ * Ours are the contexts whose entry in interrupts-extended is the supervisor external interrupt (9)
+ * of a hart; a context's number is its place in that list and never computed from the hart id,
+ * since monitor harts have fewer contexts than others.
  *
- * Masking is priority 0, and a source stays enabled in its context meanwhile: a completion is dropped in silence when the source is not enabled, so
- * a handler that masked its own source would otherwise never hear of it again. For the same reason set_affinity() only enables the source
- * at the new CPU; the old one takes itself out when it next claims it, after completing. At most one more interrupt can come there.
+ * Masking is priority 0, and a source stays enabled in its context meanwhile: a completion is
+ * dropped in silence when the source is not enabled, so a handler that masked its own source would
+ * otherwise never hear of it again. For the same reason set_affinity() only enables the source at
+ * the new CPU; the old one takes itself out when it next claims it, after completing. At most one
+ * more interrupt can come there.
  *
- * Locks: plic_lock for enable bits, targets and priorities; the interrupt path takes it only to take itself out. Probed before the CPUs are enumerated.
+ * Locks: plic_lock for enable bits, targets and priorities; the interrupt path takes it only to
+ * take itself out. Probed before the CPUs are enumerated.
  *
  * Only for: riscv
  */
@@ -61,7 +65,10 @@ static __noinline void source_leave(const struct plic_context *c, unsigned sourc
 	spin_unlock(&plic_lock);
 }
 
-/* One source; what else is pending takes the next trap, after the threads that this one woke had their turn. */
+/*
+ * One source; what else is pending takes the next trap, after the threads that this one woke had
+ * their turn.
+ */
 static void plic_handle(void)
 {
 	const struct plic_context *c = arch_cpu_self()->irq_private;
@@ -83,7 +90,10 @@ static struct plic_context *context_of(const struct cpu *cpu)
 	return NULL;
 }
 
-/* A CPU without a context never gets an external interrupt; one that claims 0 for ever stands in for it. */
+/*
+ * A CPU without a context never gets an external interrupt; one that claims 0 for ever stands in
+ * for it.
+ */
 static void plic_cpu_init(struct cpu *cpu)
 {
 	static uint32_t nothing;
@@ -177,7 +187,10 @@ static void add_context(const struct dt *dt, const struct dt_args *entry, unsign
 	c->id = (uint16_t)++plic_nr_contexts;
 }
 
-/* Firmware or a loader may have left anything: every source masked, none enabled for us, what is claimed completed by nobody. */
+/*
+ * Firmware or a loader may have left anything: every source masked, none enabled for us, what is
+ * claimed completed by nobody.
+ */
 static void quiesce(void)
 {
 	for (unsigned source = 1; source <= plic_sources; source++)

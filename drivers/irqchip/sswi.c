@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ACLINT supervisor software interrupts: one 32-bit register a hart; writing 1 makes its software interrupt pending, one store in place of a
- * firmware call of thousands of instructions. The hart clears the pending bit itself (its trap entry does, before trap_ipi()).
+ * ACLINT supervisor software interrupts: one 32-bit register a hart; writing 1 makes its software
+ * interrupt pending, one store in place of a firmware call of thousands of instructions. The hart
+ * clears the pending bit itself (its trap entry does, before trap_ipi()).
  *
- * Register n belongs to entry n of interrupts-extended; its number is never computed from the hart id. Probed once, before the CPUs are
- * enumerated, so each CPU's register is looked up at the first IPI to it. Context of the send: any, irqs masked; no lock.
+ * Register n belongs to entry n of interrupts-extended; its number is never computed from the hart
+ * id. Probed once, before the CPUs are enumerated, so each CPU's register is looked up at the first
+ * IPI to it. Context of the send: any, irqs masked; no lock.
  *
  * Only for: riscv
  */

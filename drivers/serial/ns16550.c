@@ -120,7 +120,9 @@ static int ns16550_irq_start(const struct dt *dt)
 	return 0;
 }
 
-/* Only when the boot argument asks: the divisor hides behind the data registers while LCR says so. */
+/*
+ * Only when the boot argument asks: the divisor hides behind the data registers while LCR says so.
+ */
 static void baud_setup(const struct dt *dt, int node)
 {
 	uint32_t divisor = console_divisor(dt, node, 1, 0xffff);

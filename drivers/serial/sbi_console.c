@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The console of last resort: SBI firmware's own, for boards whose UART has no driver here. Polled both ways; a byte costs a firmware call, so this
- * is for messages and not for measuring. The debug console extension when firmware has it, else the legacy calls.
+ * The console of last resort: SBI firmware's own, for boards whose UART has no driver here. Polled
+ * both ways; a byte costs a firmware call, so this is for messages and not for measuring. The debug
+ * console extension when firmware has it, else the legacy calls.
  *
- * Callers: the console, with its lock held or in a panic, irqs masked. Takes no lock and keeps no state but which calls to use.
+ * Callers: the console, with its lock held or in a panic, irqs masked. Takes no lock and keeps no
+ * state but which calls to use.
  *
  * Only for: riscv
  */
@@ -26,7 +28,9 @@ static void tx_byte_legacy(uint8_t byte)
 	sbi_call(SBI_LEGACY_PUTCHAR, 0, byte, 0, 0, 0);
 }
 
-/* Reading wants a physical address of our own: one byte of .bss, only used under the console lock. */
+/*
+ * Reading wants a physical address of our own: one byte of .bss, only used under the console lock.
+ */
 static int rx_byte_dbcn(void)
 {
 	static volatile uint8_t byte;

@@ -31,7 +31,7 @@
 static struct thread *threads[WORKERS];
 static uint64_t number[WORKERS];
 
-/* ---- making threads ---------------------------------------------------------------------------------------------- */
+/* ---- making threads -------------------------------------------------------------------------- */
 
 static struct thread *make_on(const struct cpumask *mask, int policy, int level, void *(*entry)(void *), uintptr_t arg)
 {
@@ -118,7 +118,7 @@ static void yield_or_compute(uint64_t ns)
 		host_compute(ns);
 }
 
-/* ---- order ------------------------------------------------------------------------------------------------------- */
+/* ---- order ----------------------------------------------------------------------------------- */
 
 static unsigned order[256], ordered;
 
@@ -293,7 +293,7 @@ static void preemption_by_timer(void **state)
 	run(timer_first, 1, 4, SEEDS / 4);
 }
 
-/* ---- quanta and shares: what runs on CPU 0 is noted at every event ------------------------------------------------ */
+/* ---- quanta and shares: what runs on CPU 0 is noted at every event --------------------------- */
 
 static struct thread *noted;
 static bool noted_rr;
@@ -486,7 +486,7 @@ static void lag_through_sleep(void **state)
 	run(lag_first, 1, 2, 20);
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static struct semaphore sem;
 static uint32_t posted, taken, working;
@@ -664,7 +664,7 @@ static void conditions(void **state)
 	run(condition_first, 1, 4, SEEDS);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void *live_briefly(void *arg)
 {
@@ -714,7 +714,7 @@ static void join_detach_exit(void **state)
 	run(life_first, 1, 4, SEEDS);
 }
 
-/* ---- affinity, policies, hooks: changed while the threads do all sorts of things ----------------------------------- */
+/* ---- affinity, policies, hooks: changed while the threads do all sorts of things ------------- */
 
 static bool stop;
 
@@ -908,7 +908,7 @@ static void hook_of_a_hog(void **state)
 	run(hook_of_a_hog_first, 1, 2, SEEDS / 4);
 }
 
-/* ---- load: nothing but the checks of host_check.c ------------------------------------------------------------------- */
+/* ---- load: nothing but the checks of host_check.c -------------------------------------------- */
 
 static void load_first(void *arg)
 {
@@ -934,7 +934,7 @@ static void work_conservation(void **state)
 	run(load_first, 1, 4, SEEDS);
 }
 
-/* ---- timers ------------------------------------------------------------------------------------------------------ */
+/* ---- timers ---------------------------------------------------------------------------------- */
 
 static struct tick {
 	struct timer timer;
@@ -1062,7 +1062,7 @@ static void timer_window(void **state)
 	run(window_first, 1, 2, SEEDS / 4);
 }
 
-/* ---- the machine itself ------------------------------------------------------------------------------------------ */
+/* ---- the machine itself ---------------------------------------------------------------------- */
 
 static uint64_t *shared; /* with the children */
 

@@ -15,7 +15,7 @@ static void *count_loops(void *arg)
 	return NULL;
 }
 
-/* ---- masks -------------------------------------------------------------------------------------------------------- */
+/* ---- masks ----------------------------------------------------------------------------------- */
 
 static void *stay_on_cpu(void *arg)
 {
@@ -153,7 +153,7 @@ TEST(affinity_inherited_from_the_creator)
 	CHECK_EQ((uintptr_t)join(t), test_cpus() - 1);
 }
 
-/* ---- balance ------------------------------------------------------------------------------------------------------ */
+/* ---- balance --------------------------------------------------------------------------------- */
 
 /* CPU 0 is kept busy by this thread; whoever wakes may go where nobody runs. */
 TEST(wake_prefers_an_idle_cpu)
@@ -255,7 +255,7 @@ TEST(free_threads_avoid_busy_pinned_ones)
 	join(loose);
 }
 
-/* ---- every CPU ---------------------------------------------------------------------------------------------------- */
+/* ---- every CPU ------------------------------------------------------------------------------- */
 
 TEST(every_cpu_sleeps_and_wakes)
 {

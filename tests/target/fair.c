@@ -15,7 +15,7 @@ static void *hog(void *arg)
 	return arg;
 }
 
-/* ---- shares ------------------------------------------------------------------------------------------------------- */
+/* ---- shares ---------------------------------------------------------------------------------- */
 
 /*
  * Bounds are tight in virtual time. In real time the host may stop QEMU for a while, and whoever runs then is charged for it: there they only
@@ -78,7 +78,7 @@ TEST(nice_can_be_changed_while_running)
 	CHECK_LE(ns[0] * 100, (ns[0] + ns[1]) * (test_time_is_virtual() ? 93 : 98));
 }
 
-/* ---- slices ------------------------------------------------------------------------------------------------------- */
+/* ---- slices ---------------------------------------------------------------------------------- */
 
 TEST(fair_slice_ends_on_time)
 {
@@ -124,7 +124,7 @@ TEST(fair_yield_lets_the_other_run)
 	join(t);
 }
 
-/* ---- wake-up ------------------------------------------------------------------------------------------------------ */
+/* ---- wake-up --------------------------------------------------------------------------------- */
 
 struct waker {
 	unsigned rounds;
@@ -198,7 +198,7 @@ TEST(sleep_gives_no_credit)
 	CHECK_LE(ns, (test_time_is_virtual() ? 55 : 80) * NSEC_PER_MSEC);
 }
 
-/* ---- real time above, nothing beside ------------------------------------------------------------------------------ */
+/* ---- real time above, nothing beside --------------------------------------------------------- */
 
 TEST(fair_threads_share_what_real_time_leaves)
 {

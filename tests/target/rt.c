@@ -23,7 +23,7 @@ static struct thread *spawn_logger(int priority, char c)
 	return spawn(0, SCHED_FIFO, priority, log_one, (void *)(uintptr_t)c);
 }
 
-/* ---- preemption --------------------------------------------------------------------------------------------------- */
+/* ---- preemption ------------------------------------------------------------------------------ */
 
 struct sleeper {
 	struct semaphore go;
@@ -122,7 +122,7 @@ TEST(fifo_preempted_thread_stays_first_of_its_level)
 	CHECK_TEXT(events.text, "h1e");
 }
 
-/* ---- order -------------------------------------------------------------------------------------------------------- */
+/* ---- order ----------------------------------------------------------------------------------- */
 
 static uint32_t picked[99], picked_n;
 
@@ -253,7 +253,7 @@ TEST(bad_policies_are_refused)
 	CHECK_EQ(sched_set_policy(self, 77, 0, 0), -EINVAL);
 }
 
-/* ---- round robin -------------------------------------------------------------------------------------------------- */
+/* ---- round robin ----------------------------------------------------------------------------- */
 
 TEST(round_robin_quantum_is_exact)
 {

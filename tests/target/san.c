@@ -49,7 +49,7 @@ static __noinline uint64_t load_word(const uint64_t *p)
 	return *(const volatile uint64_t *)p;
 }
 
-/* ---- kasan: pages and stacks --------------------------------------------------------------------------------------- */
+/* ---- kasan: pages and stacks ----------------------------------------------------------------- */
 
 SAN_CRASH(san_page_use_after_free)
 {
@@ -89,7 +89,7 @@ SAN_CRASH(san_thread_use_after_free)
 	sink = (uintptr_t)((struct thread *)opaque(t))->stack;
 }
 
-/* ---- kasan: heap --------------------------------------------------------------------------------------------------- */
+/* ---- kasan: heap ----------------------------------------------------------------------------- */
 
 SAN_CRASH(san_heap_overflow)
 {
@@ -156,7 +156,7 @@ SAN_CRASH(san_heap_invalid_free)
 	printk("not reached\n");
 }
 
-/* ---- ubsan --------------------------------------------------------------------------------------------------------- */
+/* ---- ubsan ----------------------------------------------------------------------------------- */
 
 SAN_CRASH(san_signed_overflow)
 {
@@ -185,7 +185,7 @@ SAN_CRASH(san_null)
 	sink = (uintptr_t)&((struct thread *)opaque(NULL))->affinity;
 }
 
-/* ---- what must pass ------------------------------------------------------------------------------------------------ */
+/* ---- what must pass -------------------------------------------------------------------------- */
 
 /* Every byte that was asked for may be touched, at every alignment. */
 SAN_TEST(san_heap_blocks_are_whole)

@@ -179,7 +179,7 @@ TEST(stress_seed_3)
 	run_stress(3);
 }
 
-/* ---- creation and death on all CPUs at once -------------------------------------------------------------------------- */
+/* ---- creation and death on all CPUs at once -------------------------------------------------- */
 
 static uint32_t born;
 

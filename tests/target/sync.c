@@ -7,7 +7,7 @@
 static struct log events;
 static uint32_t counter;
 
-/* ---- mutex -------------------------------------------------------------------------------------------------------- */
+/* ---- mutex ----------------------------------------------------------------------------------- */
 
 static struct mutex mutex = MUTEX_INIT;
 
@@ -142,7 +142,7 @@ TEST(mutex_sum_is_exact_under_contention)
 	CHECK_EQ(mutex.owner, 0);
 }
 
-/* ---- spinlock ----------------------------------------------------------------------------------------------------- */
+/* ---- spinlock -------------------------------------------------------------------------------- */
 
 static struct spinlock spinlock = SPINLOCK_INIT(LOCK_WAIT);
 
@@ -176,7 +176,7 @@ TEST(spinlock_sum_is_exact_across_cpus)
 	CHECK_EQ(spinlock.word, 0);
 }
 
-/* ---- semaphore ---------------------------------------------------------------------------------------------------- */
+/* ---- semaphore ------------------------------------------------------------------------------- */
 
 TEST(semaphore_counts)
 {
@@ -331,7 +331,7 @@ TEST(semaphore_ring_of_free_threads)
 	run_ring(false, SCHED_RR);
 }
 
-/* ---- condition ---------------------------------------------------------------------------------------------------- */
+/* ---- condition ------------------------------------------------------------------------------- */
 
 static struct condition condition = CONDITION_INIT;
 static uint32_t generation;

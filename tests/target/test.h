@@ -98,7 +98,7 @@ const char *test_argument(const char *key);
 /* CPUs that are up; they are 0 .. test_cpus() - 1 here, because the tests' device trees give every CPU a chance. */
 unsigned test_cpus(void);
 
-/* ---- threads ----------------------------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 struct cpumask one_cpu(unsigned cpu);
 
@@ -121,7 +121,7 @@ void wait_for_flag(const uint32_t *flag);
 /* Until @t blocks, the same. */
 void wait_until_blocked(struct thread *t);
 
-/* ---- an order of events ------------------------------------------------------------------------------------------- */
+/* ---- an order of events ---------------------------------------------------------------------- */
 
 struct log {
 	uint32_t n;
@@ -131,7 +131,7 @@ struct log {
 /* Any context. */
 void log_add(struct log *log, char c);
 
-/* ---- random numbers, the same for the same seed -------------------------------------------------------------------- */
+/* ---- random numbers, the same for the same seed ---------------------------------------------- */
 
 static inline uint64_t random_next(uint64_t *state)
 {

@@ -7,7 +7,7 @@
 
 #define MANY 1000
 
-/* ---- sleep -------------------------------------------------------------------------------------------------------- */
+/* ---- sleep ----------------------------------------------------------------------------------- */
 
 TEST(sleep_is_never_early_and_hardly_late)
 {
@@ -111,7 +111,7 @@ TEST(clock_is_the_same_on_all_cpus)
 		join(t[i]);
 }
 
-/* ---- many at once ------------------------------------------------------------------------------------------------- */
+/* ---- many at once ---------------------------------------------------------------------------- */
 
 static struct timer many[MANY];
 static uint32_t fired, fired_in_order;
@@ -232,7 +232,7 @@ TEST(timer_cancel_wait_waits_for_the_function)
 	}
 }
 
-/* ---- the timer window --------------------------------------------------------------------------------------------- */
+/* ---- the timer window ------------------------------------------------------------------------ */
 
 static struct timer outer, inner;
 static uint32_t inner_ran, inner_ran_inside, other_ran_inside, window_open;
