@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from conftest import BOARDS, boot, tail, target_tests
+from conftest import BOARDS, SAN, boot, tail, target_tests
 
 TESTS = target_tests("TEST")
 SECONDS = 2   # length of the stress tests
@@ -132,6 +132,7 @@ def test_64_cpus(configuration, name):
     check(configuration, name)
 
 
+@pytest.mark.skipif(SAN, reason="stacks are larger and memory has a shadow")
 @pytest.mark.parametrize("board", BOARDS)
 def test_hundred_thousand_sleeping_threads(board):
     run = boot(board, "sleeping_threads_are_cheap sleepers=100000", timeout=120, mem="1G", cpus=1, icount=True)
@@ -139,6 +140,7 @@ def test_hundred_thousand_sleeping_threads(board):
     assert re.search(r"100000 threads in \d+ KiB", run.console), tail(run)
 
 
+@pytest.mark.skipif(SAN, reason="such an image has tests of its own: test_san.py")
 @pytest.mark.parametrize("board", BOARDS)
 def test_image_lists_what_the_sources_have(board):
     assert sorted(image_order(board)) == sorted(TESTS)

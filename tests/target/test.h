@@ -89,6 +89,13 @@ __cold __noreturn void test_aborted(const char *file, int line, const char *expr
 void test_skip(const char *why);
 
 /* The time is counted instructions: what is measured is exact, and bounds are tight. */
+/* 1 in an image with the sanitizers, whose code is several times as long. */
+#ifdef FAIRLEAD_SAN
+#define TEST_SAN 1
+#else
+#define TEST_SAN 0
+#endif
+
 bool test_time_is_virtual(void);
 /* For what takes time by its nature: seconds of stress, 10 unless the argument seconds=N says otherwise. */
 unsigned test_seconds(void);
