@@ -104,9 +104,8 @@ static struct timer *timer_pop_due(struct timer_queue *q, unsigned level, uint64
 }
 
 /*
- * A batch only: what is still due after it leaves the queue's expiry in the past, the hardware
- * fires again as soon as interrupts are on, and whoever was woken meanwhile has its turn at
- * trap_exit().
+ * A batch only. If more are due, the hardware fires again after a gap in which whoever was woken
+ * runs: without it the next batch would come before a single instruction of theirs.
  */
 uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
 {
@@ -124,7 +123,7 @@ uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
 		t->fn(t);
 	}
 	atomic_store_release(&q->running[level], NULL);
-	return now_ns;
+	return time_now_ns() + TIMER_BATCH_GAP_NS;
 }
 
 void trap_timer(void)

@@ -2,7 +2,7 @@
 /*
  * Per-CPU timer queues over the one-shot hardware timer: a tree by expiry with its first node
  * cached; add and cancel O(log n). At most TIMER_BATCH expire in one interrupt; if more are due the
- * hardware fires again at once, so that nobody is kept out for longer than a batch.
+ * hardware fires again TIMER_BATCH_GAP_NS later, so that nobody is kept out for longer than a batch.
  */
 #pragma once
 
@@ -12,6 +12,7 @@
 struct cpu;
 
 #define TIMER_BATCH 8
+#define TIMER_BATCH_GAP_NS 2000ull
 #define TIMER_NEST_MAX 4 /* timer windows within timer functions */
 
 struct timer {

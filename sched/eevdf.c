@@ -128,20 +128,6 @@ static bool fair_preempts(struct runqueue *rq, struct thread *t)
 	return eevdf_preempts(&rq->fair, fair_front(rq), &t->sched.fair);
 }
 
-/*
- * Whoever has company gives way; fair_stop() begins the next request, and it may well be the best
- * again.
- */
-static bool fair_expire(struct runqueue *rq, struct thread *t)
-{
-	if (!eevdf_expired(&t->sched.fair))
-		return fair_pick(rq) != t;
-	if (rq->fair.nr > 1)
-		return true;
-	eevdf_renew(&t->sched.fair);
-	return false;
-}
-
 /* The entity before @e in deadline order; NULL at the first. */
 static struct eevdf_entity *fair_prev(struct eevdf_entity *e)
 {
@@ -182,6 +168,5 @@ const struct sched_class fair_class = {
 	.start = fair_start,
 	.slice_ns = fair_slice_ns,
 	.preempts = fair_preempts,
-	.expire = fair_expire,
 	.steal = fair_steal,
 };

@@ -143,15 +143,6 @@ static uint64_t rt_slice_ns(const struct runqueue *rq, const struct thread *t)
 	return t->sched.rr_left_ns;
 }
 
-/* A thread alone on its level starts a new quantum. */
-static bool rt_expire(struct runqueue *rq, struct thread *t)
-{
-	if (rq->rt.highest >= t->sched.priority)
-		return true;
-	t->sched.rr_left_ns = RR_QUANTUM_NS;
-	return false;
-}
-
 static struct thread *rt_steal(const struct runqueue *rq, unsigned cpu)
 {
 	unsigned scanned = 0;
@@ -183,6 +174,5 @@ const struct sched_class rt_class = {
 	.pick = rt_pick,
 	.start = rt_dequeue,
 	.slice_ns = rt_slice_ns,
-	.expire = rt_expire,
 	.steal = rt_steal,
 };

@@ -150,19 +150,20 @@ static __noinline LOCK_UNCHECKED void schedule(struct runqueue *rq, struct threa
 
 /* ---- yield ----------------------------------------------------------------------------------- */
 
-static __noinline LOCK_UNCHECKED void yield_fair(struct runqueue *rq, struct thread *prev, unsigned long flags)
+/*
+ * From the fair thread @prev to the fair entity @n, which is in the sums and not in the tree; @prev
+ * is back in the tree if it is another. Tail-call it.
+ */
+static inline __attribute__((always_inline)) LOCK_UNCHECKED void switch_fair(struct runqueue *rq, struct thread *prev,
+									     struct eevdf_entity *n, unsigned long flags)
 {
-	struct eevdf_entity *e = &prev->sched.fair, *n;
-	struct thread *next;
+	struct thread *next = container_of(n, struct thread, sched.fair);
 
-	eevdf_charge(&rq->fair, e, account(rq, prev));
-	eevdf_yield(&rq->fair, e);
-	n = eevdf_rotate(&rq->fair, e);
-	next = container_of(n, struct thread, sched.fair);
 	rq->slice_end_ns = rq->since_ns + eevdf_slice_left_ns(n);
 	if (unlikely(rq->slice_end_ns < cpu_of_rq(rq)->timers.armed_ns))
 		timer_arm(cpu_of_rq(rq), rq->slice_end_ns);
 	if (unlikely(next == prev)) {
+		rq->resched = 0;
 		spin_unlock(&rq->lock);
 		arch_irq_restore(flags);
 		return;
@@ -171,6 +172,15 @@ static __noinline LOCK_UNCHECKED void yield_fair(struct runqueue *rq, struct thr
 	if (unlikely(next->sched.unusual & SCHED_HOOK))
 		remind_of_hook(rq, next);
 	switch_to(rq, prev, next, flags);
+}
+
+static __noinline LOCK_UNCHECKED void yield_fair(struct runqueue *rq, struct thread *prev, unsigned long flags)
+{
+	struct eevdf_entity *e = &prev->sched.fair;
+
+	eevdf_charge(&rq->fair, e, account(rq, prev));
+	eevdf_yield(&rq->fair, e);
+	switch_fair(rq, prev, eevdf_rotate(&rq->fair, e), flags);
 }
 
 static __noinline void yield_slow(struct runqueue *rq, struct thread *prev, unsigned long flags)
@@ -415,6 +425,35 @@ LOCK_UNCHECKED void sched_start(struct thread *t)
 
 /* ---- interrupts ------------------------------------------------------------------------------ */
 
+/* Between fair threads: a request is served, or one with an earlier deadline woke up. */
+static __noinline LOCK_UNCHECKED void preempt_fair(struct runqueue *rq, struct thread *prev)
+{
+	struct eevdf_entity *e = &prev->sched.fair, *n;
+
+	eevdf_charge(&rq->fair, e, account(rq, prev));
+	if (eevdf_expired(e)) {
+		eevdf_renew(e);
+		n = eevdf_rotate(&rq->fair, e);
+	} else {
+		n = eevdf_pick(&rq->fair, e);
+		if (n != e) {
+			eevdf_take(&rq->fair, n);
+			eevdf_put(&rq->fair, e);
+		}
+	}
+	switch_fair(rq, prev, n, arch_irq_flags_masked());
+}
+
+static __noinline LOCK_UNCHECKED void preempt_slow(struct runqueue *rq, struct thread *prev)
+{
+	bool fair = prev == rq->fair_curr && prev->sched.unusual == SCHED_SLICED;
+
+	if (likely(fair && !rq->rt.highest && rq->fair.left && cpumask_empty(&cpu_idle_mask)))
+		preempt_fair(rq, prev);
+	else
+		schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
+}
+
 /*
  * Something better waits, or the slice is over: from the end of an interrupt, never on idle, which
  * takes none. A fair thread that real time takes the CPU from stays in rq->fair_curr, in the sums,
@@ -429,7 +468,7 @@ static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 	spin_lock(&rq->lock);
 	next = rq->rt.front;
 	if (unlikely(!next || next->sched.unusual || !cpumask_empty(&cpu_idle_mask)))
-		return schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
+		return preempt_slow(rq, prev);
 	if (prev == rq->fair_curr && !(prev->sched.unusual & SCHED_MOVE)) {
 		rt_take(&rq->rt, next);
 		rq->slice_end_ns = UINT64_MAX;
@@ -439,7 +478,7 @@ static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 		rt_put_head(&rq->rt, prev);
 		account(rq, prev);
 	} else {
-		return schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
+		return preempt_slow(rq, prev);
 	}
 	switch_to(rq, prev, next, arch_irq_flags_masked());
 }
@@ -466,27 +505,18 @@ void trap_exit(void)
 		preempt(cpu);
 }
 
-static __noinline LOCK_UNCHECKED void slice_expired(struct runqueue *rq)
-{
-	spin_lock(&rq->lock);
-	sched_charge_curr(rq);
-	if (rq->slice_end_ns > rq->since_ns) {
-		/* the timer came a tick early, or the slice was moved meanwhile */
-	} else if (class_of(rq->curr)->expire(rq, rq->curr)) {
-		rq->resched = 1;
-		rq->slice_end_ns = UINT64_MAX;
-	} else {
-		slice_begin(rq, rq->curr);
-	}
-	spin_unlock(&rq->lock);
-}
-
+/*
+ * The slice is over: who is next is decided at the end of the interrupt. Only this CPU clears
+ * resched or sets slice_end_ns.
+ */
 void sched_timer(struct cpu *cpu, uint64_t now_ns, uint64_t next_timer_ns)
 {
 	struct runqueue *rq = &cpu->rq;
 
-	if (unlikely(rq->slice_end_ns <= now_ns))
-		slice_expired(rq);
+	if (unlikely(rq->slice_end_ns <= now_ns)) {
+		rq->slice_end_ns = UINT64_MAX;
+		atomic_store_relaxed(&rq->resched, 1u);
+	}
 	timer_arm(cpu, MIN(rq->slice_end_ns, next_timer_ns));
 }
 

@@ -52,7 +52,6 @@ struct sched_class {
 	void (*start)(struct runqueue *rq, struct thread *t);                   /* t, picked, stops waiting and runs */
 	uint64_t (*slice_ns)(const struct runqueue *rq, const struct thread *t); /* how long from now; UINT64_MAX: no end */
 	bool (*preempts)(struct runqueue *rq, struct thread *t);                /* t, waiting, of curr's rank: before curr? */
-	bool (*expire)(struct runqueue *rq, struct thread *t);                  /* t's slice is over: must it give way? */
 	struct thread *(*steal)(const struct runqueue *rq, unsigned cpu);       /* a waiting thread that may run on @cpu */
 };
 
