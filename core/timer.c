@@ -103,6 +103,20 @@ static struct timer *timer_pop_due(struct timer_queue *q, unsigned level, uint64
 	return t;
 }
 
+/* Nobody's function runs any more. Returns when the next one is due, which may have passed. */
+static uint64_t timer_end_batch(struct timer_queue *q, unsigned level)
+{
+	struct rb_node *n;
+	uint64_t next_ns;
+
+	spin_lock(&q->lock);
+	n = rb_first(&q->tree);
+	next_ns = n ? container_of(n, struct timer, node)->expires_ns : UINT64_MAX;
+	atomic_store_release(&q->running[level], NULL);
+	spin_unlock(&q->lock);
+	return next_ns;
+}
+
 /*
  * A batch only. If more are due, the hardware fires again after a gap in which whoever was woken
  * runs: without it the next batch would come before a single instruction of theirs.
@@ -122,8 +136,9 @@ uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
 			return next_ns;
 		t->fn(t);
 	}
-	atomic_store_release(&q->running[level], NULL);
-	return time_now_ns() + TIMER_BATCH_GAP_NS;
+	next_ns = timer_end_batch(q, level);
+	now_ns = time_now_ns();
+	return next_ns <= now_ns ? now_ns + TIMER_BATCH_GAP_NS : next_ns;
 }
 
 void trap_timer(void)
