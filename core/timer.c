@@ -84,18 +84,24 @@ void timer_cancel_wait(struct timer *t)
 			arch_cpu_relax();
 }
 
+/* When the first timer is due; UINT64_MAX: there is none. The queue's lock is held. */
+static uint64_t timer_first_ns(const struct timer_queue *q)
+{
+	struct rb_node *n = rb_first(&q->tree);
+
+	return n ? container_of(n, struct timer, node)->expires_ns : UINT64_MAX;
+}
+
 /* The first timer that is due, taken off; NULL and *next_ns when none is. */
 static struct timer *timer_pop_due(struct timer_queue *q, unsigned level, uint64_t now_ns, uint64_t *next_ns)
 {
 	struct timer *t = NULL;
-	struct rb_node *n;
 
 	spin_lock(&q->lock);
-	n = rb_first(&q->tree);
-	*next_ns = n ? container_of(n, struct timer, node)->expires_ns : UINT64_MAX;
+	*next_ns = timer_first_ns(q);
 	if (*next_ns <= now_ns) {
-		t = container_of(n, struct timer, node);
-		rb_erase(&q->tree, n);
+		t = container_of(rb_first(&q->tree), struct timer, node);
+		rb_erase(&q->tree, &t->node);
 		t->armed = false;
 	}
 	atomic_store_release(&q->running[level], t);
@@ -106,12 +112,10 @@ static struct timer *timer_pop_due(struct timer_queue *q, unsigned level, uint64
 /* Nobody's function runs any more. Returns when the next one is due, which may have passed. */
 static uint64_t timer_end_batch(struct timer_queue *q, unsigned level)
 {
-	struct rb_node *n;
 	uint64_t next_ns;
 
 	spin_lock(&q->lock);
-	n = rb_first(&q->tree);
-	next_ns = n ? container_of(n, struct timer, node)->expires_ns : UINT64_MAX;
+	next_ns = timer_first_ns(q);
 	atomic_store_release(&q->running[level], NULL);
 	spin_unlock(&q->lock);
 	return next_ns;

@@ -9,8 +9,6 @@
  */
 #include "sched/sched.h"
 
-#define STEAL_SCAN 32
-
 static struct thread *fair_thread(struct eevdf_entity *e)
 {
 	return e ? container_of(e, struct thread, sched.fair) : NULL;

@@ -6,11 +6,6 @@
  */
 #include "sched/sched.h"
 
-/*
- * How far a thief looks for a thread whose affinity allows it: bounds the time with two locks held.
- */
-#define STEAL_SCAN 32
-
 static unsigned highest_bit(uint64_t w)
 {
 	unsigned n = 0;

@@ -34,6 +34,11 @@
 #define FAIR_SLICE_NS (3 * NSEC_PER_MSEC)
 #define RR_QUANTUM_NS (100 * NSEC_PER_MSEC)
 
+/*
+ * How far a thief looks for a thread whose affinity allows it: bounds the time with two locks held.
+ */
+#define STEAL_SCAN 32
+
 enum stop_reason {
 	STOP_PREEMPTED, /* stays runnable and goes before its equals */
 	STOP_YIELDED,   /* stays runnable and goes behind them */

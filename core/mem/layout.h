@@ -15,7 +15,6 @@
 #define DIRECT_MAP_BYTES  0x0000002000000000ul /* 128 GiB of physical space; RAM above is left unused, with a message */
 #define STACK_AREA_BASE   0xffffffe000000000ul /* thread stacks, each over a guard page */
 #define STACK_AREA_BYTES  0x0000000e00000000ul
-#define SHADOW_AREA_BASE  0xffffffee00000000ul /* reserved for the address sanitizer's shadow: 1/8 of what is above the base */
 #define HEAP_AREA_BASE    0xfffffff600000000ul /* the C library's heap, grown page by page */
 #define HEAP_AREA_BYTES   0x0000000200000000ul
 #define MMIO_AREA_BASE    0xfffffff800000000ul /* device registers */
