@@ -155,7 +155,7 @@ void arch_backtrace(const struct trap_frame *tf, void (*each)(void *ctx, uintptr
 __noreturn void kernel_main(pa_t fdt_pa, uint64_t boot_hwid, uint64_t entry_cycles);
 __noreturn void cpu_main(struct cpu *cpu);                   /* a secondary CPU, same state */
 void trap_irq(void);                                         /* external interrupt: ask the root controller; masked */
-void trap_timer(void);                                       /* the one-shot timer fired; masked */
+void trap_timer(void *unused);                               /* the one-shot timer fired; masked; has the shape of an irq handler */
 void trap_ipi(void);                                         /* another CPU wants attention; masked */
 void trap_exit(void);                                        /* end of an interrupt taken as a trap; may switch; masked in and out */
 /*

@@ -145,11 +145,12 @@ uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
 	return next_ns <= now_ns ? now_ns + TIMER_BATCH_GAP_NS : next_ns;
 }
 
-void trap_timer(void)
+void trap_timer(void *unused)
 {
 	struct cpu *cpu = arch_cpu_self();
 	uint64_t now_ns = time_now_ns(), next_ns;
 
+	(void)unused;
 	cpu->timers.armed_ns = UINT64_MAX;
 	next_ns = timer_run(cpu, now_ns);
 	sched_timer(cpu, now_ns, next_ns);

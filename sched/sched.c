@@ -425,11 +425,17 @@ LOCK_UNCHECKED void sched_start(struct thread *t)
 
 /* ---- interrupts ------------------------------------------------------------------------------ */
 
-/* Between fair threads: a request is served, or one with an earlier deadline woke up. */
+/*
+ * No real-time thread takes over. Mostly it is between fair threads: a request is served, or one
+ * with an earlier deadline woke up. Anything else goes by the class table.
+ */
 static __noinline LOCK_UNCHECKED void preempt_fair(struct runqueue *rq, struct thread *prev)
 {
 	struct eevdf_entity *e = &prev->sched.fair, *n;
+	bool fair = prev == rq->fair_curr && prev->sched.unusual == SCHED_SLICED;
 
+	if (unlikely(!fair || rq->rt.highest || !rq->fair.left || !cpumask_empty(&cpu_idle_mask)))
+		return schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
 	eevdf_charge(&rq->fair, e, account(rq, prev));
 	if (eevdf_expired(e)) {
 		eevdf_renew(e);
@@ -442,16 +448,6 @@ static __noinline LOCK_UNCHECKED void preempt_fair(struct runqueue *rq, struct t
 		}
 	}
 	switch_fair(rq, prev, n, arch_irq_flags_masked());
-}
-
-static __noinline LOCK_UNCHECKED void preempt_slow(struct runqueue *rq, struct thread *prev)
-{
-	bool fair = prev == rq->fair_curr && prev->sched.unusual == SCHED_SLICED;
-
-	if (likely(fair && !rq->rt.highest && rq->fair.left && cpumask_empty(&cpu_idle_mask)))
-		preempt_fair(rq, prev);
-	else
-		schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
 }
 
 /*
@@ -468,7 +464,7 @@ static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 	spin_lock(&rq->lock);
 	next = rq->rt.front;
 	if (unlikely(!next || next->sched.unusual || !cpumask_empty(&cpu_idle_mask)))
-		return preempt_slow(rq, prev);
+		return preempt_fair(rq, prev);
 	if (prev == rq->fair_curr && !(prev->sched.unusual & SCHED_MOVE)) {
 		rt_take(&rq->rt, next);
 		rq->slice_end_ns = UINT64_MAX;
@@ -478,7 +474,7 @@ static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 		rt_put_head(&rq->rt, prev);
 		account(rq, prev);
 	} else {
-		return preempt_slow(rq, prev);
+		return preempt_fair(rq, prev);
 	}
 	switch_to(rq, prev, next, arch_irq_flags_masked());
 }

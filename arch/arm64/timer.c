@@ -34,12 +34,6 @@ const char *arch_timer_name(void)
 	return "CNTV";
 }
 
-static void timer_interrupt(void *arg)
-{
-	(void)arg;
-	trap_timer();
-}
-
 static unsigned timer_find_hwirq(void)
 {
 	const struct dt *dt = firmware_tree();
@@ -59,7 +53,7 @@ void arch_timer_init(struct cpu *cpu)
 	(void)cpu;
 	if (!timer_hwirq) {
 		timer_hwirq = timer_find_hwirq();
-		irq_request(timer_hwirq, timer_interrupt, NULL);
+		irq_request(timer_hwirq, trap_timer, NULL);
 	}
 	arch_timer_set(UINT64_MAX);
 	write_sysreg(cntv_ctl_el0, 1);

@@ -400,7 +400,7 @@ void arch_cpu_idle(void)
 	if (!interrupt_due(host_self))
 		wait_aside(HOST_CPU_IDLE);
 	if (host_self->timer_ns <= host_now_ns)
-		trap_timer();
+		trap_timer(NULL);
 	if (host_self->ipi_pending) {
 		host_self->ipi_pending = false;
 		trap_ipi();

@@ -32,7 +32,7 @@ static void take_one(void)
 	host_self->irqs_on = false;
 	host_self->window = false;
 	if (timer) {
-		trap_timer();
+		trap_timer(NULL);
 	} else {
 		host_self->ipi_pending = false;
 		trap_ipi();

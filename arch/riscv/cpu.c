@@ -103,7 +103,7 @@ void arch_cpu_idle(void)
 		return trap_ipi();
 	}
 	if (pending & SIE_TIMER)
-		trap_timer();
+		trap_timer(NULL);
 }
 
 void arch_cpu_halt(void)

@@ -95,7 +95,7 @@ static void interrupts(void)
 	for (;;) {
 		while (host_self->timer_ns <= host_now_ns) {
 			fired_in_batch = 0;
-			trap_timer();
+			trap_timer(NULL);
 			assert_true(fired_in_batch <= TIMER_BATCH);
 		}
 		if (earliest() > host_now_ns)
@@ -160,7 +160,7 @@ static void a_thousandth_of_a_second_for_all(void **state)
 		add(&models[i], NSEC_PER_MSEC);
 	host_now_ns = NSEC_PER_MSEC;
 	fired_in_batch = 0;
-	trap_timer();
+	trap_timer(NULL);
 	assert_int_equal(fired_in_batch, TIMER_BATCH);
 	assert_true(host_self->timer_ns == host_now_ns + TIMER_BATCH_GAP_NS);
 	interrupts();
