@@ -6,17 +6,20 @@
  *
  * Laws
  *  1. An architecture never reads scheduling state and never decides.
- *  2. The run-queue lock that the outgoing thread took is held across arch_switch() and released by the incoming
- *     thread in sched_finish(), into which arch_switch() jumps.
- *  3. Interrupt entry calls an upcall, then trap_exit(): the only place where an interrupt becomes a switch.
- *  4. A CPU is a struct cpu *; the hardware id (MPIDR affinity, hart id) is a field of it and never an index.
- *  5. The TLS register (tpidr_el0, tp) belongs to the running thread and always holds thread->context.tls;
- *     the per-CPU pointer lives in TPIDR_EL1 / sscratch.
+ *  2. The run-queue lock that the outgoing thread took is held across arch_switch() and released by
+ *     the incoming thread in sched_finish(), into which arch_switch() jumps.
+ *  3. Interrupt entry calls an upcall, then trap_exit(): the only place where an interrupt becomes
+ *     a switch.
+ *  4. A CPU is a struct cpu *; the hardware id (MPIDR affinity, hart id) is a field of it and never
+ *     an index.
+ *  5. The TLS register (tpidr_el0, tp) belongs to the running thread and always holds
+ *     thread->context.tls; the per-CPU pointer lives in TPIDR_EL1 / sscratch.
  *  6. Nothing here, in core/ or in sched/ touches FP/SIMD registers.
  *
  * <arch_inline.h> supplies, before the first use:
- *   ARCH_NAME ("arm64"), ARCH_CPU_MAX (64), ARCH_CACHE_LINE_BYTES, ARCH_STACK_ALIGN, ARCH_TLS_TCB_BYTES (bytes between the TLS register's value
- *   and the start of the TLS image: arm64 16, riscv 0), ARCH_STACK_MIN_BYTES
+ *   ARCH_NAME ("arm64"), ARCH_CPU_MAX (64), ARCH_CACHE_LINE_BYTES, ARCH_STACK_ALIGN,
+ *   ARCH_TLS_TCB_BYTES (bytes between the TLS register's value and the start of the TLS image:
+ *   arm64 16, riscv 0), ARCH_STACK_MIN_BYTES
  *   struct arch_context   first member of struct thread: saved sp, interrupt state, `uintptr_t tls`, FP flags
  *   struct arch_fpu       FP/SIMD registers of a thread that used them (last member of struct thread)
  *   struct arch_cpu       first member of struct cpu: what trap entry needs (fault stack top, ...)
@@ -32,30 +35,41 @@ struct trap_frame;
 
 /* ---- inline, this CPU ------------------------------------------------------------------------ */
 
-static inline struct cpu *arch_cpu_self(void);               /* irqs off, or the answer may be stale at once */
+/* irqs off, or the answer may be stale at once */
+static inline struct cpu *arch_cpu_self(void);
 static inline void arch_cpu_set_self(struct cpu *cpu);
-static inline uint32_t arch_cpu_lock_id(void);               /* cpu->arch.lock_id: index + 1, set by arch_cpu_init(); irqs off */
-static inline uintptr_t arch_tls_get(void);                  /* the running thread's TLS register, any context */
+/* cpu->arch.lock_id: index + 1, set by arch_cpu_init(); irqs off */
+static inline uint32_t arch_cpu_lock_id(void);
+/* the running thread's TLS register, any context */
+static inline uintptr_t arch_tls_get(void);
 static inline void arch_tls_set(uintptr_t tls);
-static inline void arch_cpu_relax(void);                     /* in a spin loop */
-static inline unsigned long arch_irq_save(void);             /* masks; returns what arch_irq_restore() takes */
+static inline void arch_cpu_relax(void); /* in a spin loop */
+/* masks; returns what arch_irq_restore() takes */
+static inline unsigned long arch_irq_save(void);
 static inline void arch_irq_restore(unsigned long flags);
 static inline void arch_irq_enable(void);
 static inline void arch_irq_disable(void);
 static inline bool arch_irq_enabled(void);
 static inline bool arch_irq_flags_enabled(unsigned long flags);
-static inline unsigned long arch_irq_flags_masked(void);     /* the flags of a masked CPU, a constant */
-static inline uint64_t arch_counter(void);                   /* monotonic, same on all CPUs, arch_timer_hz() a second; ordered after earlier loads */
-static inline void arch_timer_set(uint64_t deadline_cycles); /* one-shot, absolute; UINT64_MAX = never; a past one fires at once */
-static inline uint64_t arch_cycles(void);                    /* CPU cycle counter (PMCCNTR_EL0, cycle): measurement only */
-static inline bool arch_take_if_zero(uint32_t *word, uint32_t v); /* the one step of a free lock: see atomic_take_if_zero() */
+/* the flags of a masked CPU, a constant */
+static inline unsigned long arch_irq_flags_masked(void);
+/* monotonic, same on all CPUs, arch_timer_hz() a second; ordered after earlier loads */
+static inline uint64_t arch_counter(void);
+/* one-shot, absolute; UINT64_MAX = never; a past one fires at once */
+static inline void arch_timer_set(uint64_t deadline_cycles);
+/* CPU cycle counter (PMCCNTR_EL0, cycle): measurement only */
+static inline uint64_t arch_cycles(void);
+/* the one step of a free lock: see atomic_take_if_zero() */
+static inline bool arch_take_if_zero(uint32_t *word, uint32_t v);
 /*
  * Calls fn(a, b) so that the caller need save no register for it: for cold calls in the middle of
  * hot functions.
  */
 static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, unsigned long b);
-static inline void arch_sync_point(void);                    /* nothing on hardware; on arch/host another CPU may run here */
-static inline void arch_io_barrier(void);                    /* orders MMIO against MMIO and normal memory of this CPU */
+/* nothing on hardware; on arch/host another CPU may run here */
+static inline void arch_sync_point(void);
+/* orders MMIO against MMIO and normal memory of this CPU */
+static inline void arch_io_barrier(void);
 
 /* ---- out of line ----------------------------------------------------------------------------- */
 
@@ -96,7 +110,7 @@ void arch_switch(struct thread *prev, struct thread *next, unsigned long irq_fla
  */
 uint64_t arch_timer_hz(const char **why);
 void arch_timer_init(struct cpu *cpu);
-const char *arch_timer_name(void);                           /* "CNTV", "Sstc", "SBI" */
+const char *arch_timer_name(void); /* "CNTV", "Sstc", "SBI" */
 /*
  * Lets the timer interrupt, and no other, through on a masked CPU (GIC priority mask, sie.STIE);
  * nests inside a trap. Timers run meanwhile, but such an interrupt does not end in trap_exit():
@@ -138,7 +152,8 @@ int arch_cpu_node(const struct dt *dt, int node, uint64_t *hwid);
 
 /* Traps, for panic and tests. */
 uintptr_t arch_trap_pc(const struct trap_frame *tf);
-void arch_trap_dump(const struct trap_frame *tf);            /* registers, by printk; NULL: what this CPU has now */
+/* registers, by printk; NULL: what this CPU has now */
+void arch_trap_dump(const struct trap_frame *tf);
 /*
  * Calls @each(ctx, return address) up the frame-pointer chain, from @tf or, when NULL, from the
  * caller; bounds-checked.
@@ -153,11 +168,15 @@ void arch_backtrace(const struct trap_frame *tf, void (*each)(void *ctx, uintptr
  * @entry_cycles: arch_counter() at the first instruction.
  */
 __noreturn void kernel_main(pa_t fdt_pa, uint64_t boot_hwid, uint64_t entry_cycles);
-__noreturn void cpu_main(struct cpu *cpu);                   /* a secondary CPU, same state */
-void trap_irq(void);                                         /* external interrupt: ask the root controller; masked */
-void trap_timer(void *unused);                               /* the one-shot timer fired; masked; has the shape of an irq handler */
-void trap_ipi(void);                                         /* another CPU wants attention; masked */
-void trap_exit(void);                                        /* end of an interrupt taken as a trap; may switch; masked in and out */
+__noreturn void cpu_main(struct cpu *cpu); /* a secondary CPU, same state */
+/* external interrupt: ask the root controller; masked */
+void trap_irq(void);
+/* the one-shot timer fired; masked; has the shape of an irq handler */
+void trap_timer(void *unused);
+/* another CPU wants attention; masked */
+void trap_ipi(void);
+/* end of an interrupt taken as a trap; may switch; masked in and out */
+void trap_exit(void);
 /*
  * A synchronous exception; runs on the CPU's fault stack. @what is a short text. Returns only if it
  * was handled.
@@ -178,11 +197,11 @@ struct assert_place {
 };
 void assert_failed_at(void *place, unsigned long unused);
 
-#define ASSERT_HOT(expr)                                                                                               \
-	do {                                                                                                           \
-		if (unlikely(!(expr))) {                                                                               \
-			static const struct assert_place _place = { #expr, __FILE__, __LINE__ };                       \
-			arch_cold_call(assert_failed_at, (void *)(uintptr_t)&_place, 0);                               \
-			__builtin_unreachable();                                                                       \
-		}                                                                                                      \
+#define ASSERT_HOT(expr)                                                                         \
+	do {                                                                                     \
+		if (unlikely(!(expr))) {                                                         \
+			static const struct assert_place _place = { #expr, __FILE__, __LINE__ }; \
+			arch_cold_call(assert_failed_at, (void *)(uintptr_t)&_place, 0);         \
+			__builtin_unreachable();                                                 \
+		}                                                                                \
 	} while (0)

@@ -16,26 +16,37 @@
 #undef __noinline
 #undef __must_check
 
-#define likely(x)      __builtin_expect(!!(x), 1)
-#define unlikely(x)    __builtin_expect(!!(x), 0)
-#define __must_check   __attribute__((warn_unused_result))
-#define __noreturn     __attribute__((noreturn))
-#define __noinline     __attribute__ ((__noinline__)) /* as the C library spells it: both may be included */
-#define __cold         __attribute__((cold, noinline))
-#define __always_inline_fn static inline __attribute__((always_inline))
-#define __aligned_to(n)  __attribute__((aligned(n)))
+#define likely(x)    __builtin_expect(!!(x), 1)
+#define unlikely(x)  __builtin_expect(!!(x), 0)
+#define __must_check __attribute__((warn_unused_result))
+#define __noreturn   __attribute__((noreturn))
+#define __noinline \
+	__attribute__((__noinline__)) /* as the C library spells it: both may be included */
+#define __cold              __attribute__((cold, noinline))
+#define __always_inline_fn  static inline __attribute__((always_inline))
+#define __aligned_to(n)     __attribute__((aligned(n)))
 #define __printf_like(f, a) __attribute__((format(printf, f, a)))
 
-#define ARRAY_SIZE(a)  (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)      ({ __typeof__(a) _a = (a); __typeof__(b) _b = (b); _a < _b ? _a : _b; })
-#define MAX(a, b)      ({ __typeof__(a) _a = (a); __typeof__(b) _b = (b); _a > _b ? _a : _b; })
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)                       \
+	({                              \
+		__typeof__(a) _a = (a); \
+		__typeof__(b) _b = (b); \
+		_a < _b ? _a : _b;      \
+	})
+#define MAX(a, b)                       \
+	({                              \
+		__typeof__(a) _a = (a); \
+		__typeof__(b) _b = (b); \
+		_a > _b ? _a : _b;      \
+	})
 
 /* @n must be a power of two. */
-#define ALIGN_UP(x, n)   (((x) + ((__typeof__(x))(n) - 1)) & ~((__typeof__(x))(n) - 1))
-#define ALIGN_DOWN(x, n) ((x) & ~((__typeof__(x))(n) - 1))
-#define IS_ALIGNED(x, n) (((x) & ((__typeof__(x))(n) - 1)) == 0)
+#define ALIGN_UP(x, n)   (((x) + ((__typeof__(x))(n)-1)) & ~((__typeof__(x))(n)-1))
+#define ALIGN_DOWN(x, n) ((x) & ~((__typeof__(x))(n)-1))
+#define IS_ALIGNED(x, n) (((x) & ((__typeof__(x))(n)-1)) == 0)
 
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #define NSEC_PER_USEC 1000ull
 #define NSEC_PER_MSEC 1000000ull
@@ -50,8 +61,8 @@ typedef uint64_t pa_t;
  * registers and a backtrace.
  */
 __cold __noreturn void assert_failed(const char *expr, const char *file, int line);
-#define ASSERT(expr)                                                                                                   \
-	do {                                                                                                           \
-		if (unlikely(!(expr)))                                                                                 \
-			assert_failed(#expr, __FILE__, __LINE__);                                                      \
+#define ASSERT(expr)                                              \
+	do {                                                      \
+		if (unlikely(!(expr)))                            \
+			assert_failed(#expr, __FILE__, __LINE__); \
 	} while (0)

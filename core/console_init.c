@@ -92,7 +92,8 @@ uint32_t console_divisor(const struct dt *dt, int node, uint32_t steps, uint32_t
 	if (divisor >= steps && divisor <= max && permille >= 970 && permille <= 1030)
 		return (uint32_t)divisor;
 	if (baud)
-		printk("baud=%u: refused, %s: %s\n", rate, device_path(dt, node, path, sizeof(path)),
+		printk("baud=%u: refused, %s: %s\n", rate,
+		       device_path(dt, node, path, sizeof(path)),
 		       hz ? "its clock allows no rate within 3 % of that" :
 			    "the device tree gives it no clock");
 	return 0;

@@ -40,7 +40,8 @@ static unsigned index_of(const struct dt *dt, uint64_t boot_hwid)
 
 	if (!dt)
 		return 0;
-	for (int node = next_cpu(dt, 0, &hwid); node >= 0; node = next_cpu(dt, node, &hwid), index++)
+	for (int node = next_cpu(dt, 0, &hwid); node >= 0;
+	     node = next_cpu(dt, node, &hwid), index++)
 		if (hwid == boot_hwid)
 			return index;
 	return 0;
@@ -63,7 +64,8 @@ void cpu_init_boot(struct cpu *cpu, struct thread *idle, const struct dt *dt, ui
 	arch_cpu_init(cpu);
 	memcpy(idle->name, "idle/boot", 10);
 	cpumask_set(&idle->affinity, cpu->index);
-	idle->context.tls = (uintptr_t)idle + THREAD_TLS_OFFSET; /* names the thread; idle uses no TLS */
+	/* names the thread; idle uses no TLS */
+	idle->context.tls = (uintptr_t)idle + THREAD_TLS_OFFSET;
 	arch_tls_set(idle->context.tls);
 	sched_init_cpu(cpu, idle);
 	cpu->online = CPU_ONLINE;
@@ -88,7 +90,8 @@ int cpu_enumerate(const struct dt *dt)
 		struct cpu *cpu;
 
 		if (cpu_count == ARCH_CPU_MAX) {
-			printk("cpu: more than %u CPUs in the device tree; the rest is left off\n", ARCH_CPU_MAX);
+			printk("cpu: more than %u CPUs in the device tree; the rest is left off\n",
+			       ARCH_CPU_MAX);
 			break;
 		}
 		if (cpu_table[cpu_count] == boot_cpu) {
@@ -131,8 +134,8 @@ static void give_up_on(struct cpu *cpu)
 	uint32_t offline = CPU_OFFLINE;
 
 	if (atomic_cas_acq_rel(&cpu->online, &offline, CPU_TOO_LATE))
-		printk("cpu %u (id 0x%llx): not up %llu s after its start; left off\n", cpu->index, (unsigned long long)cpu->hwid,
-		       CPU_START_TIMEOUT_NS / NSEC_PER_SEC);
+		printk("cpu %u (id 0x%llx): not up %llu s after its start; left off\n", cpu->index,
+		       (unsigned long long)cpu->hwid, CPU_START_TIMEOUT_NS / NSEC_PER_SEC);
 }
 
 /* The boot CPU sleeps meanwhile: each CPU that comes up interrupts it. */
@@ -162,7 +165,8 @@ void cpu_start_all(unsigned limit)
 			continue;
 		err = arch_cpu_start(cpu);
 		if (err) {
-			printk("cpu %u (id 0x%llx): firmware refused to start it: error %d\n", i, (unsigned long long)cpu->hwid, err);
+			printk("cpu %u (id 0x%llx): firmware refused to start it: error %d\n", i,
+			       (unsigned long long)cpu->hwid, err);
 			continue;
 		}
 		cpumask_set(&started, i);

@@ -16,23 +16,25 @@ struct dt;
 struct thread;
 
 struct cpu {
-	struct arch_cpu arch;            /* first: trap entry finds it at offset 0 */
+	struct arch_cpu arch; /* first: trap entry finds it at offset 0 */
 	struct runqueue rq;
 	struct timer_queue timers;
-	struct lock_node lock_node;      /* [a] this CPU's place in the queue of a contended lock */
-	struct lock_ranks lock_ranks;    /* [o] ranks held, debug builds */
-	uint64_t hwid;                   /* [i] MPIDR affinity or hart id */
-	uint32_t index;                  /* [i] 0.. in device-tree order */
-	uint32_t online;                 /* [a] 1 once it schedules, 2: came too late and parked */
-	void *irq_private;               /* [i] of the interrupt controller's driver (redistributor, PLIC context) */
+	struct lock_node lock_node;   /* [a] this CPU's place in the queue of a contended lock */
+	struct lock_ranks lock_ranks; /* [o] ranks held, debug builds */
+	uint64_t hwid;                /* [i] MPIDR affinity or hart id */
+	uint32_t index;               /* [i] 0.. in device-tree order */
+	uint32_t online;              /* [a] 1 once it schedules, 2: came too late and parked */
+	/* [i] of the interrupt controller's driver (redistributor, PLIC context) */
+	void *irq_private;
 	void *ipi_private;               /* [i] of the IPI driver */
 	struct list_head stack_cache[4]; /* [o] core/mem/stack.c: cached stacks by size class */
 	unsigned stack_cached[4];        /* [o] */
 } __aligned_to(ARCH_CACHE_LINE_BYTES);
 
 extern struct cpu *cpu_table[ARCH_CPU_MAX]; /* [i] */
-extern unsigned cpu_count;                  /* [i] CPUs in the tree that this kernel knows, up or not */
-extern struct cpumask cpu_online_mask;      /* [a] */
+/* [i] CPUs in the tree that this kernel knows, up or not */
+extern unsigned cpu_count;
+extern struct cpumask cpu_online_mask; /* [a] */
 
 static inline struct cpu *cpu_at(unsigned index)
 {

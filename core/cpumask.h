@@ -49,7 +49,8 @@ static inline bool cpumask_empty(const struct cpumask *m)
 	return true;
 }
 
-static inline void cpumask_and(struct cpumask *out, const struct cpumask *a, const struct cpumask *b)
+static inline void cpumask_and(struct cpumask *out, const struct cpumask *a,
+			       const struct cpumask *b)
 {
 	for (unsigned i = 0; i < CPUMASK_WORDS; i++)
 		out->bits[i] = a->bits[i] & b->bits[i];
@@ -96,8 +97,9 @@ static inline unsigned cpumask_next(const struct cpumask *m, unsigned from)
 	return ARCH_CPU_MAX;
 }
 
-#define cpumask_for_each(cpu, m) \
-	for (unsigned cpu = cpumask_next((m), 0); cpu < ARCH_CPU_MAX; cpu = cpumask_next((m), cpu + 1))
+#define cpumask_for_each(cpu, m)                                      \
+	for (unsigned cpu = cpumask_next((m), 0); cpu < ARCH_CPU_MAX; \
+	     cpu = cpumask_next((m), cpu + 1))
 
 static inline void cpumask_atomic_set(struct cpumask *m, unsigned cpu)
 {

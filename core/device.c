@@ -72,7 +72,8 @@ static bool driver_try(const struct dt *dt, int node, const struct driver *d, in
 		return true;
 	if (result != -ENODEV) {
 		*err = result;
-		printk("%s: driver %s failed (error %d)\n", device_path(dt, node, path, sizeof(path)), d->name, result);
+		printk("%s: driver %s failed (error %d)\n",
+		       device_path(dt, node, path, sizeof(path)), d->name, result);
 	}
 	return false;
 }
@@ -92,7 +93,8 @@ static unsigned candidate_count;
 
 static void candidates_add(int node, const char *compatible)
 {
-	for (const struct driver *d = __start_drivers; d < __stop_drivers && candidate_count < CANDIDATES_MAX; d++)
+	for (const struct driver *d = __start_drivers;
+	     d < __stop_drivers && candidate_count < CANDIDATES_MAX; d++)
 		if (driver_names(d, compatible))
 			candidates[candidate_count++] = (struct candidate){ node, d };
 }
@@ -105,11 +107,13 @@ static void candidates_find(const struct dt *dt)
 	if (found_in == dt)
 		return;
 	found_in = dt;
-	for (int node = dt_next_node(dt, DT_START, NULL); node >= 0; node = dt_next_node(dt, node, NULL))
+	for (int node = dt_next_node(dt, DT_START, NULL); node >= 0;
+	     node = dt_next_node(dt, node, NULL))
 		for (int i = 0; (compatible = dt_string_at(dt, node, "compatible", i)); i++)
 			candidates_add(node, compatible);
 	if (candidate_count == CANDIDATES_MAX)
-		printk("device: more than %d nodes with a driver; the rest is left alone\n", CANDIDATES_MAX);
+		printk("device: more than %d nodes with a driver; the rest is left alone\n",
+		       CANDIDATES_MAX);
 }
 
 int device_probe_node(const struct dt *dt, int node, enum driver_class class)
@@ -118,7 +122,8 @@ int device_probe_node(const struct dt *dt, int node, enum driver_class class)
 
 	if (node == DEVICE_FALLBACK) {
 		for (const struct driver *d = __start_drivers; d < __stop_drivers; d++)
-			if (d->class == class && driver_names(d, fallback) && driver_try(dt, node, d, &err))
+			if (d->class == class && driver_names(d, fallback) &&
+			    driver_try(dt, node, d, &err))
 				return 0;
 		return err;
 	}
@@ -126,7 +131,8 @@ int device_probe_node(const struct dt *dt, int node, enum driver_class class)
 	for (unsigned i = 0; i < candidate_count; i++) {
 		const struct candidate *c = &candidates[i];
 
-		if (c->node == node && c->driver->class == class && device_enabled(dt, node) && driver_try(dt, node, c->driver, &err))
+		if (c->node == node && c->driver->class == class && device_enabled(dt, node) &&
+		    driver_try(dt, node, c->driver, &err))
 			return 0;
 	}
 	return err;
@@ -176,8 +182,8 @@ volatile void *device_map_reg(const struct dt *dt, int node, int index, size_t *
 	base = mmio_map(pa, size);
 	if (!base)
 		printk("%s: cannot map 0x%llx bytes of registers at 0x%llx\n",
-		       device_path(dt, node, path, sizeof(path)),
-		       (unsigned long long)size, (unsigned long long)pa);
+		       device_path(dt, node, path, sizeof(path)), (unsigned long long)size,
+		       (unsigned long long)pa);
 	else if (bytes)
 		*bytes = size;
 	return base;

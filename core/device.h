@@ -15,8 +15,9 @@ enum driver_class { DRIVER_IRQCHIP, DRIVER_IPI, DRIVER_SERIAL, DRIVER_TIMER, DRI
 struct driver {
 	const char *name;
 	enum driver_class class;
-	const char *const *compatible;                   /* NULL-terminated */
-	int (*probe)(const struct dt *dt, int node);     /* 0; -ENODEV to decline; other -errno is reported */
+	const char *const *compatible; /* NULL-terminated */
+	/* 0; -ENODEV to decline; other -errno is reported */
+	int (*probe)(const struct dt *dt, int node);
 };
 
 /*
@@ -26,10 +27,11 @@ struct driver {
 #define DEVICE_FALLBACK (-1)
 
 /* DRIVER(pl011, DRIVER_SERIAL, pl011_probe, "arm,pl011"); */
-#define DRIVER(ident, cls, fn, ...)                                                                                    \
-	static const char *const ident##_compatible[] = { __VA_ARGS__, NULL };                                         \
-	static const struct driver ident##_driver                                                                      \
-		__attribute__((used, section("drivers"), aligned(8))) = { #ident, cls, ident##_compatible, fn }
+#define DRIVER(ident, cls, fn, ...)                                                    \
+	static const char *const ident##_compatible[] = { __VA_ARGS__, NULL };         \
+	static const struct driver ident##_driver                                      \
+		__attribute__((used, section("drivers"), aligned(8))) = { #ident, cls, \
+									  ident##_compatible, fn }
 
 /*
  * Probes every node with an enabled status that a driver of @class names. Returns how many were

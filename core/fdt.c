@@ -40,7 +40,10 @@ static size_t find_byte(const void *text, char byte, size_t max)
 	uint32_t pattern = (uint8_t)byte * 0x01010101u;
 	size_t i = 0;
 
-	/* four at a time: some byte of a word is 0 if and only if a borrow reaches a high bit that was not set */
+	/*
+	 * four at a time: some byte of a word is 0 if and only if a borrow reaches a high bit that
+	 * was not set
+	 */
 	while (i + 4 <= max && !((uintptr_t)(s + i) & 3)) {
 		uint32_t w = *(const uint32_t *)(const void *)(s + i) ^ pattern;
 

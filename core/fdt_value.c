@@ -361,7 +361,8 @@ static int resolve(const struct dt *dt, const char *path, size_t len)
 	alias = dt_prop_n(dt, aliases, path, name_len, &bytes);
 	if (!string_in(alias, bytes))
 		return -ENOENT;
-	return dt_subpath(dt, dt_path_node(dt, (const char *)alias), path + name_len, len - name_len);
+	return dt_subpath(dt, dt_path_node(dt, (const char *)alias), path + name_len,
+			  len - name_len);
 }
 
 int dt_alias_node(const struct dt *dt, const char *path)

@@ -17,13 +17,16 @@ struct irq_chip {
 	const char *name;
 	/* Claims, dispatches by irq_dispatch() and completes pending interrupts; irqs masked. */
 	void (*handle)(void);
-	void (*cpu_init)(struct cpu *cpu);              /* on each CPU, irqs masked */
+	void (*cpu_init)(struct cpu *cpu); /* on each CPU, irqs masked */
 	void (*mask)(unsigned hwirq);
-	void (*unmask)(unsigned hwirq);                 /* per-CPU interrupts: of the calling CPU */
+	void (*unmask)(unsigned hwirq); /* per-CPU interrupts: of the calling CPU */
 	int (*set_affinity)(unsigned hwirq, struct cpu *cpu);
 	/* Device-tree cells of one interrupt specifier -> hwirq; -EINVAL. */
 	int (*translate)(const uint32_t *cells, int n, unsigned *hwirq);
-	/* Lets only the timer through while open (GIC priority mask); NULL where the CPU does this itself (RISC-V sie). */
+	/*
+	 * Lets only the timer through while open (GIC priority mask); NULL where the CPU does this
+	 * itself (RISC-V sie).
+	 */
 	unsigned long (*timer_only)(bool on, unsigned long state);
 };
 

@@ -22,7 +22,8 @@ static inline bool list_empty(const struct list_head *l)
 	return l->next == l;
 }
 
-static inline void list_insert(struct list_head *node, struct list_head *prev, struct list_head *next)
+static inline void list_insert(struct list_head *node, struct list_head *prev,
+			       struct list_head *next)
 {
 	node->next = next;
 	node->prev = prev;
@@ -53,4 +54,5 @@ static inline void list_del_init(struct list_head *node)
 }
 
 #define list_first(head, type, member) container_of((head)->next, type, member)
-#define list_for_each(pos, head)       for (struct list_head *pos = (head)->next; pos != (head); pos = pos->next)
+#define list_for_each(pos, head) \
+	for (struct list_head *pos = (head)->next; pos != (head); pos = pos->next)

@@ -88,7 +88,8 @@ void lock_debug_acquire(const struct spinlock *l)
 	ASSERT(!arch_irq_enabled());
 	for (unsigned i = 0; i < r->n; i++)
 		if (r->held[i] > l->rank || (r->held[i] == l->rank && l->rank != LOCK_RUNQUEUE))
-			panic("lock order: rank %u taken while holding rank %u", l->rank, r->held[i]);
+			panic("lock order: rank %u taken while holding rank %u", l->rank,
+			      r->held[i]);
 	ASSERT(r->n < ARRAY_SIZE(r->held));
 	r->held[r->n++] = l->rank;
 }

@@ -38,31 +38,31 @@
 
 /* The one table of ranks: a lock may be taken while holding only locks of smaller rank. */
 enum lock_rank {
-	LOCK_MM = 1,      /* core/mem: translation tables, areas */
-	LOCK_STACKS,      /* core/mem: free stack slots */
-	LOCK_TIDS,        /* core/thread: the tid table */
-	LOCK_CONDITION,   /* a condition variable: its mutex is given up inside */
-	LOCK_WAIT,        /* a wait queue, semaphore, mutex, condition variable */
-	LOCK_RUNQUEUE,    /* a CPU's run queue */
-	LOCK_TIMER,       /* a CPU's timer queue */
-	LOCK_PAGES,       /* core/mem/page.c */
-	LOCK_IRQ,         /* controller registers shared by CPUs */
-	LOCK_CONSOLE,     /* the output ring; last, so that anyone may print */
+	LOCK_MM = 1,    /* core/mem: translation tables, areas */
+	LOCK_STACKS,    /* core/mem: free stack slots */
+	LOCK_TIDS,      /* core/thread: the tid table */
+	LOCK_CONDITION, /* a condition variable: its mutex is given up inside */
+	LOCK_WAIT,      /* a wait queue, semaphore, mutex, condition variable */
+	LOCK_RUNQUEUE,  /* a CPU's run queue */
+	LOCK_TIMER,     /* a CPU's timer queue */
+	LOCK_PAGES,     /* core/mem/page.c */
+	LOCK_IRQ,       /* controller registers shared by CPUs */
+	LOCK_CONSOLE,   /* the output ring; last, so that anyone may print */
 };
 
 struct LOCK_CAPABILITY("spinlock") spinlock {
 	union {
-		uint32_t word;                        /* [a] */
+		uint32_t word; /* [a] */
 		struct {
-			uint16_t owner, tail;         /* little endian, both architectures */
+			uint16_t owner, tail; /* little endian, both architectures */
 		};
 	};
-	uint8_t rank;                                 /* [i] enum lock_rank */
+	uint8_t rank; /* [i] enum lock_rank */
 };
 
 struct lock_node {
-	struct lock_node *next;                       /* [a] who waits behind us */
-	uint32_t ready;                               /* [a] our turn at the head */
+	struct lock_node *next; /* [a] who waits behind us */
+	uint32_t ready;         /* [a] our turn at the head */
 };
 
 struct lock_ranks {
@@ -70,7 +70,10 @@ struct lock_ranks {
 	unsigned n;
 };
 
-#define SPINLOCK_INIT(r) { .word = 0, .rank = (r) }
+#define SPINLOCK_INIT(r)               \
+	{                              \
+		.word = 0, .rank = (r) \
+	}
 
 static inline void spin_init(struct spinlock *l, enum lock_rank rank)
 {

@@ -50,7 +50,9 @@ static void *first_thread(void *arg)
 
 static void start_first_thread(void)
 {
-	struct thread_attr attr = { .name = "main", .affinity = &cpu_online_mask, .detached = true };
+	struct thread_attr attr = { .name = "main",
+				    .affinity = &cpu_online_mask,
+				    .detached = true };
 	int err = thread_create(NULL, &attr, first_thread, NULL);
 
 	if (err)
@@ -63,7 +65,8 @@ static void init_clock(void)
 	uint64_t hz = arch_timer_hz(&why);
 
 	if (!hz || clock_init(hz))
-		boot_refuse(EXIT_STATUS_PANIC, "timer: frequency %llu Hz: %s", (unsigned long long)hz, why);
+		boot_refuse(EXIT_STATUS_PANIC, "timer: frequency %llu Hz: %s",
+			    (unsigned long long)hz, why);
 }
 
 void kernel_main(pa_t fdt_pa, uint64_t boot_hwid, uint64_t entry_cycles)
@@ -74,7 +77,8 @@ void kernel_main(pa_t fdt_pa, uint64_t boot_hwid, uint64_t entry_cycles)
 	boot_info.entry_cycles = entry_cycles;
 	cpu_init_boot(&boot_cpu, &boot_idle, tree_err ? NULL : &boot_dt, boot_hwid);
 	if (tree_err)
-		boot_refuse(EXIT_STATUS_PANIC, "device tree at 0x%llx: %s", (unsigned long long)fdt_pa, tree_why);
+		boot_refuse(EXIT_STATUS_PANIC, "device tree at 0x%llx: %s",
+			    (unsigned long long)fdt_pa, tree_why);
 	if (bootargs_parse(dt_bootargs(&boot_dt), &boot_info.argc, &boot_info.argv))
 		tree_err = -EINVAL; /* said when there is a console to say it on */
 	if (mem_init(&boot_dt, fdt_pa, boot_dt.size, &why))
@@ -93,9 +97,9 @@ void kernel_main(pa_t fdt_pa, uint64_t boot_hwid, uint64_t entry_cycles)
 	if (cpu_enumerate(&boot_dt))
 		boot_refuse(EXIT_STATUS_PANIC, "out of memory for %u CPUs", cpu_count);
 	cpu_start_all((unsigned)cpus_limit);
-	printk("fairlead: %s, %u of %u CPUs, %zu MiB, timer %s %llu Hz, irqs by %s, IPIs by %s\n", ARCH_NAME,
-	       cpumask_count(&cpu_online_mask), cpu_count, page_total_bytes() >> 20, arch_timer_name(),
-	       (unsigned long long)time_base.hz, irq_root()->name, ipi_name);
+	printk("fairlead: %s, %u of %u CPUs, %zu MiB, timer %s %llu Hz, irqs by %s, IPIs by %s\n",
+	       ARCH_NAME, cpumask_count(&cpu_online_mask), cpu_count, page_total_bytes() >> 20,
+	       arch_timer_name(), (unsigned long long)time_base.hz, irq_root()->name, ipi_name);
 	device_probe_class(&boot_dt, DRIVER_TIMER);
 	start_first_thread();
 	sched_idle_loop();

@@ -7,13 +7,13 @@
 #include "core/base.h"
 
 struct boot_info {
-	uint64_t entry_cycles;          /* arch_counter() at the first instruction of the image */
-	uint64_t first_thread_cycles;   /* and at the first of the first thread */
+	uint64_t entry_cycles;        /* arch_counter() at the first instruction of the image */
+	uint64_t first_thread_cycles; /* and at the first of the first thread */
 	int argc;
-	char **argv;                    /* of the application; argv[argc] is NULL */
+	char **argv; /* of the application; argv[argc] is NULL */
 };
 
-extern struct boot_info boot_info;      /* [i] after boot */
+extern struct boot_info boot_info; /* [i] after boot */
 
 /* Supplied by the application layer: what the first thread runs. */
 void *app_start(void *arg);

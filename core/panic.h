@@ -13,7 +13,8 @@ struct trap_frame;
 #define EXIT_STATUS_PANIC 134
 
 __cold __noreturn void panic(const char *fmt, ...) __printf_like(1, 2);
-__cold __noreturn void panic_trap(const struct trap_frame *tf, const char *fmt, ...) __printf_like(2, 3);
+__cold __noreturn void panic_trap(const struct trap_frame *tf, const char *fmt, ...)
+	__printf_like(2, 3);
 /* In the inter-processor interrupt handler: halts this CPU when another one panics. */
 bool panic_in_progress(void);
 /* "function+0x12" for @pc into @buf; the address alone when no symbol covers it. Returns buf. */

@@ -63,7 +63,8 @@ static void rb_insert_fix(struct rb_root *t, struct rb_node *n)
 	t->root->red = false;
 }
 
-void rb_insert(struct rb_root *t, struct rb_node *n, bool (*less)(const struct rb_node *, const struct rb_node *))
+void rb_insert(struct rb_root *t, struct rb_node *n,
+	       bool (*less)(const struct rb_node *, const struct rb_node *))
 {
 	struct rb_node *p = NULL, **link = &t->root;
 	bool first = true;
@@ -143,7 +144,8 @@ struct rb_node *rb_next(const struct rb_node *n)
  * Puts @heir, the successor of @n in its right subtree, into @n's place; *p becomes the parent of
  * the place that the heir left.
  */
-static void rb_swap_heir(struct rb_root *t, struct rb_node *n, struct rb_node *heir, struct rb_node **p)
+static void rb_swap_heir(struct rb_root *t, struct rb_node *n, struct rb_node *heir,
+			 struct rb_node **p)
 {
 	if (*p == n) {
 		*p = heir;
@@ -214,7 +216,8 @@ int rb_check(const struct rb_root *t, bool (*less)(const struct rb_node *, const
 
 	while (first && first->child[0])
 		first = first->child[0];
-	if (first != t->first || rb_is_red(t->root) || rb_check_node(t->root, NULL, &count, less) < 0)
+	if (first != t->first || rb_is_red(t->root) ||
+	    rb_check_node(t->root, NULL, &count, less) < 0)
 		return -1;
 	return count;
 }

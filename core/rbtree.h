@@ -33,7 +33,8 @@ static inline struct rb_node *rb_first(const struct rb_root *t)
 }
 
 /* @less(a, b): a goes before b. */
-void rb_insert(struct rb_root *t, struct rb_node *n, bool (*less)(const struct rb_node *, const struct rb_node *));
+void rb_insert(struct rb_root *t, struct rb_node *n,
+	       bool (*less)(const struct rb_node *, const struct rb_node *));
 void rb_erase(struct rb_root *t, struct rb_node *n);
 
 /*

@@ -22,19 +22,19 @@ struct cpu;
  * 64 bytes. Every field: under the lock of the queue that the entity belongs to.
  */
 struct eevdf_entity {
-	uint64_t v;			/* virtual runtime, 1024 / weight per ns of CPU time */
-	uint64_t deadline;		/* virtual: the request is served when v reaches it */
-	uint64_t min_v;			/* smallest v below and here; see above */
-	struct eevdf_entity *child[2];	/* smaller (and equal: earlier queued), larger deadline */
-	struct eevdf_entity *parent;	/* NULL: the root, or not in the tree */
-	uint32_t weight;		/* EEVDF_WEIGHT_MIN..EEVDF_WEIGHT_MAX */
+	uint64_t v;                    /* virtual runtime, 1024 / weight per ns of CPU time */
+	uint64_t deadline;             /* virtual: the request is served when v reaches it */
+	uint64_t min_v;                /* smallest v below and here; see above */
+	struct eevdf_entity *child[2]; /* smaller (and equal: earlier queued), larger deadline */
+	struct eevdf_entity *parent;   /* NULL: the root, or not in the tree */
+	uint32_t weight;               /* EEVDF_WEIGHT_MIN..EEVDF_WEIGHT_MAX */
 	bool red;
-	bool joined;			/* counted in the queue's sums */
-	uint64_t vslice;		/* slice_ns * 1024 / weight */
+	bool joined;     /* counted in the queue's sums */
+	uint64_t vslice; /* slice_ns * 1024 / weight */
 	/* end of the first 64 bytes; the rest is for whoever runs, sleeps or changes attributes */
-	int64_t lag;			/* while not joined: the lag saved by eevdf_leave() */
-	uint64_t slice_ns;		/* EEVDF_SLICE_MIN_NS..EEVDF_SLICE_MAX_NS */
-	uint32_t rem;			/* v is short of this / weight; 0..weight - 1 */
+	int64_t lag;       /* while not joined: the lag saved by eevdf_leave() */
+	uint64_t slice_ns; /* EEVDF_SLICE_MIN_NS..EEVDF_SLICE_MAX_NS */
+	uint32_t rem;      /* v is short of this / weight; 0..weight - 1 */
 };
 
 _Static_assert(offsetof(struct eevdf_entity, lag) == 64, "a walk touches one cache line an entity");
@@ -45,13 +45,13 @@ _Static_assert(offsetof(struct eevdf_entity, lag) == 64, "a walk touches one cac
  * weighted mean rounded down; S = 0 when W = 0.
  */
 struct eevdf_queue {
-	struct eevdf_entity *left;	/* earliest deadline; NULL: the tree is empty */
-	struct eevdf_entity *right;	/* latest deadline */
+	struct eevdf_entity *left;  /* earliest deadline; NULL: the tree is empty */
+	struct eevdf_entity *right; /* latest deadline */
 	struct eevdf_entity *root;
-	uint64_t V;			/* virtual time, rounded down */
-	uint64_t S;			/* what rounding left over, times W */
-	uint64_t W;			/* sum of the weights */
-	uint32_t nr;			/* entities, the running one included */
+	uint64_t V;  /* virtual time, rounded down */
+	uint64_t S;  /* what rounding left over, times W */
+	uint64_t W;  /* sum of the weights */
+	uint32_t nr; /* entities, the running one included */
 };
 
 /* ---- real time ------------------------------------------------------------------------------- */
@@ -65,29 +65,41 @@ struct eevdf_queue {
  * front's priority is highest and no thread of its level is to go before it.
  */
 struct rt_queue {
-	struct thread *front;                   /* [q] NULL: none */
-	uint32_t highest;                       /* [q] highest priority waiting, front included; 0: none */
-	uint32_t nr_listed;                     /* [q] threads on the lists */
-	uint64_t bitmap[RT_LEVELS / 64];        /* [q] levels whose list is not empty */
-	struct list_head level[100];            /* [q] */
+	struct thread *front; /* [q] NULL: none */
+	/* [q] highest priority waiting, front included; 0: none */
+	uint32_t highest;
+	uint32_t nr_listed;              /* [q] threads on the lists */
+	uint64_t bitmap[RT_LEVELS / 64]; /* [q] levels whose list is not empty */
+	struct list_head level[100];     /* [q] */
 };
 
 struct runqueue {
-	struct spinlock lock;                   /* rank LOCK_RUNQUEUE; held across arch_switch() */
-	uint32_t resched;                       /* [q] curr is to give way; its CPU reads it with irqs masked */
-	struct thread *curr;                    /* [q] */
-	uint64_t since_ns;                      /* [q] up to when curr is charged */
-	uint64_t slice_end_ns;                  /* [q] when curr's slice ends; UINT64_MAX: it has none or is alone */
-	uint32_t nr_ready;                      /* [q] threads that wait here for the CPU; others read it without the lock */
-	struct thread *fair_curr;               /* [q] the fair thread in the sums but not in the tree: it runs, or it waits in this
-	                                               one-place front slot until real time leaves the CPU to its class */
-	bool fair_held; /* [q] real time took the CPU from fair_curr within its request: nobody but an
-	                   earlier deadline may take the rest of it */
-	uint64_t fair_owed_ns;                  /* [q] what fair_curr ran and is not yet charged for: real time took the CPU from it */
-	struct thread *idle;                    /* [i] */
-	struct eevdf_queue fair;                /* [q] */
-	struct rt_queue rt;                     /* [q] */
-	struct list_head outgoing;              /* [q] runnable threads that must go to another CPU, until that one takes them */
+	struct spinlock lock; /* rank LOCK_RUNQUEUE; held across arch_switch() */
+	/* [q] curr is to give way; its CPU reads it with irqs masked */
+	uint32_t resched;
+	struct thread *curr; /* [q] */
+	uint64_t since_ns;   /* [q] up to when curr is charged */
+	/* [q] when curr's slice ends; UINT64_MAX: it has none or is alone */
+	uint64_t slice_end_ns;
+	/* [q] threads that wait here for the CPU; others read it without the lock */
+	uint32_t nr_ready;
+	/*
+	 * [q] the fair thread in the sums but not in the tree: it runs, or it waits in this
+	 * one-place front slot until real time leaves the CPU to its class
+	 */
+	struct thread *fair_curr;
+	/*
+	 * [q] real time took the CPU from fair_curr within its request: nobody but an earlier
+	 * deadline may take the rest of it
+	 */
+	bool fair_held;
+	/* [q] what fair_curr ran and is not yet charged for: real time took the CPU from it */
+	uint64_t fair_owed_ns;
+	struct thread *idle;     /* [i] */
+	struct eevdf_queue fair; /* [q] */
+	struct rt_queue rt;      /* [q] */
+	/* [q] runnable threads that must go to another CPU, until that one takes them */
+	struct list_head outgoing;
 };
 
 /*
@@ -95,26 +107,32 @@ struct runqueue {
  * stays on its CPU.
  */
 enum {
-	SCHED_SLICED = 1,                       /* charged and sliced: fair, round robin */
-	SCHED_MOVE = 2,                         /* its CPU is outside its affinity: it must go to another one */
-	SCHED_HOOK = 4,                         /* it has a hook to run that was set while it waited for the CPU */
+	SCHED_SLICED = 1, /* charged and sliced: fair, round robin */
+	/* its CPU is outside its affinity: it must go to another one */
+	SCHED_MOVE = 2,
+	/* it has a hook to run that was set while it waited for the CPU */
+	SCHED_HOOK = 4,
 };
 
 struct sched_entity {
-	uint16_t rank;                          /* [q] class and real-time priority in one number: higher runs first */
+	/* [q] class and real-time priority in one number: higher runs first */
+	uint16_t rank;
 	union {
 		struct {
-			uint8_t state;          /* [q] enum thread_state */
-			uint8_t unusual;        /* [q] SCHED_SLICED, SCHED_MOVE, SCHED_HOOK */
+			uint8_t state;   /* [q] enum thread_state */
+			uint8_t unusual; /* [q] SCHED_SLICED, SCHED_MOVE, SCHED_HOOK */
 		};
-		uint16_t state_unusual;         /* both in one load: equal to a state alone when nothing is unusual */
+		/* both in one load: equal to a state alone when nothing is unusual */
+		uint16_t state_unusual;
 	};
-	uint8_t policy;                         /* [q] SCHED_* */
-	uint8_t priority;                       /* [q] 1..99 real time, 0 otherwise */
-	int8_t nice;                            /* [q] -20..19 */
-	struct cpu *cpu;                        /* [q] of the CPU it names: whose run queue this thread belongs to */
-	struct list_head node;                  /* [q] in a real-time level or in rq->outgoing */
-	uint64_t runtime_ns;                    /* [q] CPU time used, up to rq->since_ns */
-	uint64_t rr_left_ns;                    /* [q] what is left of the round-robin quantum */
-	struct eevdf_entity fair __aligned_to(64); /* [q] a walk through the tree stays in its first cache line */
+	uint8_t policy;   /* [q] SCHED_* */
+	uint8_t priority; /* [q] 1..99 real time, 0 otherwise */
+	int8_t nice;      /* [q] -20..19 */
+	/* [q] of the CPU it names: whose run queue this thread belongs to */
+	struct cpu *cpu;
+	struct list_head node; /* [q] in a real-time level or in rq->outgoing */
+	uint64_t runtime_ns;   /* [q] CPU time used, up to rq->since_ns */
+	uint64_t rr_left_ns;   /* [q] what is left of the round-robin quantum */
+	/* [q] a walk through the tree stays in its first cache line */
+	struct eevdf_entity fair __aligned_to(64);
 };

@@ -201,7 +201,8 @@ static struct thread *mutex_pass_on(struct mutex *m)
 
 	spin_lock(&m->waiters.lock);
 	t = wait_pop(&m->waiters);
-	atomic_store_release(&m->owner, (uintptr_t)t | (wait_queue_empty(&m->waiters) ? 0 : MUTEX_WAITERS));
+	atomic_store_release(&m->owner,
+			     (uintptr_t)t | (wait_queue_empty(&m->waiters) ? 0 : MUTEX_WAITERS));
 	spin_unlock(&m->waiters.lock);
 	return t;
 }
@@ -261,7 +262,8 @@ int condition_wait_until(struct condition *c, struct mutex *m, uint64_t until_ns
 		sched_wake(next, arch_irq_flags_masked());
 	thread_current()->waiter.ticket = c->ticket++;
 	c->waiting++;
-	result = until_ns == UINT64_MAX ? wait_on(&c->waiters, flags) : wait_on_until(&c->waiters, flags, until_ns);
+	result = until_ns == UINT64_MAX ? wait_on(&c->waiters, flags) :
+					  wait_on_until(&c->waiters, flags, until_ns);
 	if (result) {
 		flags = spin_lock_irqsave(&c->waiters.lock);
 		c->waiting--;

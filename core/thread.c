@@ -24,18 +24,18 @@
 #define TID_PAGES     4096
 
 struct tid_slot {
-	struct thread *thread;   /* [t] NULL: free */
-	uint32_t generation;     /* [t] of the last use */
-	int32_t next_free;       /* [t] */
+	struct thread *thread; /* [t] NULL: free */
+	uint32_t generation;   /* [t] of the last use */
+	int32_t next_free;     /* [t] */
 };
 
 static struct {
 	struct spinlock lock;
 	struct tid_slot *pages[TID_PAGES];
-	int32_t first_free;              /* 0: none */
+	int32_t first_free; /* 0: none */
 	int32_t used_pages;
 	uint32_t live;
-	struct thread *dead;             /* detached, exited, not yet freed */
+	struct thread *dead; /* detached, exited, not yet freed */
 } tids = { .lock = SPINLOCK_INIT(LOCK_TIDS) };
 
 static struct tid_slot *tid_slot(int32_t tid)
@@ -137,7 +137,8 @@ static struct thread *thread_in_slot(void *stack, size_t bytes)
 static void tls_init(struct thread *t)
 {
 	char *tls = (char *)t + THREAD_TLS_OFFSET;
-	size_t image = (size_t)(tls_image_end - tls_image_start), all = (size_t)(tls_bss_end - tls_image_start);
+	size_t image = (size_t)(tls_image_end - tls_image_start),
+	       all = (size_t)(tls_bss_end - tls_image_start);
 
 	t->context.tls = (uintptr_t)tls;
 	memcpy(tls + ARCH_TLS_TCB_BYTES, tls_image_start, image);
@@ -258,7 +259,8 @@ static void sleep_expired(struct timer *timer)
 	sched_wake(container_of(timer, struct thread, timer), arch_irq_flags_masked());
 }
 
-static void thread_init(struct thread *t, const struct thread_attr *attr, void *(*entry)(void *), void *arg)
+static void thread_init(struct thread *t, const struct thread_attr *attr, void *(*entry)(void *),
+			void *arg)
 {
 	const char *name = attr->name ? attr->name : "thread";
 	size_t n = strnlen(name, THREAD_NAME_BYTES - 1);
@@ -292,7 +294,8 @@ static bool affinity_usable(const struct cpumask *mask)
 
 static const struct thread_attr default_attr;
 
-int thread_create(struct thread **out, const struct thread_attr *attr, void *(*entry)(void *), void *arg)
+int thread_create(struct thread **out, const struct thread_attr *attr, void *(*entry)(void *),
+		  void *arg)
 {
 	size_t bytes;
 	bool cached;
@@ -392,7 +395,8 @@ int thread_set_hook(struct thread *t, void (*hook)(struct thread *))
 void thread_run_hook(void)
 {
 	struct thread *self = thread_current();
-	void (*hook)(struct thread *) = atomic_swap_acq_rel(&self->hook, (void (*)(struct thread *))NULL);
+	void (*hook)(struct thread *) =
+		atomic_swap_acq_rel(&self->hook, (void (*)(struct thread *))NULL);
 
 	if (hook)
 		hook(self);

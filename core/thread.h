@@ -19,26 +19,29 @@ enum thread_state { THREAD_RUNNABLE, THREAD_BLOCKED, THREAD_WAKING, THREAD_DEAD 
 #define THREAD_NAME_BYTES 16
 
 struct thread {
-	struct arch_context context;            /* first: the switch finds it at offset 0 */
+	struct arch_context context; /* first: the switch finds it at offset 0 */
 	struct sched_entity sched;
-	struct cpumask affinity;                /* [q] */
-	void (*hook)(struct thread *);          /* [a] called once at the next return from a trap or a blocking wait; NULL: none */
-	struct waiter waiter;                   /* [w] this thread's place in a wait queue */
-	struct timer timer;                     /* [o] of sleeping and timed waits */
-	int32_t tid;                            /* [i] small, positive; not reused while the thread is referenced */
-	uint32_t generation;                    /* [i] of this use of the tid; both together are the handle */
-	char name[THREAD_NAME_BYTES];           /* [s] NUL-terminated */
-	void *(*entry)(void *);                 /* [i] */
-	void *arg;                              /* [i] */
-	void *result;                           /* [j] */
-	struct wait_queue join;                 /* [j] who joins, and the lock of the three below */
-	bool detached;                          /* [j] */
-	bool joined;                            /* [j] somebody is joining or has */
-	bool exited;                            /* [j] */
-	void *stack;                            /* [i] lowest address of the slot */
-	size_t stack_bytes;                     /* [i] of the slot */
-	struct thread *reap_next;               /* [t] dead and detached, to be freed */
-	struct arch_fpu fpu;                    /* last: only threads that used FP/SIMD touch it */
+	struct cpumask affinity; /* [q] */
+	/* [a] called once at the next return from a trap or a blocking wait; NULL: none */
+	void (*hook)(struct thread *);
+	struct waiter waiter; /* [w] this thread's place in a wait queue */
+	struct timer timer;   /* [o] of sleeping and timed waits */
+	/* [i] small, positive; not reused while the thread is referenced */
+	int32_t tid;
+	/* [i] of this use of the tid; both together are the handle */
+	uint32_t generation;
+	char name[THREAD_NAME_BYTES]; /* [s] NUL-terminated */
+	void *(*entry)(void *);       /* [i] */
+	void *arg;                    /* [i] */
+	void *result;                 /* [j] */
+	struct wait_queue join;       /* [j] who joins, and the lock of the three below */
+	bool detached;                /* [j] */
+	bool joined;                  /* [j] somebody is joining or has */
+	bool exited;                  /* [j] */
+	void *stack;                  /* [i] lowest address of the slot */
+	size_t stack_bytes;           /* [i] of the slot */
+	struct thread *reap_next;     /* [t] dead and detached, to be freed */
+	struct arch_fpu fpu;          /* last: only threads that used FP/SIMD touch it */
 };
 
 /* From the start of struct thread to the value of the TLS register. */
@@ -65,12 +68,12 @@ static inline struct thread *wait_pop(struct wait_queue *q) LOCK_REQUIRES(q->loc
 }
 
 struct thread_attr {
-	const char *name;                       /* NULL: "thread" */
-	size_t stack_bytes;                     /* usable for the stack; 0: THREAD_STACK_DEFAULT */
-	const struct cpumask *affinity;         /* NULL: the creator's */
-	uint8_t policy;                         /* SCHED_OTHER, SCHED_FIFO, SCHED_RR */
-	uint8_t priority;                       /* 1..99 for FIFO and RR, else 0 */
-	int8_t nice;                            /* -20..19 for SCHED_OTHER */
+	const char *name;               /* NULL: "thread" */
+	size_t stack_bytes;             /* usable for the stack; 0: THREAD_STACK_DEFAULT */
+	const struct cpumask *affinity; /* NULL: the creator's */
+	uint8_t policy;                 /* SCHED_OTHER, SCHED_FIFO, SCHED_RR */
+	uint8_t priority;               /* 1..99 for FIFO and RR, else 0 */
+	int8_t nice;                    /* -20..19 for SCHED_OTHER */
 	bool detached;
 };
 
@@ -81,7 +84,8 @@ struct thread_attr {
  * (nothing is left behind); -EINVAL: an attribute out of range, or an affinity without an online
  * CPU.
  */
-int thread_create(struct thread **out, const struct thread_attr *attr, void *(*entry)(void *), void *arg);
+int thread_create(struct thread **out, const struct thread_attr *attr, void *(*entry)(void *),
+		  void *arg);
 /* Context: thread. -EINVAL: detached or being joined already; -EDEADLK: itself. */
 int thread_join(struct thread *t, void **result);
 int thread_detach(struct thread *t);

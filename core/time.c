@@ -19,7 +19,10 @@ int clock_init(uint64_t hz)
 		shift++;
 	time_base.hz = hz;
 	time_base.shift = shift;
-	/* 10^9 * 2^(64 - shift) / hz, below 2^64 because hz << shift > 10^9. Divided in two steps: no 128-bit division on a board. */
+	/*
+	 * 10^9 * 2^(64 - shift) / hz, below 2^64 because hz << shift > 10^9. Divided in two steps:
+	 * no 128-bit division on a board.
+	 */
 	time_base.ns_mult = 0;
 	for (uint64_t i = 0, rest = NSEC_PER_SEC; i <= 64 - shift; i++, rest = rest % hz * 2)
 		time_base.ns_mult = time_base.ns_mult * 2 + rest / hz;

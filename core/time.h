@@ -14,7 +14,7 @@ struct time_base {
 	uint64_t ns_mult;    /* [i] */
 	uint64_t cycle_mult; /* [i] */
 	uint64_t hz;         /* [i] 1 kHz .. 1 GHz */
-} __aligned_to(32); /* one base register serves all fields */
+} __aligned_to(32);          /* one base register serves all fields */
 
 extern struct time_base time_base;
 

@@ -13,7 +13,8 @@
 
 static bool timer_less(const struct rb_node *a, const struct rb_node *b)
 {
-	return container_of(a, struct timer, node)->expires_ns < container_of(b, struct timer, node)->expires_ns;
+	return container_of(a, struct timer, node)->expires_ns <
+	       container_of(b, struct timer, node)->expires_ns;
 }
 
 void timer_queue_init(struct timer_queue *q)
@@ -93,7 +94,8 @@ static uint64_t timer_first_ns(const struct timer_queue *q)
 }
 
 /* The first timer that is due, taken off; NULL and *next_ns when none is. */
-static struct timer *timer_pop_due(struct timer_queue *q, unsigned level, uint64_t now_ns, uint64_t *next_ns)
+static struct timer *timer_pop_due(struct timer_queue *q, unsigned level, uint64_t now_ns,
+				   uint64_t *next_ns)
 {
 	struct timer *t = NULL;
 

@@ -2,7 +2,8 @@
 /*
  * Per-CPU timer queues over the one-shot hardware timer: a tree by expiry with its first node
  * cached; add and cancel O(log n). At most TIMER_BATCH expire in one interrupt; if more are due the
- * hardware fires again TIMER_BATCH_GAP_NS later, so that nobody is kept out for longer than a batch.
+ * hardware fires again TIMER_BATCH_GAP_NS later, so that nobody is kept out for longer than a
+ * batch.
  */
 #pragma once
 
@@ -11,23 +12,29 @@
 
 struct cpu;
 
-#define TIMER_BATCH 8
+#define TIMER_BATCH        8
 #define TIMER_BATCH_GAP_NS 2000ull
-#define TIMER_NEST_MAX 4 /* timer windows within timer functions */
+#define TIMER_NEST_MAX     4 /* timer windows within timer functions */
 
 struct timer {
-	struct rb_node node;              /* [t] */
-	uint64_t expires_ns;              /* [t] */
-	struct cpu *cpu;                  /* [t] whose queue it is or was last in */
-	bool armed;                       /* [t] */
-	void (*fn)(struct timer *timer);  /* [i] runs in irq context, irqs masked, no lock held, timer not armed */
+	struct rb_node node; /* [t] */
+	uint64_t expires_ns; /* [t] */
+	struct cpu *cpu;     /* [t] whose queue it is or was last in */
+	bool armed;          /* [t] */
+	/* [i] runs in irq context, irqs masked, no lock held, timer not armed */
+	void (*fn)(struct timer *timer);
 };
 
 struct timer_queue {
-	struct spinlock lock;             /* rank LOCK_TIMER; guards [t] of the timers queued here */
-	struct rb_root tree;              /* [t] */
-	struct timer *running[TIMER_NEST_MAX]; /* [a] whose function is being called, by depth: one inside an open timer window of another */
-	uint64_t armed_ns;                /* [o] what the hardware will fire at; UINT64_MAX: nothing */
+	/* rank LOCK_TIMER; guards [t] of the timers queued here */
+	struct spinlock lock;
+	struct rb_root tree; /* [t] */
+	/*
+	 * [a] whose function is being called, by depth: one inside an open timer window of another
+	 */
+	struct timer *running[TIMER_NEST_MAX];
+	/* [o] what the hardware will fire at; UINT64_MAX: nothing */
+	uint64_t armed_ns;
 };
 
 void timer_queue_init(struct timer_queue *q);

@@ -23,12 +23,14 @@ void wait_queue_init(struct wait_queue *q)
 
 static bool wait_before(const struct rb_node *a, const struct rb_node *b)
 {
-	return container_of(a, struct waiter, node)->rank > container_of(b, struct waiter, node)->rank;
+	return container_of(a, struct waiter, node)->rank >
+	       container_of(b, struct waiter, node)->rank;
 }
 
 void wait_insert_among(void *queue, unsigned long waiter)
 {
-	rb_insert(&((struct wait_queue *)queue)->waiters, &((struct waiter *)waiter)->node, wait_before);
+	rb_insert(&((struct wait_queue *)queue)->waiters, &((struct waiter *)waiter)->node,
+		  wait_before);
 }
 
 void wait_erase_among(void *queue, unsigned long waiter)

@@ -21,19 +21,22 @@ struct thread;
 struct wait_queue;
 
 struct waiter {
-	struct rb_node node;            /* [w] */
-	struct wait_queue *queue;       /* [a] written under its lock; NULL: on none */
-	uint32_t ticket;                /* [w] of a condition variable: order of arrival */
-	uint16_t rank;                  /* [w] the thread's rank when it began to wait */
-	int16_t result;                 /* [w] what the wait returns: 0, -ETIMEDOUT */
+	struct rb_node node;      /* [w] */
+	struct wait_queue *queue; /* [a] written under its lock; NULL: on none */
+	uint32_t ticket;          /* [w] of a condition variable: order of arrival */
+	uint16_t rank;            /* [w] the thread's rank when it began to wait */
+	int16_t result;           /* [w] what the wait returns: 0, -ETIMEDOUT */
 };
 
 struct wait_queue {
-	struct spinlock lock;           /* rank LOCK_WAIT */
-	struct rb_root waiters;         /* [w] */
+	struct spinlock lock;   /* rank LOCK_WAIT */
+	struct rb_root waiters; /* [w] */
 };
 
-#define WAIT_QUEUE_INIT { .lock = SPINLOCK_INIT(LOCK_WAIT) }
+#define WAIT_QUEUE_INIT                          \
+	{                                        \
+		.lock = SPINLOCK_INIT(LOCK_WAIT) \
+	}
 
 void wait_queue_init(struct wait_queue *q);
 
@@ -47,7 +50,8 @@ void wait_insert_among(void *queue, unsigned long waiter);
 void wait_erase_among(void *queue, unsigned long waiter);
 
 /* Puts @w on @q by @rank. q->lock held; sched_block(&q->lock, flags) has to follow. */
-static inline void wait_insert(struct wait_queue *q, struct waiter *w, uint16_t rank) LOCK_REQUIRES(q->lock)
+static inline void wait_insert(struct wait_queue *q, struct waiter *w, uint16_t rank)
+	LOCK_REQUIRES(q->lock)
 {
 	w->rank = rank;
 	w->result = 0;
@@ -92,4 +96,5 @@ static inline struct waiter *wait_first(const struct wait_queue *q)
  * -ETIMEDOUT once the monotonic clock shows @until_ns.
  */
 int wait_on(struct wait_queue *q, unsigned long flags) LOCK_RELEASES(q->lock);
-int wait_on_until(struct wait_queue *q, unsigned long flags, uint64_t until_ns) LOCK_RELEASES(q->lock);
+int wait_on_until(struct wait_queue *q, unsigned long flags, uint64_t until_ns)
+	LOCK_RELEASES(q->lock);

@@ -306,8 +306,8 @@ int clock_getres(clockid_t clock_id, struct timespec *ts)
 	if (clock_read(clock_id, &ns))
 		return -1;
 	if (ts)
-		*ts = (struct timespec){ .tv_nsec =
-						 (long)((NSEC_PER_SEC + time_base.hz - 1) / time_base.hz) };
+		*ts = (struct timespec){ .tv_nsec = (long)((NSEC_PER_SEC + time_base.hz - 1) /
+							   time_base.hz) };
 	return 0;
 }
 

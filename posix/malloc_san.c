@@ -61,7 +61,11 @@ static void *block_make(size_t bytes, size_t align, uintptr_t by)
 		return NULL;
 	start = ALIGN_UP(base + sizeof(struct san_heap_block), align);
 	*block_of((void *)start) = (struct san_heap_block){
-		.magic = MAGIC, .bytes = bytes, .base = (void *)base, .room = room, .allocated_by = by,
+		.magic = MAGIC,
+		.bytes = bytes,
+		.base = (void *)base,
+		.room = room,
+		.allocated_by = by,
 	};
 	san_poison((void *)base, start - base, SAN_HEAP_BEFORE);
 	san_poison((void *)start, base + room - start, SAN_HEAP_AFTER);
@@ -77,10 +81,12 @@ static void block_check(void *p, uintptr_t by)
 
 	symbol_name(by, caller, sizeof(caller));
 	if (!IS_ALIGNED((uintptr_t)p, ALIGN_MIN) || block->magic != MAGIC)
-		panic("kasan: invalid free of 0x%lx by %s: no block of the heap begins there", (unsigned long)p, caller);
+		panic("kasan: invalid free of 0x%lx by %s: no block of the heap begins there",
+		      (unsigned long)p, caller);
 	if (block->freed_by)
-		panic("kasan: double free of 0x%lx by %s\n  %zu byte%s, freed by %s before", (unsigned long)p, caller, block->bytes,
-		      block->bytes == 1 ? "" : "s", symbol_name(block->freed_by, first, sizeof(first)));
+		panic("kasan: double free of 0x%lx by %s\n  %zu byte%s, freed by %s before",
+		      (unsigned long)p, caller, block->bytes, block->bytes == 1 ? "" : "s",
+		      symbol_name(block->freed_by, first, sizeof(first)));
 }
 
 static void block_return(void *p)

@@ -17,7 +17,8 @@ void sched_init_cpu(struct cpu *cpu, struct thread *idle)
 	list_init(&rq->outgoing);
 	for (unsigned i = 0; i < ARRAY_SIZE(rq->rt.level); i++)
 		list_init(&rq->rt.level[i]);
-	idle->sched = (struct sched_entity){ .rank = RANK_IDLE, .state = THREAD_RUNNABLE, .cpu = cpu };
+	idle->sched =
+		(struct sched_entity){ .rank = RANK_IDLE, .state = THREAD_RUNNABLE, .cpu = cpu };
 }
 
 static int check_policy(int policy, int priority, int nice)
@@ -74,7 +75,8 @@ static LOCK_UNCHECKED void unlock_and_act(struct runqueue *rq, bool act, unsigne
  * The thread that runs changes class: it leaves the sums of the old one and enters those of the new
  * one as its running thread.
  */
-static void change_running(struct runqueue *rq, struct thread *t, int policy, int priority, int nice)
+static void change_running(struct runqueue *rq, struct thread *t, int policy, int priority,
+			   int nice)
 {
 	if (rq->fair_curr == t && policy != SCHED_OTHER) {
 		rq->fair_curr = NULL;
@@ -95,7 +97,8 @@ static void change_running(struct runqueue *rq, struct thread *t, int policy, in
 	rq->slice_end_ns = UINT64_MAX; /* the rescheduling that follows sets it */
 }
 
-static void change_waiting(struct runqueue *rq, struct thread *t, int policy, int priority, int nice)
+static void change_waiting(struct runqueue *rq, struct thread *t, int policy, int priority,
+			   int nice)
 {
 	bool runnable = t->sched.state == THREAD_RUNNABLE && !(t->sched.unusual & SCHED_MOVE);
 	bool was_fair = t->sched.rank == RANK_FAIR;
@@ -157,7 +160,8 @@ static bool affinity_changed(struct runqueue *rq, struct thread *t, bool allowed
 
 	if (allowed && !was_leaving) {
 		if (waiting)
-			balance_kick_idle(cpu_of_rq(rq), &t->affinity); /* it may have become one that somebody idle can take */
+			/* it may have become one that somebody idle can take */
+			balance_kick_idle(cpu_of_rq(rq), &t->affinity);
 		return false;
 	}
 	if (waiting)

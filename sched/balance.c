@@ -27,7 +27,8 @@ static uint32_t outgoing_count; /* [a] */
 
 static bool cpu_is_idle(const struct cpu *cpu)
 {
-	return atomic_load_relaxed(&cpu->rq.curr) == cpu->rq.idle && !atomic_load_relaxed(&cpu->rq.nr_ready);
+	return atomic_load_relaxed(&cpu->rq.curr) == cpu->rq.idle &&
+	       !atomic_load_relaxed(&cpu->rq.nr_ready);
 }
 
 /*
@@ -66,7 +67,8 @@ static struct cpu *least_loaded(const struct cpumask *allowed, struct cpu *prev)
 	cpumask_and(&candidates, allowed, &cpu_online_mask);
 	cpumask_for_each(i, &candidates) {
 		struct cpu *cpu = cpu_at(i);
-		uint32_t load = atomic_load_relaxed(&cpu->rq.nr_ready) + (atomic_load_relaxed(&cpu->rq.curr) != cpu->rq.idle);
+		uint32_t load = atomic_load_relaxed(&cpu->rq.nr_ready) +
+				(atomic_load_relaxed(&cpu->rq.curr) != cpu->rq.idle);
 
 		if (load < best_load || (load == best_load && cpu == prev)) {
 			best = cpu;
@@ -137,7 +139,8 @@ static bool pull_from(struct cpu *cpu, struct cpu *victim)
  */
 static bool has_waiting(const struct cpu *victim)
 {
-	return atomic_load_relaxed(&victim->rq.nr_ready) > (atomic_load_relaxed(&victim->rq.curr) == victim->rq.idle);
+	return atomic_load_relaxed(&victim->rq.nr_ready) >
+	       (atomic_load_relaxed(&victim->rq.curr) == victim->rq.idle);
 }
 
 /* Every other CPU is looked at, beginning with the next one, so that thieves spread. */
@@ -177,7 +180,8 @@ static void take_from(struct cpu *cpu, struct cpu *from)
 	struct runqueue *rq = &cpu->rq;
 
 	spin_lock_pair(&rq->lock, &from->rq.lock);
-	for (struct list_head *node = from->rq.outgoing.next, *next; node != &from->rq.outgoing; node = next) {
+	for (struct list_head *node = from->rq.outgoing.next, *next; node != &from->rq.outgoing;
+	     node = next) {
 		struct thread *t = container_of(node, struct thread, sched.node);
 
 		next = node->next;
@@ -201,7 +205,8 @@ void balance_take_outgoing(struct cpu *cpu)
 	for (unsigned i = 0; i < cpu_count; i++) {
 		struct cpu *from = cpu_at(i);
 
-		if (from != cpu && atomic_load_relaxed(&from->rq.outgoing.next) != &from->rq.outgoing)
+		if (from != cpu &&
+		    atomic_load_relaxed(&from->rq.outgoing.next) != &from->rq.outgoing)
 			take_from(cpu, from);
 	}
 }

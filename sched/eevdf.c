@@ -98,7 +98,9 @@ static struct thread *fair_pick(struct runqueue *rq)
 	fair_settle(rq);
 	if (rq->fair_held) {
 		n = eevdf_first(&rq->fair);
-		return fair_thread(n && eevdf_before(n->deadline, fair_front(rq)->deadline) ? n : fair_front(rq));
+		return fair_thread(n && eevdf_before(n->deadline, fair_front(rq)->deadline) ?
+					   n :
+					   fair_front(rq));
 	}
 	return fair_thread(eevdf_pick(&rq->fair, fair_front(rq)));
 }
@@ -150,7 +152,8 @@ static struct thread *fair_steal(const struct runqueue *rq, unsigned cpu)
 	for (unsigned scanned = 0; e && scanned < STEAL_SCAN; scanned++, e = fair_prev(e))
 		if (cpumask_test(&fair_thread(e)->affinity, cpu))
 			return fair_thread(e);
-	if (rq->fair_curr && rq->fair_curr != rq->curr && cpumask_test(&rq->fair_curr->affinity, cpu))
+	if (rq->fair_curr && rq->fair_curr != rq->curr &&
+	    cpumask_test(&rq->fair_curr->affinity, cpu))
 		return rq->fair_curr;
 	return NULL;
 }

@@ -25,36 +25,36 @@
 #include "core/base.h"
 #include "sched/eevdf_tree.h"
 
-#define EEVDF_WEIGHT_NICE_0	1024u
-#define EEVDF_WEIGHT_IDLE	3u
-#define EEVDF_WEIGHT_MIN	3u
-#define EEVDF_WEIGHT_MAX	88761u
-#define EEVDF_SLICE_MIN_NS	100000ull
-#define EEVDF_SLICE_MAX_NS	100000000ull
+#define EEVDF_WEIGHT_NICE_0 1024u
+#define EEVDF_WEIGHT_IDLE   3u
+#define EEVDF_WEIGHT_MIN    3u
+#define EEVDF_WEIGHT_MAX    88761u
+#define EEVDF_SLICE_MIN_NS  100000ull
+#define EEVDF_SLICE_MAX_NS  100000000ull
 
 /* One charge counts at most this much (52 days), so that no intermediate sum can overflow. */
-#define EEVDF_CHARGE_MAX_NS	((1ull << 52) - 1)
+#define EEVDF_CHARGE_MAX_NS ((1ull << 52) - 1)
 
 /*
  * A saved lag is kept within +-EEVDF_LAG_MAX. When slices end on time, lag stays between
  * -slice_ns and the longest slice in the queue (theorem 2 of the paper), so the bound of two
  * longest slices cuts only what an overrun made. It also bounds every product in join and leave.
  */
-#define EEVDF_LAG_MAX		((int64_t)(2 * EEVDF_SLICE_MAX_NS * 1024))
+#define EEVDF_LAG_MAX ((int64_t)(2 * EEVDF_SLICE_MAX_NS * 1024))
 
 /* nice -20..19, ratio 1.25: one step of nice is about 10 % of CPU time between two threads. */
 static const uint32_t eevdf_nice_weight[40] = {
 	88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916,
-	9548, 7620, 6100, 4904, 3906, 3121, 2501, 1991, 1586, 1277,
-	1024, 820, 655, 526, 423, 335, 272, 215, 172, 137,
-	110, 87, 70, 56, 45, 36, 29, 23, 18, 15,
+	9548,  7620,  6100,  4904,  3906,  3121,  2501,  1991,  1586,  1277,
+	1024,  820,   655,   526,   423,   335,   272,   215,   172,   137,
+	110,   87,    70,    56,    45,    36,    29,    23,    18,    15,
 };
 
 /* Where a joining entity's deadline is put. */
 enum eevdf_place {
-	EEVDF_PLACE_NEW,	/* first time: half a slice, so that it gets a start soon */
-	EEVDF_PLACE_WAKE,	/* after sleep: a new request of one slice */
-	EEVDF_PLACE_MOVE,	/* migration, new attributes: what is left of the request */
+	EEVDF_PLACE_NEW,  /* first time: half a slice, so that it gets a start soon */
+	EEVDF_PLACE_WAKE, /* after sleep: a new request of one slice */
+	EEVDF_PLACE_MOVE, /* migration, new attributes: what is left of the request */
 };
 
 static inline void eevdf_init(struct eevdf_queue *q)

@@ -98,9 +98,10 @@ static inline void min_raise(struct eevdf_entity *p, const struct eevdf_entity *
 }
 
 /* e and its parent p, the child of g on the given side, are red. Returns the next e, NULL: done. */
-__always_inline_fn struct eevdf_entity *
-insert_fix_step(struct eevdf_queue *q, struct eevdf_entity *e, struct eevdf_entity *p,
-		struct eevdf_entity *g, int side)
+__always_inline_fn struct eevdf_entity *insert_fix_step(struct eevdf_queue *q,
+							struct eevdf_entity *e,
+							struct eevdf_entity *p,
+							struct eevdf_entity *g, int side)
 {
 	struct eevdf_entity *uncle = g->child[!side];
 
@@ -180,7 +181,7 @@ static void insert_middle(struct eevdf_queue *q, struct eevdf_entity *e)
 
 	do {
 		p = next;
-		side = (int)((p->deadline - after) >> 63);	/* 1, RIGHT: p's is not later */
+		side = (int)((p->deadline - after) >> 63); /* 1, RIGHT: p's is not later */
 		next = p->child[side];
 	} while (next);
 	link_leaf(p, e, side);
@@ -216,8 +217,9 @@ void eevdf_tree_insert(struct eevdf_queue *q, struct eevdf_entity *e)
  * The subtree of p on the given side lacks one black node. Returns p if now p's own subtree lacks
  * one, NULL: done. On the left spine rotations to the left keep no minima.
  */
-__always_inline_fn struct eevdf_entity *
-remove_fix_step(struct eevdf_queue *q, struct eevdf_entity *p, int side, bool spine)
+__always_inline_fn struct eevdf_entity *remove_fix_step(struct eevdf_queue *q,
+							struct eevdf_entity *p, int side,
+							bool spine)
 {
 	struct eevdf_entity *sibling = p->child[!side], *near, *far;
 

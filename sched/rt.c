@@ -29,7 +29,8 @@ void rt_find_highest(void *rt_queue, unsigned long unused)
 	if (q->front)
 		q->highest = q->front->sched.priority;
 	else
-		q->highest = q->bitmap[1] ? 64 + highest_bit(q->bitmap[1]) : highest_bit(q->bitmap[0]);
+		q->highest = q->bitmap[1] ? 64 + highest_bit(q->bitmap[1]) :
+					    highest_bit(q->bitmap[0]);
 }
 
 /* A thread has been added to the list of @level. */

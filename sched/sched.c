@@ -64,7 +64,10 @@ static void slice_begin(struct runqueue *rq, struct thread *curr)
 }
 
 /* Tail-called at the end of every decision to run @next in place of @prev. */
-static inline __attribute__((always_inline)) void switch_to(struct runqueue *rq, struct thread *prev, struct thread *next, unsigned long flags)
+static inline __attribute__((always_inline)) void switch_to(struct runqueue *rq,
+							    struct thread *prev,
+							    struct thread *next,
+							    unsigned long flags)
 {
 	rq->curr = next;
 	rq->resched = 0;
@@ -110,7 +113,8 @@ static __noinline void remind_of_hook(struct runqueue *rq, struct thread *next)
 static __noinline void kick_for_waiting(struct runqueue *rq, struct thread *prev)
 {
 	struct cpu *cpu = cpu_of_rq(rq);
-	bool displaced = prev->sched.state == THREAD_RUNNABLE && prev != rq->curr && prev != rq->idle && !(prev->sched.unusual & SCHED_MOVE);
+	bool displaced = prev->sched.state == THREAD_RUNNABLE && prev != rq->curr &&
+			 prev != rq->idle && !(prev->sched.unusual & SCHED_MOVE);
 	struct thread *t = displaced ? prev : NULL;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(sched_classes) && !t; i++)
@@ -120,7 +124,8 @@ static __noinline void kick_for_waiting(struct runqueue *rq, struct thread *prev
 }
 
 /* The general way from @prev to whoever is best, by the class table. Tail-call it. */
-static __noinline LOCK_UNCHECKED void schedule(struct runqueue *rq, struct thread *prev, enum stop_reason why, unsigned long flags)
+static __noinline LOCK_UNCHECKED void schedule(struct runqueue *rq, struct thread *prev,
+					       enum stop_reason why, unsigned long flags)
 {
 	struct thread *next;
 
@@ -154,8 +159,10 @@ static __noinline LOCK_UNCHECKED void schedule(struct runqueue *rq, struct threa
  * From the fair thread @prev to the fair entity @n, which is in the sums and not in the tree; @prev
  * is back in the tree if it is another. Tail-call it.
  */
-static inline __attribute__((always_inline)) LOCK_UNCHECKED void switch_fair(struct runqueue *rq, struct thread *prev,
-									     struct eevdf_entity *n, unsigned long flags)
+static inline __attribute__((always_inline)) LOCK_UNCHECKED void switch_fair(struct runqueue *rq,
+									     struct thread *prev,
+									     struct eevdf_entity *n,
+									     unsigned long flags)
 {
 	struct thread *next = container_of(n, struct thread, sched.fair);
 
@@ -174,7 +181,8 @@ static inline __attribute__((always_inline)) LOCK_UNCHECKED void switch_fair(str
 	switch_to(rq, prev, next, flags);
 }
 
-static __noinline LOCK_UNCHECKED void yield_fair(struct runqueue *rq, struct thread *prev, unsigned long flags)
+static __noinline LOCK_UNCHECKED void yield_fair(struct runqueue *rq, struct thread *prev,
+						 unsigned long flags)
 {
 	struct eevdf_entity *e = &prev->sched.fair;
 
@@ -278,7 +286,8 @@ bool sched_check_preempt(struct runqueue *rq, struct thread *t)
 {
 	bool act = beats_curr(rq, t);
 
-	if (!act && rq->slice_end_ns == UINT64_MAX && rq->curr == rq->fair_curr && rq->fair.nr > 1) {
+	if (!act && rq->slice_end_ns == UINT64_MAX && rq->curr == rq->fair_curr &&
+	    rq->fair.nr > 1) {
 		if (cpu_of_rq(rq) == arch_cpu_self())
 			slice_begin(rq, rq->curr);
 		else
@@ -294,7 +303,8 @@ bool sched_check_preempt(struct runqueue *rq, struct thread *t)
  * another by an interrupt, an idle one if somebody now waits here who could run there. Unlocks.
  * Tail-call it.
  */
-static LOCK_UNCHECKED void place(struct runqueue *rq, struct thread *t, enum eevdf_place how, unsigned long flags)
+static LOCK_UNCHECKED void place(struct runqueue *rq, struct thread *t, enum eevdf_place how,
+				 unsigned long flags)
 {
 	struct cpu *cpu = cpu_of_rq(rq);
 	bool local = cpu == arch_cpu_self(), act = false;
@@ -333,7 +343,8 @@ LOCK_UNCHECKED void sched_reschedule_self(unsigned long flags)
  * @t's old CPU is locked, so its registers are saved. Moves it to a better CPU, if there is one,
  * between two locks: it is in no queue.
  */
-static __noinline LOCK_UNCHECKED void wake_general(struct runqueue *rq, struct thread *t, unsigned long flags)
+static __noinline LOCK_UNCHECKED void wake_general(struct runqueue *rq, struct thread *t,
+						   unsigned long flags)
 {
 	struct cpu *prev = cpu_of_rq(rq), *cpu;
 
@@ -351,7 +362,8 @@ static __noinline LOCK_UNCHECKED void wake_general(struct runqueue *rq, struct t
 }
 
 /* A FIFO thread whose CPU is another one and idle: it runs there. */
-static __noinline LOCK_UNCHECKED void wake_idle_cpu(struct runqueue *rq, struct thread *t, unsigned long flags)
+static __noinline LOCK_UNCHECKED void wake_idle_cpu(struct runqueue *rq, struct thread *t,
+						    unsigned long flags)
 {
 	t->sched.state = THREAD_RUNNABLE;
 	rt_put_tail(&rq->rt, t);
@@ -366,14 +378,16 @@ static __noinline LOCK_UNCHECKED void wake_idle_cpu(struct runqueue *rq, struct 
  * The woken FIFO thread is better than a running one that is not, or an idle CPU should hear of the
  * one it displaces.
  */
-static __noinline LOCK_UNCHECKED void wake_switch(struct runqueue *rq, struct thread *t, unsigned long flags)
+static __noinline LOCK_UNCHECKED void wake_switch(struct runqueue *rq, struct thread *t,
+						  unsigned long flags)
 {
 	rt_put_tail(&rq->rt, t);
 	rq->nr_ready++;
 	schedule(rq, rq->curr, STOP_PREEMPTED, flags);
 }
 
-static __noinline LOCK_UNCHECKED void wake_elsewhere(struct runqueue *rq, struct thread *t, unsigned long flags)
+static __noinline LOCK_UNCHECKED void wake_elsewhere(struct runqueue *rq, struct thread *t,
+						     unsigned long flags)
 {
 	bool idle = rq->curr == rq->idle && !rq->nr_ready;
 
@@ -393,7 +407,8 @@ LOCK_UNCHECKED void sched_wake(struct thread *t, unsigned long flags)
 	spin_lock(&rq->lock);
 	curr = rq->curr;
 	better = t->sched.rank > curr->sched.rank;
-	if (unlikely(t->sched.state_unusual != THREAD_BLOCKED || cpu != self || (!better && !cpumask_empty(&cpu_idle_mask))))
+	if (unlikely(t->sched.state_unusual != THREAD_BLOCKED || cpu != self ||
+		     (!better && !cpumask_empty(&cpu_idle_mask))))
 		return wake_elsewhere(rq, t, flags);
 	t->sched.state = THREAD_RUNNABLE;
 	if (!better || !arch_irq_flags_enabled(flags)) {
@@ -547,7 +562,8 @@ static __noinline LOCK_UNCHECKED void idle_leave(struct runqueue *rq)
 		return schedule(rq, idle, STOP_PREEMPTED, arch_irq_flags_masked());
 	rt_take(&rq->rt, next);
 	rq->nr_ready--;
-	rq->since_ns = time_now_ns(); /* idle is charged for nothing: its time is what no thread had */
+	/* idle is charged for nothing: its time is what no thread had */
+	rq->since_ns = time_now_ns();
 	switch_to(rq, idle, next, arch_irq_flags_masked());
 }
 

@@ -8,12 +8,16 @@
  * masked.
  *
  * Invariants
- *  S1 A runnable thread is in exactly one place: running (rq->curr), in a queue of its class, in rq->fair_curr, or in rq->outgoing of one CPU.
+ *  S1 A runnable thread is in exactly one place: running (rq->curr), in a queue of its class, in
+ *     rq->fair_curr, or in rq->outgoing of one CPU.
  *  S2 rq->curr is in no real-time level and not in the fair tree; idle is in no queue at all.
  *  S3 curr's rank is at least that of every thread that waits on this CPU, or rq->resched is set.
- *  S4 rq->fair_curr is in the fair sums and not in the tree. If the running thread is fair it is rq->fair_curr.
- *  S5 A blocked thread is in no queue and no sum; its cpu field changes only under that CPU's rq lock.
- *  S6 Whoever switches holds exactly its own CPU's rq lock, irqs masked; sched_finish() releases it.
+ *  S4 rq->fair_curr is in the fair sums and not in the tree. If the running thread is fair it is
+ *     rq->fair_curr.
+ *  S5 A blocked thread is in no queue and no sum; its cpu field changes only under that CPU's rq
+ *     lock.
+ *  S6 Whoever switches holds exactly its own CPU's rq lock, irqs masked; sched_finish() releases
+ *     it.
  */
 #pragma once
 
@@ -48,22 +52,32 @@ enum stop_reason {
 /* Called with rq->lock held. */
 struct sched_class {
 	const char *name;
-	uint16_t rank;                                                          /* its lowest */
-	void (*enqueue)(struct runqueue *rq, struct thread *t, enum eevdf_place place); /* t, not queued: waits now */
-	void (*dequeue)(struct runqueue *rq, struct thread *t);                 /* t, waiting: leaves for another CPU or class */
-	void (*charge)(struct runqueue *rq, struct thread *t, uint64_t delta_ns); /* t ran; NULL: not charged */
-	void (*stop)(struct runqueue *rq, struct thread *t, enum stop_reason);  /* t, charged, stops running */
-	struct thread *(*pick)(struct runqueue *rq);                            /* best that waits; decides nothing, NULL: nobody */
-	void (*start)(struct runqueue *rq, struct thread *t);                   /* t, picked, stops waiting and runs */
-	uint64_t (*slice_ns)(const struct runqueue *rq, const struct thread *t); /* how long from now; UINT64_MAX: no end */
-	bool (*preempts)(struct runqueue *rq, struct thread *t);                /* t, waiting, of curr's rank: before curr? */
-	struct thread *(*steal)(const struct runqueue *rq, unsigned cpu);       /* a waiting thread that may run on @cpu */
+	uint16_t rank; /* its lowest */
+	/* t, not queued: waits now */
+	void (*enqueue)(struct runqueue *rq, struct thread *t, enum eevdf_place place);
+	/* t, waiting: leaves for another CPU or class */
+	void (*dequeue)(struct runqueue *rq, struct thread *t);
+	/* t ran; NULL: not charged */
+	void (*charge)(struct runqueue *rq, struct thread *t, uint64_t delta_ns);
+	/* t, charged, stops running */
+	void (*stop)(struct runqueue *rq, struct thread *t, enum stop_reason);
+	/* best that waits; decides nothing, NULL: nobody */
+	struct thread *(*pick)(struct runqueue *rq);
+	/* t, picked, stops waiting and runs */
+	void (*start)(struct runqueue *rq, struct thread *t);
+	/* how long from now; UINT64_MAX: no end */
+	uint64_t (*slice_ns)(const struct runqueue *rq, const struct thread *t);
+	/* t, waiting, of curr's rank: before curr? */
+	bool (*preempts)(struct runqueue *rq, struct thread *t);
+	/* a waiting thread that may run on @cpu */
+	struct thread *(*steal)(const struct runqueue *rq, unsigned cpu);
 };
 
 extern const struct sched_class rt_class, fair_class, idle_class;
 /* Highest first. Adding a class is one file and one entry here. */
 extern const struct sched_class *const sched_classes[3];
-extern struct cpumask cpu_idle_mask; /* [a] CPUs with nothing to run; a waker that claims one clears its bit */
+/* [a] CPUs with nothing to run; a waker that claims one clears its bit */
+extern struct cpumask cpu_idle_mask;
 
 static inline const struct sched_class *class_of(const struct thread *t)
 {
@@ -102,19 +116,28 @@ static inline bool rq_has_fair_running(const struct runqueue *rq)
 }
 
 /* sched.c, for the other files of sched/; rq->lock held. */
-void sched_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place how); /* charges curr first */
-bool sched_check_preempt(struct runqueue *rq, struct thread *t); /* t has just begun to wait: must @rq's CPU act? sets resched */
+/* charges curr first */
+void sched_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place how);
+/* t has just begun to wait: must @rq's CPU act? sets resched */
+bool sched_check_preempt(struct runqueue *rq, struct thread *t);
 void sched_charge_curr(struct runqueue *rq);
 void fair_settle(struct runqueue *rq);
-void sched_reschedule_self(unsigned long flags); /* thread context, no lock: gives way if resched is set; restores flags */
+/* thread context, no lock: gives way if resched is set; restores flags */
+void sched_reschedule_self(unsigned long flags);
 
 /* balance.c: which CPU a thread runs on. The only place where two rq locks are held at once. */
-bool balance_pull(struct cpu *cpu);                                       /* idle @cpu takes one waiting thread; no lock held */
-void balance_kick_idle(struct cpu *from, const struct cpumask *allowed);  /* somebody waits on @from: tells one idle CPU */
-struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork); /* where @t, which is in no queue, should run */
-void balance_send_away(struct runqueue *rq, struct thread *t);            /* runnable, may not run here; rq locked */
-void balance_keep(struct thread *t);                                      /* the reverse, before it was taken; its rq locked */
-void balance_take_outgoing(struct cpu *cpu);                              /* on an IPI: takes what others sent away; no lock held */
+/* idle @cpu takes one waiting thread; no lock held */
+bool balance_pull(struct cpu *cpu);
+/* somebody waits on @from: tells one idle CPU */
+void balance_kick_idle(struct cpu *from, const struct cpumask *allowed);
+/* where @t, which is in no queue, should run */
+struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork);
+/* runnable, may not run here; rq locked */
+void balance_send_away(struct runqueue *rq, struct thread *t);
+/* the reverse, before it was taken; its rq locked */
+void balance_keep(struct thread *t);
+/* on an IPI: takes what others sent away; no lock held */
+void balance_take_outgoing(struct cpu *cpu);
 
 /* ---- the real-time queue, inline because the fast paths of sched.c use it without the table -- */
 

@@ -27,9 +27,9 @@ extern const struct target_test __start_target_tests[], __stop_target_tests[];
 /* Of the test that runs. */
 static struct {
 	const struct target_test *test;
-	uint32_t failures;        /* [a] */
+	uint32_t failures; /* [a] */
 	const char *skipped;
-	char reason[160];         /* of the first failure */
+	char reason[160]; /* of the first failure */
 } now;
 
 static struct timer watchdog;
@@ -64,11 +64,13 @@ static void send_record(bool pass, const char *text)
 	size_t n = 0;
 
 	for (; *text && n < sizeof(plain) - 1; text++)
-		plain[n++] = *text == '"' || *text == '\\' || (unsigned char)*text < ' ' ? '\'' : *text;
+		plain[n++] = *text == '"' || *text == '\\' || (unsigned char)*text < ' ' ? '\'' :
+											   *text;
 	plain[n] = '\0';
-	n = (size_t)fmt_buf(json, sizeof(json), "{\"r\":\"test\",\"name\":\"%s\",\"pass\":%s%s%s%s%s}", now.test->name,
-			    pass ? "true" : "false", now.skipped ? ",\"skipped\":true" : "", *plain ? ",\"text\":\"" : "",
-			    plain, *plain ? "\"" : "");
+	n = (size_t)fmt_buf(json, sizeof(json),
+			    "{\"r\":\"test\",\"name\":\"%s\",\"pass\":%s%s%s%s%s}", now.test->name,
+			    pass ? "true" : "false", now.skipped ? ",\"skipped\":true" : "",
+			    *plain ? ",\"text\":\"" : "", plain, *plain ? "\"" : "");
 	console_record(json, MIN(n, sizeof(json) - 1));
 }
 
@@ -160,11 +162,15 @@ struct cpumask one_cpu(unsigned cpu)
 	return mask;
 }
 
-static struct thread *spawn_with(int cpu, int policy, int priority, int nice, void *(*entry)(void *), void *arg)
+static struct thread *spawn_with(int cpu, int policy, int priority, int nice,
+				 void *(*entry)(void *), void *arg)
 {
 	struct cpumask mask = cpu_online_mask;
 	struct thread_attr attr = {
-		.affinity = &mask, .policy = (uint8_t)policy, .priority = (uint8_t)priority, .nice = (int8_t)nice,
+		.affinity = &mask,
+		.policy = (uint8_t)policy,
+		.priority = (uint8_t)priority,
+		.nice = (int8_t)nice,
 	};
 	struct thread *t = NULL;
 
@@ -257,7 +263,8 @@ void log_add(struct log *log, char c)
 static void watchdog_fired(struct timer *timer)
 {
 	(void)timer;
-	panic("test %s has not ended within %u s", now.test->name, (unsigned)(TEST_MAX_NS / NSEC_PER_SEC));
+	panic("test %s has not ended within %u s", now.test->name,
+	      (unsigned)(TEST_MAX_NS / NSEC_PER_SEC));
 }
 
 static void watchdog_start(void)

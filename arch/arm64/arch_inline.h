@@ -37,10 +37,10 @@ struct arch_fpu {
 struct arch_cpu {
 	uintptr_t fault_stack_top;     /* [i] SP_EL1 outside exceptions */
 	uintptr_t emergency_stack_top; /* [i] for a fault on the fault stack */
-	uintptr_t entry_sp;  /* [i] the idle thread's stack, for the first jump to C */
-	uintptr_t entry_tls; /* [i] and its TLS register */
-	uint32_t lock_id;       /* [i] */
-	uint32_t nested_faults; /* [o] faults taken on the fault stack so far */
+	uintptr_t entry_sp;            /* [i] the idle thread's stack, for the first jump to C */
+	uintptr_t entry_tls;           /* [i] and its TLS register */
+	uint32_t lock_id;              /* [i] */
+	uint32_t nested_faults;        /* [o] faults taken on the fault stack so far */
 };
 
 /*
@@ -175,7 +175,10 @@ static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, un
 	register unsigned long arg1 __asm__("x16") = b;
 	register void (*target)(void *, unsigned long) __asm__("x17") = fn;
 
-	__asm__ volatile("adr x14, 1f\n\tb arch_cold_stub\n1:" : "+r"(arg0), "+r"(arg1), "+r"(target) : : "x14", "cc", "memory");
+	__asm__ volatile("adr x14, 1f\n\tb arch_cold_stub\n1:"
+			 : "+r"(arg0), "+r"(arg1), "+r"(target)
+			 :
+			 : "x14", "cc", "memory");
 }
 
 /*
@@ -190,7 +193,10 @@ static inline bool arch_take_if_zero(uint32_t *word, uint32_t v)
 		     "	cbnz	%w0, %l[taken]\n"
 		     "	stxr	%w0, %w2, %1\n"
 		     "	cbnz	%w0, 1b"
-		     : "=&r"(tmp), "+Q"(*word) : "r"(v) : "memory" : taken);
+		     : "=&r"(tmp), "+Q"(*word)
+		     : "r"(v)
+		     : "memory"
+		     : taken);
 	return true;
 taken:
 	return false;

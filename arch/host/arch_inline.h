@@ -16,15 +16,16 @@
 #define ARCH_TLS_TCB_BYTES    0
 #define ARCH_STACK_MIN_BYTES  2048
 /* A physical address is the address in the process. */
-#define ARCH_DIRECT_MAP_BASE  0ul
+#define ARCH_DIRECT_MAP_BASE 0ul
 
 struct arch_context {
-	uintptr_t sp;             /* [q] */
-	unsigned long irq_flags;  /* [q] 1: interrupts on, 0: masked */
-	uintptr_t tls;            /* [i] */
-	uintptr_t stack_bottom;   /* [i] with the room below the slot; for the address sanitizer, as is the rest */
-	size_t stack_bytes;       /* [i] */
-	void *fake_stack;         /* [q] */
+	uintptr_t sp;            /* [q] */
+	unsigned long irq_flags; /* [q] 1: interrupts on, 0: masked */
+	uintptr_t tls;           /* [i] */
+	/* [i] with the room below the slot; for the address sanitizer, as is the rest */
+	uintptr_t stack_bottom;
+	size_t stack_bytes; /* [i] */
+	void *fake_stack;   /* [q] */
 };
 
 /*
@@ -36,8 +37,8 @@ struct arch_fpu {
 };
 
 struct arch_cpu {
-	uint32_t lock_id;         /* [i] index + 1 */
-	struct host_cpu *host;    /* [i] */
+	uint32_t lock_id;      /* [i] index + 1 */
+	struct host_cpu *host; /* [i] */
 };
 
 static inline struct cpu *arch_cpu_self(void)
@@ -142,7 +143,8 @@ static inline bool arch_take_if_zero(uint32_t *word, uint32_t v)
 {
 	uint32_t zero = 0;
 
-	return __atomic_compare_exchange_n(word, &zero, v, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n(word, &zero, v, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
 }
 
 static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, unsigned long b)

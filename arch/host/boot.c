@@ -70,12 +70,15 @@ static void *first_thread(void *arg)
 
 static void host_boot(void)
 {
-	struct thread_attr attr = { .name = "main", .affinity = &cpu_online_mask, .detached = true };
+	struct thread_attr attr = { .name = "main",
+				    .affinity = &cpu_online_mask,
+				    .detached = true };
 	const char *why;
 
 	cpu_init_boot(&boot_cpu, &boot_idle, NULL, 0);
 	boot_idle.context.stack_bottom = (uintptr_t)host_stack_bottom(boot_stack);
-	boot_idle.context.stack_bytes = (uintptr_t)boot_stack + BOOT_STACK_BYTES - boot_idle.context.stack_bottom;
+	boot_idle.context.stack_bytes =
+		(uintptr_t)boot_stack + BOOT_STACK_BYTES - boot_idle.context.stack_bottom;
 	ASSERT(!clock_init(arch_timer_hz(&why)));
 	irq_root_set(&host_chip);
 	ipi_send = host_ipi_send;
@@ -118,7 +121,8 @@ int host_run_options(const struct host_options *options, void (*first)(void *), 
 int host_run(unsigned cpus, uint64_t seed, void (*first)(void *), void *arg)
 {
 	const char *given = getenv("FAIRLEAD_SEED");
-	struct host_options options = { .cpus = cpus, .seed = given ? strtoull(given, NULL, 0) : seed };
+	struct host_options options = { .cpus = cpus,
+					.seed = given ? strtoull(given, NULL, 0) : seed };
 
 	return host_run_options(&options, first, arg);
 }
@@ -233,7 +237,8 @@ void assert_failed_at(void *place, unsigned long unused)
 }
 
 /* Only a sanitizer's run-time library can name functions of the process itself. */
-__attribute__((weak)) void __sanitizer_symbolize_pc(void *pc, const char *fmt, char *buf, size_t size);
+__attribute__((weak)) void __sanitizer_symbolize_pc(void *pc, const char *fmt, char *buf,
+						    size_t size);
 
 const char *symbol_name(uintptr_t pc, char *buf, size_t size)
 {
@@ -253,9 +258,12 @@ static void dump_cpu(const struct host_cpu *c)
 	const struct thread *curr = c->cpu->rq.curr;
 	char where[160];
 
-	fprintf(stderr, "cpu %u: %s%s%s%s, %s (tid %d), %u waiting, resched %u, rq lock %x, timer %lld ns, at %s\n", c->cpu->index, cpu_states[c->state],
-		c == host_self ? " (self)" : "", c->irqs_on ? "" : ", masked", c->ipi_pending ? ", ipi pending" : "", curr->name, (int)curr->tid,
-		c->cpu->rq.nr_ready, c->cpu->rq.resched, c->cpu->rq.lock.word, (long long)c->timer_ns, symbol_name((uintptr_t)c->where - 1, where, sizeof(where)));
+	fprintf(stderr,
+		"cpu %u: %s%s%s%s, %s (tid %d), %u waiting, resched %u, rq lock %x, timer %lld ns, at %s\n",
+		c->cpu->index, cpu_states[c->state], c == host_self ? " (self)" : "",
+		c->irqs_on ? "" : ", masked", c->ipi_pending ? ", ipi pending" : "", curr->name,
+		(int)curr->tid, c->cpu->rq.nr_ready, c->cpu->rq.resched, c->cpu->rq.lock.word,
+		(long long)c->timer_ns, symbol_name((uintptr_t)c->where - 1, where, sizeof(where)));
 }
 
 static void dump_thread(struct thread *t, void *arg)
@@ -266,8 +274,9 @@ static void dump_thread(struct thread *t, void *arg)
 	(void)arg;
 	if (!t->tid)
 		return; /* an idle thread */
-	fprintf(stderr, "thread %d %s: %s on cpu %d, rank 0x%x, flags %x", (int)t->tid, t->name, states[t->sched.state & 3],
-		t->sched.cpu ? (int)t->sched.cpu->index : -1, t->sched.rank, t->sched.unusual);
+	fprintf(stderr, "thread %d %s: %s on cpu %d, rank 0x%x, flags %x", (int)t->tid, t->name,
+		states[t->sched.state & 3], t->sched.cpu ? (int)t->sched.cpu->index : -1,
+		t->sched.rank, t->sched.unusual);
 	if (t->sched.state == THREAD_BLOCKED && q)
 		fprintf(stderr, ", waits on queue %p", (const void *)q);
 	if (t->timer.armed)
@@ -277,8 +286,9 @@ static void dump_thread(struct thread *t, void *arg)
 
 void host_dump(void)
 {
-	fprintf(stderr, "seed %llu, %u CPUs, %llu sync points, %llu ns\n", (unsigned long long)host_seed(), host_nr_cpus,
-		(unsigned long long)host_steps(), (unsigned long long)host_now_ns);
+	fprintf(stderr, "seed %llu, %u CPUs, %llu sync points, %llu ns\n",
+		(unsigned long long)host_seed(), host_nr_cpus, (unsigned long long)host_steps(),
+		(unsigned long long)host_now_ns);
 	for (unsigned i = 0; i < host_nr_cpus; i++)
 		if (host_cpus[i].cpu)
 			dump_cpu(&host_cpus[i]);

@@ -22,16 +22,17 @@
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
-#define FIBER_START(save, bottom, bytes) __sanitizer_start_switch_fiber((save), (const void *)(bottom), (bytes))
+#define FIBER_START(save, bottom, bytes) \
+	__sanitizer_start_switch_fiber((save), (const void *)(bottom), (bytes))
 #define FIBER_FINISH(fake, bottom, bytes) __sanitizer_finish_switch_fiber((fake), (bottom), (bytes))
 #else
 #define FIBER_START(save, bottom, bytes)  ((void)(save), (void)(bottom), (void)(bytes))
 #define FIBER_FINISH(fake, bottom, bytes) ((void)(fake), (void)(bottom), (void)(bytes))
 #endif
 
-#define STEP_NS       10u
-#define STEPS_MAX     100000000ull
-#define LONELY_NS     1000u /* a spin while nobody else can run: only time can end it */
+#define STEP_NS   10u
+#define STEPS_MAX 100000000ull
+#define LONELY_NS 1000u /* a spin while nobody else can run: only time can end it */
 
 static struct host_cpu no_cpu = { .timer_ns = UINT64_MAX };
 
@@ -42,12 +43,12 @@ uint64_t host_now_ns;
 
 static struct {
 	struct host_options options;
-	struct host_cpu **runs;   /* those that can go on */
+	struct host_cpu **runs; /* those that can go on */
 	unsigned nr_runs;
-	uint64_t next_event_ns;   /* no CPU set aside is due before */
+	uint64_t next_event_ns; /* no CPU set aside is due before */
 	uint64_t steps;
 	uint64_t random;
-	unsigned switch_odds;     /* one sync point in so many gives another CPU its turn */
+	unsigned switch_odds; /* one sync point in so many gives another CPU its turn */
 	unsigned observe_in;
 	bool observing;
 	uintptr_t process_sp, process_bottom;
@@ -155,7 +156,8 @@ void host_enter(void (*fn)(void), void *stack, size_t bytes)
 	host_self->stack_bytes = (uintptr_t)stack + bytes - host_self->stack_bottom;
 	host_cpu_make_run(host_self);
 	FIBER_START(&machine.process_fake, host_self->stack_bottom, host_self->stack_bytes);
-	host_stack_switch(&machine.process_sp, host_stack_prepare((uintptr_t)stack + bytes, boot_begin), NULL);
+	host_stack_switch(&machine.process_sp,
+			  host_stack_prepare((uintptr_t)stack + bytes, boot_begin), NULL);
 	FIBER_FINISH(machine.process_fake, NULL, NULL);
 }
 
@@ -199,7 +201,8 @@ void arch_switch(struct thread *prev, struct thread *next, unsigned long irq_fla
 	host_self->tls = next->context.tls;
 	host_self->stack_bottom = next->context.stack_bottom;
 	host_self->stack_bytes = next->context.stack_bytes;
-	FIBER_START(&prev->context.fake_stack, next->context.stack_bottom, next->context.stack_bytes);
+	FIBER_START(&prev->context.fake_stack, next->context.stack_bottom,
+		    next->context.stack_bytes);
 	outgoing = host_stack_switch(&prev->context.sp, next->context.sp, prev);
 	FIBER_FINISH(prev->context.fake_stack, NULL, NULL);
 	sched_finish(outgoing, prev->context.irq_flags);

@@ -36,7 +36,8 @@ int arch_cpu_node(const struct dt *dt, int node, uint64_t *hwid)
 	return 0;
 }
 
-int dt_interrupt(const struct dt *dt, int node, int index, uint32_t cells[DT_ARGS_MAX], int *n, int *controller)
+int dt_interrupt(const struct dt *dt, int node, int index, uint32_t cells[DT_ARGS_MAX], int *n,
+		 int *controller)
 {
 	(void)dt, (void)node, (void)index, (void)cells, (void)n, (void)controller;
 	return -ENOENT;

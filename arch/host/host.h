@@ -14,13 +14,15 @@ struct cpu;
 struct thread;
 
 struct host_options {
-	unsigned cpus;              /* 1..1024 */
+	unsigned cpus; /* 1..1024 */
 	uint64_t seed;
-	uint64_t step_ns;           /* virtual time that one sync point takes; 0: 10 ns */
-	uint64_t steps_max;         /* sync points after which the run counts as a livelock; 0: 100 million */
+	uint64_t step_ns; /* virtual time that one sync point takes; 0: 10 ns */
+	/* sync points after which the run counts as a livelock; 0: 100 million */
+	uint64_t steps_max;
 	/*
-	 * Called every @observe_every (0: never) sync points, and whenever no CPU has anything to do before the next event (@quiet). Looks and touches
-	 * nothing: no atomics of core/atomic.h, no locks.
+	 * Called every @observe_every (0: never) sync points, and whenever no CPU has anything to
+	 * do before the next event (@quiet). Looks and touches nothing: no atomics of
+	 * core/atomic.h, no locks.
 	 */
 	void (*observe)(bool quiet);
 	unsigned observe_every;
@@ -47,9 +49,10 @@ void host_compute(uint64_t ns);
  * search needs no other place.
  */
 enum host_choice {
-	HOST_CHOOSE_SWITCH,         /* does another CPU get ahead at this sync point? n = 2 */
-	HOST_CHOOSE_CPU,            /* which of n */
-	HOST_CHOOSE_INTERRUPT,      /* timer and inter-processor interrupt are both due: which first? n = 2 */
+	HOST_CHOOSE_SWITCH, /* does another CPU get ahead at this sync point? n = 2 */
+	HOST_CHOOSE_CPU,    /* which of n */
+	/* timer and inter-processor interrupt are both due: which first? n = 2 */
+	HOST_CHOOSE_INTERRUPT,
 };
 unsigned host_choose(enum host_choice kind, unsigned n);
 
@@ -70,14 +73,17 @@ extern struct host_cpu *host_cpus;
 extern unsigned host_nr_cpus;
 
 void host_machine_init(const struct host_options *options);
-void host_enter(void (*fn)(void), void *stack, size_t bytes);   /* cpu.c: from the process's stack onto the boot CPU */
-__noreturn void host_leave(void);                               /* and back */
+/* cpu.c: from the process's stack onto the boot CPU */
+void host_enter(void (*fn)(void), void *stack, size_t bytes);
+__noreturn void host_leave(void); /* and back */
 void host_cpu_make_run(struct host_cpu *c);
 void host_ipi_send(struct cpu *target);
-void host_take_interrupts(void);                                /* vectors.c */
-void *host_stack_map(size_t bytes);                             /* mmu.c: with a guard and extra room below */
+void host_take_interrupts(void); /* vectors.c */
+/* mmu.c: with a guard and extra room below */
+void *host_stack_map(size_t bytes);
 void *host_stack_bottom(const void *stack);
-__noreturn void host_die(int status);                           /* boot.c: flushes and ends the process */
+/* boot.c: flushes and ends the process */
+__noreturn void host_die(int status);
 
 /*
  * switch.S: saves what a function must keep and sp in *save_sp, goes on at @load_sp; @arg is

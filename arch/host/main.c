@@ -18,7 +18,9 @@ static void first(void *arg)
 
 static int usage(const char *program)
 {
-	fprintf(stderr, "usage: %s [--cpus=1..1024] [--seed=number] [-- arguments of the application]\n", program);
+	fprintf(stderr,
+		"usage: %s [--cpus=1..1024] [--seed=number] [-- arguments of the application]\n",
+		program);
 	return 2;
 }
 
@@ -39,7 +41,8 @@ int main(int argc, char **argv)
 	int i;
 
 	for (i = 1; i < argc && strcmp(argv[i], "--"); i++)
-		if (!number_after(argv[i], "--cpus=", &cpus) && !number_after(argv[i], "--seed=", &seed))
+		if (!number_after(argv[i], "--cpus=", &cpus) &&
+		    !number_after(argv[i], "--seed=", &seed))
 			return usage(argv[0]);
 	if (cpus < 1 || cpus > 1024)
 		return usage(argv[0]);

@@ -30,8 +30,8 @@
 #define JUNK        0xa5
 
 struct stack_record {
-	struct list_head node;  /* in live or in freed */
-	size_t bytes;           /* of the slot */
+	struct list_head node; /* in live or in freed */
+	size_t bytes;          /* of the slot */
 };
 
 static struct list_head live = { &live, &live }, freed = { &freed, &freed };
@@ -43,7 +43,8 @@ static size_t pages_used;
 
 void *page_alloc(unsigned order)
 {
-	void *va = order > PAGE_MAX_ORDER ? NULL : aligned_alloc(PAGE_SIZE << order, PAGE_SIZE << order);
+	void *va = order > PAGE_MAX_ORDER ? NULL :
+					    aligned_alloc(PAGE_SIZE << order, PAGE_SIZE << order);
 
 	if (va)
 		pages_used += PAGE_SIZE << order;
@@ -93,7 +94,8 @@ void *host_stack_bottom(const void *stack)
 void *host_stack_map(size_t bytes)
 {
 	size_t all = 2 * PAGE_SIZE + EXTRA_BYTES + bytes;
-	struct stack_record *r = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct stack_record *r = mmap(NULL, all, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (r == MAP_FAILED)
 		return NULL;
@@ -161,7 +163,8 @@ void host_each_thread(void (*each)(struct thread *t, void *arg), void *arg)
 {
 	list_for_each(node, &live) {
 		struct stack_record *r = container_of(node, struct stack_record, node);
-		struct thread *t = (struct thread *)((char *)stack_of(r) + r->bytes - THREAD_TLS_OFFSET);
+		struct thread *t =
+			(struct thread *)((char *)stack_of(r) + r->bytes - THREAD_TLS_OFFSET);
 
 		if (t->stack == stack_of(r) && t->stack_bytes == r->bytes)
 			each(t, arg);
@@ -172,7 +175,8 @@ void host_each_thread(void (*each)(struct thread *t, void *arg), void *arg)
 
 int arch_map(uintptr_t va, pa_t pa, size_t bytes, unsigned prot)
 {
-	int host_prot = (prot & MAP_READ ? PROT_READ : 0) | (prot & MAP_WRITE ? PROT_WRITE : 0) | (prot & MAP_EXEC ? PROT_EXEC : 0);
+	int host_prot = (prot & MAP_READ ? PROT_READ : 0) | (prot & MAP_WRITE ? PROT_WRITE : 0) |
+			(prot & MAP_EXEC ? PROT_EXEC : 0);
 
 	if (va != pa || mprotect((void *)va, bytes, host_prot))
 		return -EINVAL;

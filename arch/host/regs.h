@@ -13,28 +13,29 @@
 struct cpu;
 
 enum host_cpu_state {
-	HOST_CPU_OFF,       /* not started */
-	HOST_CPU_RUNS,      /* can go on whenever it is chosen */
-	HOST_CPU_IDLE,      /* in arch_cpu_idle() until an interrupt is due */
-	HOST_CPU_COMPUTES,  /* in host_compute(): uses time and nothing else, until busy_until_ns or an interrupt */
+	HOST_CPU_OFF,  /* not started */
+	HOST_CPU_RUNS, /* can go on whenever it is chosen */
+	HOST_CPU_IDLE, /* in arch_cpu_idle() until an interrupt is due */
+	/* in host_compute(): uses time and nothing else, until busy_until_ns or an interrupt */
+	HOST_CPU_COMPUTES,
 	HOST_CPU_HALTED,
 };
 
 struct host_cpu {
-	struct cpu *cpu;            /* the per-CPU pointer */
-	uintptr_t tls;              /* the running thread's TLS register */
+	struct cpu *cpu; /* the per-CPU pointer */
+	uintptr_t tls;   /* the running thread's TLS register */
 	bool irqs_on;
-	bool window;                /* masked, but for the timer */
+	bool window; /* masked, but for the timer */
 	bool ipi_pending;
-	uint64_t timer_ns;          /* one-shot, level: due from here on; UINT64_MAX: never */
+	uint64_t timer_ns; /* one-shot, level: due from here on; UINT64_MAX: never */
 	enum host_cpu_state state;
-	uint64_t busy_until_ns;     /* while it computes */
-	unsigned place;             /* in the list of those that run */
-	uintptr_t sp;               /* while another CPU runs */
-	uintptr_t stack_bottom;     /* of the stack it is on */
+	uint64_t busy_until_ns; /* while it computes */
+	unsigned place;         /* in the list of those that run */
+	uintptr_t sp;           /* while another CPU runs */
+	uintptr_t stack_bottom; /* of the stack it is on */
 	size_t stack_bytes;
 	void *fake_stack;
-	const void *where;          /* who called the last sync point */
+	const void *where; /* who called the last sync point */
 };
 
 extern struct host_cpu *host_self; /* the CPU that runs */

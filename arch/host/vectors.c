@@ -27,7 +27,8 @@ static bool timer_goes_first(const struct host_cpu *c)
 
 static void take_one(void)
 {
-	bool irqs_on = host_self->irqs_on, window = host_self->window, timer = timer_goes_first(host_self);
+	bool irqs_on = host_self->irqs_on, window = host_self->window,
+	     timer = timer_goes_first(host_self);
 
 	host_self->irqs_on = false;
 	host_self->window = false;

@@ -20,7 +20,7 @@
  * Interrupt frame, handlers and the deepest call chain of the scheduler, twice for a timer window
  * that opens inside.
  */
-#define ARCH_STACK_MIN_BYTES  2048
+#define ARCH_STACK_MIN_BYTES 2048
 
 struct arch_context {
 	uintptr_t ra;            /* [q] */
@@ -28,22 +28,24 @@ struct arch_context {
 	uintptr_t s[12];         /* [q] s0 is the frame pointer */
 	unsigned long irq_flags; /* [q] */
 	uintptr_t tls;           /* [i] value of tp */
-	uint32_t fp_used;        /* [q] has dirtied FP registers once: they are loaded at every switch to it */
+	/* [q] has dirtied FP registers once: they are loaded at every switch to it */
+	uint32_t fp_used;
 };
 
 struct arch_fpu {
-	uint64_t f[32];          /* [q] */
-	uint64_t fcsr;           /* [q] */
+	uint64_t f[32]; /* [q] */
+	uint64_t fcsr;  /* [q] */
 };
 
 struct arch_cpu {
 	uintptr_t fault_stack_top;     /* [o] 0 while exceptions are being handled on it */
 	uintptr_t emergency_stack_top; /* [o] 0 while in use: the CPU parks at the next exception */
-	uintptr_t trap_sp;             /* [o] sp and tp of the code that took an exception, until its frame is built */
-	uintptr_t trap_tp;             /* [o] */
-	uintptr_t start_sp;            /* [i] of the idle thread, before the CPU is started */
-	uintptr_t start_tls;           /* [i] */
-	uint32_t lock_id;              /* [i] index + 1 */
+	/* [o] sp and tp of the code that took an exception, until its frame is built */
+	uintptr_t trap_sp;
+	uintptr_t trap_tp;   /* [o] */
+	uintptr_t start_sp;  /* [i] of the idle thread, before the CPU is started */
+	uintptr_t start_tls; /* [i] */
+	uint32_t lock_id;    /* [i] index + 1 */
 };
 
 /* What boot found out about this machine; all [i] once secondaries run. */
@@ -64,8 +66,9 @@ struct sbi_ret {
 };
 
 /* SBI keeps every register but a0 and a1, so a call costs its caller no register saves. */
-static inline struct sbi_ret sbi_call(unsigned long extension, unsigned long function, unsigned long arg0,
-				      unsigned long arg1, unsigned long arg2, unsigned long arg3)
+static inline struct sbi_ret sbi_call(unsigned long extension, unsigned long function,
+				      unsigned long arg0, unsigned long arg1, unsigned long arg2,
+				      unsigned long arg3)
 {
 	register unsigned long a0 __asm__("a0") = arg0;
 	register unsigned long a1 __asm__("a1") = arg1;
@@ -74,7 +77,10 @@ static inline struct sbi_ret sbi_call(unsigned long extension, unsigned long fun
 	register unsigned long a6 __asm__("a6") = function;
 	register unsigned long a7 __asm__("a7") = extension;
 
-	__asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a3), "r"(a6), "r"(a7) : "memory");
+	__asm__ volatile("ecall"
+			 : "+r"(a0), "+r"(a1)
+			 : "r"(a2), "r"(a3), "r"(a6), "r"(a7)
+			 : "memory");
 	return (struct sbi_ret){ (long)a0, (long)a1 };
 }
 
@@ -88,7 +94,7 @@ static inline struct cpu *arch_cpu_self(void)
 
 static inline void arch_cpu_set_self(struct cpu *cpu)
 {
-	__asm__ volatile("csrw sscratch, %0" :: "r"(cpu) : "memory");
+	__asm__ volatile("csrw sscratch, %0" ::"r"(cpu) : "memory");
 }
 
 static inline uint32_t arch_cpu_lock_id(void)
@@ -116,14 +122,14 @@ static inline unsigned long arch_irq_save(void)
 {
 	unsigned long status;
 
-	__asm__ volatile("csrrci %0, sstatus, 2" : "=r"(status) :: "memory");
+	__asm__ volatile("csrrci %0, sstatus, 2" : "=r"(status)::"memory");
 	return status & SSTATUS_SIE;
 }
 
 /* Irqs are masked here, as after arch_irq_save(). */
 static inline void arch_irq_restore(unsigned long flags)
 {
-	__asm__ volatile("csrs sstatus, %0" :: "r"(flags) : "memory");
+	__asm__ volatile("csrs sstatus, %0" ::"r"(flags) : "memory");
 }
 
 static inline void arch_irq_enable(void)
@@ -140,7 +146,7 @@ static inline bool arch_irq_enabled(void)
 {
 	unsigned long status;
 
-	__asm__ volatile("csrr %0, sstatus" : "=r"(status) :: "memory");
+	__asm__ volatile("csrr %0, sstatus" : "=r"(status)::"memory");
 	return status & SSTATUS_SIE;
 }
 
@@ -159,14 +165,14 @@ static inline uint64_t arch_counter(void)
 {
 	uint64_t now;
 
-	__asm__ volatile("fence r, i\n\trdtime %0" : "=r"(now) :: "memory");
+	__asm__ volatile("fence r, i\n\trdtime %0" : "=r"(now)::"memory");
 	return now;
 }
 
 static inline void arch_timer_set(uint64_t deadline_cycles)
 {
 	if (likely(riscv_machine.sstc))
-		__asm__ volatile("csrw 0x14d, %0" :: "r"(deadline_cycles) : "memory");
+		__asm__ volatile("csrw 0x14d, %0" ::"r"(deadline_cycles) : "memory");
 	else
 		sbi_call(riscv_machine.timer_eid, 0, deadline_cycles, 0, 0, 0);
 }
@@ -176,9 +182,9 @@ static inline uint64_t arch_cycles(void)
 	uint64_t now;
 
 	if (likely(riscv_machine.cycle))
-		__asm__ volatile("rdcycle %0" : "=r"(now) :: "memory");
+		__asm__ volatile("rdcycle %0" : "=r"(now)::"memory");
 	else
-		__asm__ volatile("rdtime %0" : "=r"(now) :: "memory");
+		__asm__ volatile("rdtime %0" : "=r"(now)::"memory");
 	return now;
 }
 
@@ -202,7 +208,10 @@ static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, un
 	register void (*target)(void *, unsigned long) __asm__("t3") = fn;
 
 	/* Not "call": that computes the address in t1. */
-	__asm__ volatile("jal t0, arch_cold_stub" : "+r"(arg0), "+r"(arg1), "+r"(target) : : "t0", "memory");
+	__asm__ volatile("jal t0, arch_cold_stub"
+			 : "+r"(arg0), "+r"(arg1), "+r"(target)
+			 :
+			 : "t0", "memory");
 }
 
 /* *@word: 0 -> @v with acquire order; false: it was not 0. */
@@ -214,7 +223,10 @@ static inline bool arch_take_if_zero(uint32_t *word, uint32_t v)
 		     "	bnez	%0, %l[taken]\n"
 		     "	sc.w	%0, %2, %1\n"
 		     "	bnez	%0, 1b"
-		     : "=&r"(tmp), "+A"(*word) : "r"(v) : "memory" : taken);
+		     : "=&r"(tmp), "+A"(*word)
+		     : "r"(v)
+		     : "memory"
+		     : taken);
 	return true;
 taken:
 	return false;

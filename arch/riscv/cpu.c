@@ -42,19 +42,21 @@ static uint8_t boot_emergency_stack[PAGE_SIZE] __aligned_to(16);
 /* An absolute symbol for switch.S, which cannot ask the compiler where struct thread ends. */
 __attribute__((used)) static void export_offsets(void)
 {
-	__asm__(".globl riscv_thread_fpu_offset\n\t.equ riscv_thread_fpu_offset, %0" :: "i"(offsetof(struct thread, fpu)));
+	__asm__(".globl riscv_thread_fpu_offset\n\t.equ riscv_thread_fpu_offset, %0" ::"i"(
+		offsetof(struct thread, fpu)));
 }
 
 static void sie_write(unsigned long bits)
 {
-	__asm__ volatile("csrw sie, %0" :: "r"(bits) : "memory");
+	__asm__ volatile("csrw sie, %0" ::"r"(bits) : "memory");
 }
 
 /* The boot CPU's stacks are in the image; the others' were allocated by arch_cpu_start(). */
 static void init_boot_cpu(struct cpu *cpu)
 {
 	cpu->arch.fault_stack_top = (uintptr_t)boot_fault_stack_top;
-	cpu->arch.emergency_stack_top = (uintptr_t)(boot_emergency_stack + sizeof(boot_emergency_stack));
+	cpu->arch.emergency_stack_top =
+		(uintptr_t)(boot_emergency_stack + sizeof(boot_emergency_stack));
 	riscv_machine.cycle = riscv_probe(riscv_read_cycle);
 }
 
@@ -65,9 +67,10 @@ void arch_cpu_init(struct cpu *cpu)
 	if (!cpu->arch.fault_stack_top)
 		init_boot_cpu(cpu);
 	riscv_fp_init();
-	__asm__ volatile("csrw stvec, %0" :: "r"((uintptr_t)riscv_vectors | STVEC_VECTORED) : "memory");
+	__asm__ volatile("csrw stvec, %0" ::"r"((uintptr_t)riscv_vectors | STVEC_VECTORED)
+			 : "memory");
 	sie_write(SIE_SOFT | SIE_EXTERNAL);
-	__asm__ volatile("csrc sip, %0" :: "r"((unsigned long)SIE_SOFT) : "memory");
+	__asm__ volatile("csrc sip, %0" ::"r"((unsigned long)SIE_SOFT) : "memory");
 }
 
 int arch_cpu_start(struct cpu *cpu)
@@ -77,13 +80,18 @@ int arch_cpu_start(struct cpu *cpu)
 	uint8_t *emergency_stack = page_alloc(0);
 
 	if (!fault_stack || !emergency_stack)
-		return -ENOMEM; /* what was allocated stays: the machine is about to run with too little memory anyway */
+		/*
+		 * what was allocated stays: the machine is about to run with too little memory
+		 * anyway
+		 */
+		return -ENOMEM;
 	cpu->arch.fault_stack_top = (uintptr_t)fault_stack + FAULT_STACK_BYTES;
 	cpu->arch.emergency_stack_top = (uintptr_t)emergency_stack + PAGE_SIZE;
 	cpu->arch.start_sp = ALIGN_DOWN((uintptr_t)cpu->rq.idle, ARCH_STACK_ALIGN);
 	cpu->arch.start_tls = cpu->rq.idle->context.tls;
 	arch_io_barrier();
-	return riscv_hart_start(cpu->hwid, arch_pa((const void *)riscv_secondary_entry), (uintptr_t)cpu);
+	return riscv_hart_start(cpu->hwid, arch_pa((const void *)riscv_secondary_entry),
+				(uintptr_t)cpu);
 }
 
 /*
@@ -95,7 +103,7 @@ void arch_cpu_idle(void)
 {
 	unsigned long pending;
 
-	__asm__ volatile("wfi\n\tcsrr %0, sip" : "=r"(pending) :: "memory");
+	__asm__ volatile("wfi\n\tcsrr %0, sip" : "=r"(pending)::"memory");
 	if (pending & SIE_EXTERNAL)
 		return trap_irq();
 	if (pending & SIE_SOFT) {

@@ -18,8 +18,8 @@
 #define SBI_ERR_INVALID_PARAM (-3)
 #define SBI_ERR_ALREADY       (-6)
 
-#define SEMIHOSTING_EXIT      0x18
-#define SEMIHOSTING_APP_EXIT  0x20026
+#define SEMIHOSTING_EXIT     0x18
+#define SEMIHOSTING_APP_EXIT 0x20026
 
 uint64_t riscv_timebase_hz;
 bool riscv_harts_started;
@@ -41,9 +41,11 @@ static bool sbi_probe(unsigned long extension)
  */
 int arch_cpu_node(const struct dt *dt, int node, uint64_t *hwid)
 {
-	const char *type = dt_string(dt, node, "device_type"), *mmu = dt_string(dt, node, "mmu-type");
+	const char *type = dt_string(dt, node, "device_type"),
+		   *mmu = dt_string(dt, node, "mmu-type");
 
-	if (!type || strcmp(type, "cpu") || !dt_status_ok(dt, node) || !mmu || !strcmp(mmu, "riscv,none"))
+	if (!type || strcmp(type, "cpu") || !dt_status_ok(dt, node) || !mmu ||
+	    !strcmp(mmu, "riscv,none"))
 		return -ENOENT;
 	return dt_u64(dt, node, "reg", hwid) ? -ENOENT : 0;
 }
@@ -54,7 +56,8 @@ static bool isa_string_has(const char *isa, const char *name)
 	size_t n = strlen(name);
 
 	for (; *isa; isa++)
-		if (isa[0] == '_' && !strncmp(isa + 1, name, n) && (isa[1 + n] < 'a' || isa[1 + n] > 'z'))
+		if (isa[0] == '_' && !strncmp(isa + 1, name, n) &&
+		    (isa[1 + n] < 'a' || isa[1 + n] > 'z'))
 			return true;
 	return false;
 }
@@ -63,7 +66,8 @@ static bool cpu_has(const struct dt *dt, int node, const char *name)
 {
 	const char *isa = dt_string(dt, node, "riscv,isa");
 
-	return dt_stringlist_has(dt, node, "riscv,isa-extensions", name) || (isa && isa_string_has(isa, name));
+	return dt_stringlist_has(dt, node, "riscv,isa-extensions", name) ||
+	       (isa && isa_string_has(isa, name));
 }
 
 /* One timer for all: Sstc only when every CPU that may run has it. */
@@ -72,7 +76,8 @@ static bool all_have_sstc(const struct dt *dt)
 	uint64_t hwid;
 	bool any = false;
 
-	for (int node = dt_first_child(dt, dt_path_node(dt, "/cpus")); node >= 0; node = dt_next_sibling(dt, node)) {
+	for (int node = dt_first_child(dt, dt_path_node(dt, "/cpus")); node >= 0;
+	     node = dt_next_sibling(dt, node)) {
 		if (arch_cpu_node(dt, node, &hwid))
 			continue;
 		if (!cpu_has(dt, node, "sstc"))
@@ -166,7 +171,10 @@ static void semihosting_exit(int status)
 			 "slli x0, x0, 0x1f\n\t"
 			 "ebreak\n\t"
 			 "srai x0, x0, 7\n\t"
-			 ".option pop" : "+r"(a0) : "r"(a1) : "memory");
+			 ".option pop"
+			 : "+r"(a0)
+			 : "r"(a1)
+			 : "memory");
 }
 
 void arch_system_off(int status, bool semihosting)

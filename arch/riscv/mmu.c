@@ -14,10 +14,10 @@
 #include "core/atomic.h"
 #include "core/mem/mem.h"
 
-#define TABLE_ENTRIES 512
-#define LEVEL_TOP     2
+#define TABLE_ENTRIES      512
+#define LEVEL_TOP          2
 #define LEVEL_BYTES(level) (PAGE_SIZE << 9 * (level))
-#define BLOCK_BYTES   LEVEL_BYTES(1)
+#define BLOCK_BYTES        LEVEL_BYTES(1)
 
 extern char text_start[], text_end[], rodata_start[], rodata_end[], data_start[];
 
@@ -137,7 +137,8 @@ static size_t leaf_map(uintptr_t va, pa_t pa, size_t bytes, uint64_t bits)
 	for (int level = LEVEL_TOP;; level--) {
 		uint64_t *entry = &table[table_index(va, level)];
 
-		if (IS_ALIGNED(va | pa, LEVEL_BYTES(level)) && bytes >= LEVEL_BYTES(level) && (!level || !is_table(*entry))) {
+		if (IS_ALIGNED(va | pa, LEVEL_BYTES(level)) && bytes >= LEVEL_BYTES(level) &&
+		    (!level || !is_table(*entry))) {
 			atomic_store_release(entry, pa_pte(pa) | bits);
 			return LEVEL_BYTES(level);
 		}
@@ -221,7 +222,8 @@ bool riscv_mapped(uintptr_t va, uint64_t pte_bit)
 {
 	int level;
 
-	return canonical(va) && (*entry_find(va, &level) & (PTE_VALID | pte_bit)) == (PTE_VALID | pte_bit);
+	return canonical(va) &&
+	       (*entry_find(va, &level) & (PTE_VALID | pte_bit)) == (PTE_VALID | pte_bit);
 }
 
 /* ---- boot ------------------------------------------------------------------------------------ */
@@ -261,7 +263,10 @@ static void use_kernel_root(void)
 	uint64_t satp;
 
 	riscv_satp = 8ull << 60 | table_pa(kernel_root) >> PAGE_SHIFT;
-	__asm__ volatile("csrw satp, %1\n\tsfence.vma\n\tcsrr %0, satp" : "=r"(satp) : "r"(riscv_satp) : "memory");
+	__asm__ volatile("csrw satp, %1\n\tsfence.vma\n\tcsrr %0, satp"
+			 : "=r"(satp)
+			 : "r"(riscv_satp)
+			 : "memory");
 }
 
 /* The other CPUs only fetch and read through the boot tables. */

@@ -8,7 +8,7 @@
 #include "core/mem/layout.h"
 
 struct trap_frame {
-	uint64_t x[32];  /* x[0]: address of the word in struct arch_cpu that names this stack */
+	uint64_t x[32]; /* x[0]: address of the word in struct arch_cpu that names this stack */
 	uint64_t sepc;
 	uint64_t sstatus;
 	uint64_t scause;
@@ -43,8 +43,8 @@ bool riscv_mapped(uintptr_t va, uint64_t pte_bit);
 void riscv_sfence_local(void);
 
 /* firmware.c */
-extern uint64_t riscv_timebase_hz;   /* 0: the tree does not say */
-extern bool riscv_harts_started;     /* other CPUs may hold translations */
+extern uint64_t riscv_timebase_hz; /* 0: the tree does not say */
+extern bool riscv_harts_started;   /* other CPUs may hold translations */
 void riscv_sfence_others(void);
 /* 0 or -errno. */
 int riscv_hart_start(uint64_t hwid, pa_t entry, uintptr_t opaque);

@@ -34,7 +34,7 @@ void arch_timer_init(struct cpu *cpu)
 	(void)cpu;
 	choose_timer();
 	arch_timer_set(UINT64_MAX);
-	__asm__ volatile("csrs sie, %0" :: "r"((unsigned long)SIE_TIMER) : "memory");
+	__asm__ volatile("csrs sie, %0" ::"r"((unsigned long)SIE_TIMER) : "memory");
 }
 
 const char *arch_timer_name(void)
@@ -50,11 +50,14 @@ unsigned long arch_timer_window_open(void)
 {
 	unsigned long enabled;
 
-	__asm__ volatile("csrrw %0, sie, %1\n\tcsrsi sstatus, 2" : "=&r"(enabled) : "r"((unsigned long)SIE_TIMER) : "memory");
+	__asm__ volatile("csrrw %0, sie, %1\n\tcsrsi sstatus, 2"
+			 : "=&r"(enabled)
+			 : "r"((unsigned long)SIE_TIMER)
+			 : "memory");
 	return enabled;
 }
 
 void arch_timer_window_close(unsigned long state)
 {
-	__asm__ volatile("csrci sstatus, 2\n\tcsrw sie, %0" :: "r"(state) : "memory");
+	__asm__ volatile("csrci sstatus, 2\n\tcsrw sie, %0" ::"r"(state) : "memory");
 }

@@ -10,22 +10,34 @@
 #include "arch/riscv/port.h"
 #include "core/console.h"
 
-#define FRAMES_MAX      64
-#define RETRIES_MAX     100
+#define FRAMES_MAX  64
+#define RETRIES_MAX 100
 
-#define CAUSE_ILLEGAL         2
-#define CAUSE_BREAKPOINT      3
-#define CAUSE_FETCH_PAGE      12
-#define CAUSE_LOAD_PAGE       13
-#define CAUSE_STORE_PAGE      15
+#define CAUSE_ILLEGAL    2
+#define CAUSE_BREAKPOINT 3
+#define CAUSE_FETCH_PAGE 12
+#define CAUSE_LOAD_PAGE  13
+#define CAUSE_STORE_PAGE 15
 
 extern char text_start[], text_end[];
 
 static const char *const cause_names[] = {
-	"misaligned instruction address", "instruction access fault", "illegal instruction", "breakpoint",
-	"misaligned load", "load access fault", "misaligned store", "store access fault",
-	"environment call from user mode", "environment call", "exception 10", "exception 11",
-	"instruction page fault", "load page fault", "exception 14", "store page fault",
+	"misaligned instruction address",
+	"instruction access fault",
+	"illegal instruction",
+	"breakpoint",
+	"misaligned load",
+	"load access fault",
+	"misaligned store",
+	"store access fault",
+	"environment call from user mode",
+	"environment call",
+	"exception 10",
+	"exception 11",
+	"instruction page fault",
+	"load page fault",
+	"exception 14",
+	"store page fault",
 };
 
 static const char *cause_name(uint64_t scause)
@@ -58,7 +70,8 @@ static bool fault_is_stale(const struct trap_frame *tf)
 	static unsigned repeats;
 	uint64_t bit = cause_pte_bit(tf->scause);
 
-	if (!bit || !riscv_mapped(tf->stval, bit) || (tf->sepc >= (uintptr_t)riscv_irq_start && tf->sepc < (uintptr_t)riscv_irq_end))
+	if (!bit || !riscv_mapped(tf->stval, bit) ||
+	    (tf->sepc >= (uintptr_t)riscv_irq_start && tf->sepc < (uintptr_t)riscv_irq_end))
 		return false;
 	repeats = tf->sepc == last_sepc && tf->stval == last_stval ? repeats + 1 : 0;
 	last_sepc = tf->sepc;
@@ -87,29 +100,36 @@ static void dump_current(void)
 {
 	uintptr_t s[12], sp;
 
-	__asm__ volatile("sd s0, 0(%1)\n\tsd s1, 8(%1)\n\tsd s2, 16(%1)\n\tsd s3, 24(%1)\n\tsd s4, 32(%1)\n\tsd s5, 40(%1)\n\t"
-			 "sd s6, 48(%1)\n\tsd s7, 56(%1)\n\tsd s8, 64(%1)\n\tsd s9, 72(%1)\n\tsd s10, 80(%1)\n\tsd s11, 88(%1)\n\tmv %0, sp"
-			 : "=&r"(sp) : "r"(s) : "memory");
+	__asm__ volatile(
+		"sd s0, 0(%1)\n\tsd s1, 8(%1)\n\tsd s2, 16(%1)\n\tsd s3, 24(%1)\n\tsd s4, 32(%1)\n\tsd s5, 40(%1)\n\t"
+		"sd s6, 48(%1)\n\tsd s7, 56(%1)\n\tsd s8, 64(%1)\n\tsd s9, 72(%1)\n\tsd s10, 80(%1)\n\tsd s11, 88(%1)\n\tmv %0, sp"
+		: "=&r"(sp)
+		: "r"(s)
+		: "memory");
 	for (unsigned i = 0; i < 12; i += 4)
-		printk("s%u..s%u 0x%016lx 0x%016lx 0x%016lx 0x%016lx\n", i, i + 3, s[i], s[i + 1], s[i + 2], s[i + 3]);
+		printk("s%u..s%u 0x%016lx 0x%016lx 0x%016lx 0x%016lx\n", i, i + 3, s[i], s[i + 1],
+		       s[i + 2], s[i + 3]);
 	printk("sp 0x%016lx\n", sp);
 }
 
 void arch_trap_dump(const struct trap_frame *tf)
 {
 	static const char names[32][4] = {
-		"", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4", "a5",
-		"a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6",
+		"",   "ra", "sp", "gp", "tp",  "t0",  "t1", "t2", "s0", "s1", "a0",
+		"a1", "a2", "a3", "a4", "a5",  "a6",  "a7", "s2", "s3", "s4", "s5",
+		"s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6",
 	};
 
 	if (!tf) {
 		dump_current();
 		return;
 	}
-	printk("pc      0x%016lx sstatus 0x%016lx scause  %lu (%s) stval 0x%016lx\n", (unsigned long)tf->sepc,
-	       (unsigned long)tf->sstatus, (unsigned long)tf->scause, cause_name(tf->scause), (unsigned long)tf->stval);
+	printk("pc      0x%016lx sstatus 0x%016lx scause  %lu (%s) stval 0x%016lx\n",
+	       (unsigned long)tf->sepc, (unsigned long)tf->sstatus, (unsigned long)tf->scause,
+	       cause_name(tf->scause), (unsigned long)tf->stval);
 	for (unsigned i = 1; i < 32; i++)
-		printk("%-3s 0x%016lx%s", names[i], (unsigned long)tf->x[i], i % 4 == 0 || i == 31 ? "\n" : "  ");
+		printk("%-3s 0x%016lx%s", names[i], (unsigned long)tf->x[i],
+		       i % 4 == 0 || i == 31 ? "\n" : "  ");
 }
 
 /* ---- backtrace ------------------------------------------------------------------------------- */
@@ -153,7 +173,8 @@ void arch_backtrace(const struct trap_frame *tf, void (*each)(void *ctx, uintptr
 		each(ctx, tf->sepc);
 	if (tf && !is_text(tf->sepc) && is_text(tf->x[1]))
 		each(ctx, tf->x[1]); /* a jump to nowhere: from there */
-	for (unsigned n = 0; n < FRAMES_MAX && fp && read_word(fp - 8, &ra) && read_word(fp - 16, &next); n++) {
+	for (unsigned n = 0;
+	     n < FRAMES_MAX && fp && read_word(fp - 8, &ra) && read_word(fp - 16, &next); n++) {
 		if (n == 0 && tf && !is_text(ra)) {
 			next = ra;
 			ra = tf->x[1];

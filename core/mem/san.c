@@ -65,7 +65,8 @@ static inline uint8_t *shadow_of(uintptr_t va)
 
 static leaf_t *leaf_make(uintptr_t va)
 {
-	leaf_t **at = &shadow_root[(va - DIRECT_MAP_BASE) >> LEAF_SHIFT], *leaf = atomic_load_acquire(at), *none = NULL;
+	leaf_t **at = &shadow_root[(va - DIRECT_MAP_BASE) >> LEAF_SHIFT],
+	       *leaf = atomic_load_acquire(at), *none = NULL;
 
 	if (leaf)
 		return leaf;
@@ -175,7 +176,8 @@ static inline uintptr_t first_bad(uintptr_t va, uintptr_t end, bool library)
 				break; /* the last block there is */
 			continue;
 		}
-		if (!(va % 64) && end - va >= 64 && !*(const uint64_t __attribute__((may_alias)) *)shadow) {
+		if (!(va % 64) && end - va >= 64 &&
+		    !*(const uint64_t __attribute__((may_alias)) *)shadow) {
 			va += 64;
 			continue;
 		}
@@ -228,16 +230,19 @@ static const char *kind_text(uint8_t kind)
 	return "bad access";
 }
 
-static __cold __noreturn void report_heap(const char *head, const struct san_heap_block *block, uintptr_t bad)
+static __cold __noreturn void report_heap(const char *head, const struct san_heap_block *block,
+					  uintptr_t bad)
 {
 	uintptr_t start = (uintptr_t)(block + 1);
 	char by[64], freed[64];
 
 	symbol_name(block->allocated_by, by, sizeof(by));
 	if (block->freed_by)
-		panic("%s\n  byte %ld of %zu, allocated by %s, freed by %s", head, (long)(bad - start), block->bytes, by,
+		panic("%s\n  byte %ld of %zu, allocated by %s, freed by %s", head,
+		      (long)(bad - start), block->bytes, by,
 		      symbol_name(block->freed_by, freed, sizeof(freed)));
-	panic("%s\n  byte %ld of %zu, allocated by %s", head, (long)(bad - start), block->bytes, by);
+	panic("%s\n  byte %ld of %zu, allocated by %s", head, (long)(bad - start), block->bytes,
+	      by);
 }
 
 /* Where it is no block of the heap. */
@@ -252,7 +257,8 @@ static const char *where_text(uint8_t kind)
 	return "in free memory of the heap";
 }
 
-static __cold __noreturn void report(uintptr_t va, size_t bytes, uintptr_t bad, bool write, uintptr_t pc)
+static __cold __noreturn void report(uintptr_t va, size_t bytes, uintptr_t bad, bool write,
+				     uintptr_t pc)
 {
 	const struct san_heap_block *block = NULL;
 	uint8_t kind = kind_at(bad);
@@ -260,9 +266,11 @@ static __cold __noreturn void report(uintptr_t va, size_t bytes, uintptr_t bad, 
 
 	checks_off = true;
 	if (kind < 8)
-		kind = kind_at(bad + 8); /* behind the end of a block that does not end with a granule */
-	fmt_buf(head, sizeof(head), "kasan: %s, %s of %zu byte%s at 0x%lx by %s", kind_text(kind), write ? "write" : "read", bytes,
-		bytes == 1 ? "" : "s", (unsigned long)va, symbol_name(pc, by, sizeof(by)));
+		/* behind the end of a block that does not end with a granule */
+		kind = kind_at(bad + 8);
+	fmt_buf(head, sizeof(head), "kasan: %s, %s of %zu byte%s at 0x%lx by %s", kind_text(kind),
+		write ? "write" : "read", bytes, bytes == 1 ? "" : "s", (unsigned long)va,
+		symbol_name(pc, by, sizeof(by)));
 	if (kind == SAN_HEAP_BEFORE || kind == SAN_HEAP_AFTER || kind == SAN_FREED_HEAP)
 		block = heap_block_near(bad);
 	if (block)
@@ -288,16 +296,16 @@ static void check(uintptr_t va, size_t bytes, bool write, uintptr_t pc)
 
 #define CALLER ((uintptr_t)__builtin_return_address(0))
 
-#define ASAN_ACCESS(n)                                                                                                 \
-	void __asan_load##n##_noabort(uintptr_t va);                                                                   \
-	void __asan_store##n##_noabort(uintptr_t va);                                                                  \
-	void __asan_load##n##_noabort(uintptr_t va)                                                                    \
-	{                                                                                                              \
-		check(va, n, false, CALLER);                                                                           \
-	}                                                                                                              \
-	void __asan_store##n##_noabort(uintptr_t va)                                                                   \
-	{                                                                                                              \
-		check(va, n, true, CALLER);                                                                            \
+#define ASAN_ACCESS(n)                                \
+	void __asan_load##n##_noabort(uintptr_t va);  \
+	void __asan_store##n##_noabort(uintptr_t va); \
+	void __asan_load##n##_noabort(uintptr_t va)   \
+	{                                             \
+		check(va, n, false, CALLER);          \
+	}                                             \
+	void __asan_store##n##_noabort(uintptr_t va)  \
+	{                                             \
+		check(va, n, true, CALLER);           \
 	}
 
 ASAN_ACCESS(1)
@@ -437,8 +445,18 @@ struct builtin_data {
 };
 
 static const char *const access_text[] = {
-	"load of", "store to", "reference to", "member access within", "member call on", "constructor call on", "downcast of",
-	"downcast of", "upcast of", "cast to virtual base of", "nonnull binding to", "dynamic operation on",
+	"load of",
+	"store to",
+	"reference to",
+	"member access within",
+	"member call on",
+	"constructor call on",
+	"downcast of",
+	"downcast of",
+	"upcast of",
+	"cast to virtual base of",
+	"nonnull binding to",
+	"dynamic operation on",
 };
 
 #define ACCESS_STORE 1 /* and 0 a load */
@@ -452,15 +470,18 @@ static const char *value_text(const struct type *type, uintptr_t value, char *bu
 	if (type->kind != TYPE_INTEGER)
 		fmt_buf(buf, VALUE_BYTES, "bits 0x%lx", (unsigned long)value);
 	else if (bits > 64)
-		fmt_buf(buf, VALUE_BYTES, "0x%lx%016lx", ((const unsigned long *)value)[1], ((const unsigned long *)value)[0]);
+		fmt_buf(buf, VALUE_BYTES, "0x%lx%016lx", ((const unsigned long *)value)[1],
+			((const unsigned long *)value)[0]);
 	else if (type->info & 1)
 		fmt_buf(buf, VALUE_BYTES, "%ld", (long)(value << (64 - bits)) >> (64 - bits));
 	else
-		fmt_buf(buf, VALUE_BYTES, "%lu", (unsigned long)(value << (64 - bits) >> (64 - bits)));
+		fmt_buf(buf, VALUE_BYTES, "%lu",
+			(unsigned long)(value << (64 - bits) >> (64 - bits)));
 	return buf;
 }
 
-static __cold __noreturn __printf_like(2, 3) void ubsan_report(const struct place *place, const char *fmt, ...)
+static __cold __noreturn __printf_like(2, 3) void ubsan_report(const struct place *place,
+							       const char *fmt, ...)
 {
 	char text[192];
 	va_list ap;
@@ -469,20 +490,23 @@ static __cold __noreturn __printf_like(2, 3) void ubsan_report(const struct plac
 	va_start(ap, fmt);
 	fmt_vbuf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	panic("ubsan: %s\n  at %s:%u:%u", text, place->file, (unsigned)place->line, (unsigned)place->column);
+	panic("ubsan: %s\n  at %s:%u:%u", text, place->file, (unsigned)place->line,
+	      (unsigned)place->column);
 }
 
 /* Prototype and head of a handler. */
-#define UBSAN(name, ...)                                                                                               \
-	__cold __noreturn void __ubsan_handle_##name(__VA_ARGS__);                                                     \
+#define UBSAN(name, ...)                                           \
+	__cold __noreturn void __ubsan_handle_##name(__VA_ARGS__); \
 	void __ubsan_handle_##name(__VA_ARGS__)
 
-static __cold __noreturn void overflow(const struct overflow_data *d, uintptr_t a, const char *op, uintptr_t b)
+static __cold __noreturn void overflow(const struct overflow_data *d, uintptr_t a, const char *op,
+				       uintptr_t b)
 {
 	char left[VALUE_BYTES], right[VALUE_BYTES];
 
-	ubsan_report(&d->place, "integer overflow: %s %s %s in type %s", value_text(d->type, a, left), op,
-		     value_text(d->type, b, right), d->type->name);
+	ubsan_report(&d->place, "integer overflow: %s %s %s in type %s",
+		     value_text(d->type, a, left), op, value_text(d->type, b, right),
+		     d->type->name);
 }
 
 UBSAN(add_overflow, const struct overflow_data *d, uintptr_t a, uintptr_t b)
@@ -504,35 +528,38 @@ UBSAN(divrem_overflow, const struct overflow_data *d, uintptr_t a, uintptr_t b)
 {
 	char left[VALUE_BYTES], right[VALUE_BYTES];
 
-	ubsan_report(&d->place, "division: %s / %s in type %s", value_text(d->type, a, left), value_text(d->type, b, right),
-		     d->type->name);
+	ubsan_report(&d->place, "division: %s / %s in type %s", value_text(d->type, a, left),
+		     value_text(d->type, b, right), d->type->name);
 }
 
 UBSAN(negate_overflow, const struct overflow_data *d, uintptr_t a)
 {
 	char text[VALUE_BYTES];
 
-	ubsan_report(&d->place, "integer overflow: -(%s) in type %s", value_text(d->type, a, text), d->type->name);
+	ubsan_report(&d->place, "integer overflow: -(%s) in type %s", value_text(d->type, a, text),
+		     d->type->name);
 }
 
 UBSAN(pointer_overflow, const struct place *place, uintptr_t base, uintptr_t result)
 {
-	ubsan_report(place, "pointer overflow: 0x%lx became 0x%lx", (unsigned long)base, (unsigned long)result);
+	ubsan_report(place, "pointer overflow: 0x%lx became 0x%lx", (unsigned long)base,
+		     (unsigned long)result);
 }
 
 UBSAN(shift_out_of_bounds, const struct shift_data *d, uintptr_t a, uintptr_t b)
 {
 	char left[VALUE_BYTES], right[VALUE_BYTES];
 
-	ubsan_report(&d->place, "shift: %s of type %s by %s", value_text(d->left, a, left), d->left->name,
-		     value_text(d->right, b, right));
+	ubsan_report(&d->place, "shift: %s of type %s by %s", value_text(d->left, a, left),
+		     d->left->name, value_text(d->right, b, right));
 }
 
 UBSAN(out_of_bounds, const struct bounds_data *d, uintptr_t index)
 {
 	char text[VALUE_BYTES];
 
-	ubsan_report(&d->place, "index %s out of bounds of type %s", value_text(d->index, index, text), d->array->name);
+	ubsan_report(&d->place, "index %s out of bounds of type %s",
+		     value_text(d->index, index, text), d->array->name);
 }
 
 UBSAN(vla_bound_not_positive, const struct overflow_data *d, uintptr_t bound)
@@ -547,22 +574,25 @@ UBSAN(float_cast_overflow, const struct cast_data *d, uintptr_t from)
 {
 	char text[VALUE_BYTES];
 
-	ubsan_report(&d->place, "%s of type %s does not fit type %s", value_text(d->from, from, text), d->from->name, d->to->name);
+	ubsan_report(&d->place, "%s of type %s does not fit type %s",
+		     value_text(d->from, from, text), d->from->name, d->to->name);
 }
 
 UBSAN(implicit_conversion, const struct conversion_data *d, uintptr_t from, uintptr_t to)
 {
 	char left[VALUE_BYTES], right[VALUE_BYTES];
 
-	ubsan_report(&d->place, "%s of type %s became %s of type %s", value_text(d->from, from, left), d->from->name,
-		     value_text(d->to, to, right), d->to->name);
+	ubsan_report(&d->place, "%s of type %s became %s of type %s",
+		     value_text(d->from, from, left), d->from->name, value_text(d->to, to, right),
+		     d->to->name);
 }
 
 UBSAN(load_invalid_value, const struct overflow_data *d, uintptr_t value)
 {
 	char text[VALUE_BYTES];
 
-	ubsan_report(&d->place, "%s is no value of type %s", value_text(d->type, value, text), d->type->name);
+	ubsan_report(&d->place, "%s is no value of type %s", value_text(d->type, value, text),
+		     d->type->name);
 }
 
 __cold void __ubsan_handle_type_mismatch_v1(const struct mismatch_data *d, uintptr_t va);
@@ -577,14 +607,17 @@ void __ubsan_handle_type_mismatch_v1(const struct mismatch_data *d, uintptr_t va
 	if (!va)
 		ubsan_report(&d->place, "NULL dereference: %s type %s", what, d->type->name);
 	if (va & ((1ul << d->log_alignment) - 1))
-		ubsan_report(&d->place, "misaligned: %s type %s at 0x%lx", what, d->type->name, (unsigned long)va);
-	ubsan_report(&d->place, "object too small: %s type %s at 0x%lx", what, d->type->name, (unsigned long)va);
+		ubsan_report(&d->place, "misaligned: %s type %s at 0x%lx", what, d->type->name,
+			     (unsigned long)va);
+	ubsan_report(&d->place, "object too small: %s type %s at 0x%lx", what, d->type->name,
+		     (unsigned long)va);
 }
 
-UBSAN(alignment_assumption, const struct overflow_data *d, uintptr_t va, uintptr_t alignment, uintptr_t offset)
+UBSAN(alignment_assumption, const struct overflow_data *d, uintptr_t va, uintptr_t alignment,
+      uintptr_t offset)
 {
-	ubsan_report(&d->place, "0x%lx is not %lu-aligned at offset %lu", (unsigned long)va, (unsigned long)alignment,
-		     (unsigned long)offset);
+	ubsan_report(&d->place, "0x%lx is not %lu-aligned at offset %lu", (unsigned long)va,
+		     (unsigned long)alignment, (unsigned long)offset);
 }
 
 UBSAN(nonnull_arg, const struct argument_data *d)
@@ -628,5 +661,6 @@ UBSAN(function_type_mismatch, const struct overflow_data *d, uintptr_t function)
 {
 	char name[64];
 
-	ubsan_report(&d->place, "call of %s as type %s", symbol_name(function, name, sizeof(name)), d->type->name);
+	ubsan_report(&d->place, "call of %s as type %s", symbol_name(function, name, sizeof(name)),
+		     d->type->name);
 }

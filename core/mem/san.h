@@ -16,10 +16,12 @@
 enum san_kind {
 	SAN_FREED_PAGE = 0x81,
 	SAN_FREED_STACK,
-	SAN_HEAP_BEFORE, /* beside a block of the C library's heap; a struct san_heap_block ends there */
+	/* beside a block of the C library's heap; a struct san_heap_block ends there */
+	SAN_HEAP_BEFORE,
 	SAN_HEAP_AFTER,
 	SAN_FREED_HEAP,
-	SAN_HEAP_RETURNED, /* the C library's again: its own calls of memset() and the like may touch it */
+	/* the C library's again: its own calls of memset() and the like may touch it */
+	SAN_HEAP_RETURNED,
 };
 
 /* Lies right before the bytes of a heap block, so that a report can say whose they are. */
@@ -31,7 +33,8 @@ struct san_heap_block {
 	uintptr_t allocated_by; /* return addresses */
 	uintptr_t freed_by;     /* 0: in use */
 };
-_Static_assert(sizeof(struct san_heap_block) % 16 == 0, "the bytes behind it keep malloc's alignment");
+_Static_assert(sizeof(struct san_heap_block) % 16 == 0,
+	       "the bytes behind it keep malloc's alignment");
 
 #ifdef FAIRLEAD_SAN
 

@@ -23,13 +23,13 @@
 #include "core/irq.h"
 
 #define CAUSE_S_EXTERNAL  9
-#define PRIORITY(source)  ((source) * 4u)
-#define ENABLE(context)   (0x2000u + (context) * 0x80u)
-#define CONTEXT(context)  (0x200000u + (context) * 0x1000u)
+#define PRIORITY(source)  ((source)*4u)
+#define ENABLE(context)   (0x2000u + (context)*0x80u)
+#define CONTEXT(context)  (0x200000u + (context)*0x1000u)
 #define CONTEXT_THRESHOLD 0
 #define CONTEXT_CLAIM     4
 
-#define CONTEXTS_MAX      ARCH_CPU_MAX
+#define CONTEXTS_MAX ARCH_CPU_MAX
 
 struct plic_context {
 	volatile uint32_t *claim; /* [i] claim by reading, complete by writing */
@@ -38,12 +38,14 @@ struct plic_context {
 	uint16_t id;              /* [i] place in plic_contexts, + 1 */
 };
 
-static volatile void *plic_base;                         /* [i] */
-static uint32_t plic_sources;                            /* [i] 1..this */
-static struct plic_context plic_contexts[CONTEXTS_MAX];  /* [i] */
-static unsigned plic_nr_contexts;                        /* [i] */
-static uint16_t plic_target[IRQ_MAX];                    /* [plic_lock] id of the context a source belongs to; 0: none yet */
-static uint32_t plic_moving;                             /* [a] sources that changed CPU and are still enabled at the old one */
+static volatile void *plic_base;                        /* [i] */
+static uint32_t plic_sources;                           /* [i] 1..this */
+static struct plic_context plic_contexts[CONTEXTS_MAX]; /* [i] */
+static unsigned plic_nr_contexts;                       /* [i] */
+/* [plic_lock] id of the context a source belongs to; 0: none yet */
+static uint16_t plic_target[IRQ_MAX];
+/* [a] sources that changed CPU and are still enabled at the old one */
+static uint32_t plic_moving;
 static struct spinlock plic_lock = SPINLOCK_INIT(LOCK_IRQ);
 
 /* Under plic_lock. */
@@ -104,7 +106,8 @@ static void plic_cpu_init(struct cpu *cpu)
 	if (c)
 		mmio_write32(plic_base, CONTEXT(c->number) + CONTEXT_THRESHOLD, 0);
 	else
-		printk("plic: no context for the hart with id 0x%llx\n", (unsigned long long)cpu->hwid);
+		printk("plic: no context for the hart with id 0x%llx\n",
+		       (unsigned long long)cpu->hwid);
 }
 
 static bool valid(unsigned source)
@@ -172,16 +175,19 @@ static const struct irq_chip plic_chip = {
 };
 
 /* Entry @number of the list: nobody's but ours is touched. */
-static void add_context(const struct dt *dt, const struct dt_args *entry, unsigned number, size_t bytes)
+static void add_context(const struct dt *dt, const struct dt_args *entry, unsigned number,
+			size_t bytes)
 {
 	struct plic_context *c = &plic_contexts[plic_nr_contexts];
 	uint64_t hwid;
 
-	if (entry->n != 1 || entry->cells[0] != CAUSE_S_EXTERNAL || arch_cpu_node(dt, dt_parent(dt, entry->target), &hwid))
+	if (entry->n != 1 || entry->cells[0] != CAUSE_S_EXTERNAL ||
+	    arch_cpu_node(dt, dt_parent(dt, entry->target), &hwid))
 		return;
 	if (plic_nr_contexts == CONTEXTS_MAX || CONTEXT(number) + CONTEXT_CLAIM >= bytes)
 		return;
-	c->claim = (volatile uint32_t *)((volatile char *)plic_base + CONTEXT(number) + CONTEXT_CLAIM);
+	c->claim =
+		(volatile uint32_t *)((volatile char *)plic_base + CONTEXT(number) + CONTEXT_CLAIM);
 	c->hwid = hwid;
 	c->number = number;
 	c->id = (uint16_t)++plic_nr_contexts;
@@ -209,7 +215,8 @@ static int plic_probe(const struct dt *dt, int node)
 
 	if (plic_base)
 		return -EBUSY; /* the first one is the root */
-	if (dt_u32(dt, node, "riscv,ndev", &ndev) || !ndev || dt_args_begin(dt, node, "interrupts-extended", "#interrupt-cells", &entry))
+	if (dt_u32(dt, node, "riscv,ndev", &ndev) || !ndev ||
+	    dt_args_begin(dt, node, "interrupts-extended", "#interrupt-cells", &entry))
 		return -EINVAL;
 	plic_base = device_map_reg(dt, node, 0, &bytes);
 	if (!plic_base)

@@ -19,12 +19,12 @@
 #define SSWI_REG_BYTES 4
 #define SSWI_HARTS_MAX 128
 
-static volatile void *sswi_base;                /* [i] */
-static size_t sswi_bytes;                       /* [i] */
-static uint64_t sswi_hwid[SSWI_HARTS_MAX];      /* [i] by register */
-static uint16_t sswi_index[SSWI_HARTS_MAX];     /* [i] the register's number */
-static unsigned sswi_harts;                     /* [i] */
-static void (*fallback_send)(struct cpu *cpu);  /* [i] for CPUs without a register */
+static volatile void *sswi_base;               /* [i] */
+static size_t sswi_bytes;                      /* [i] */
+static uint64_t sswi_hwid[SSWI_HARTS_MAX];     /* [i] by register */
+static uint16_t sswi_index[SSWI_HARTS_MAX];    /* [i] the register's number */
+static unsigned sswi_harts;                    /* [i] */
+static void (*fallback_send)(struct cpu *cpu); /* [i] for CPUs without a register */
 
 /* Two CPUs may do this at once: both store the same. */
 static __noinline volatile uint32_t *find_register(struct cpu *cpu)
@@ -65,7 +65,8 @@ static void add_hart(const struct dt *dt, const struct dt_args *entry, unsigned 
 {
 	uint64_t hwid;
 
-	if (entry->n != 1 || entry->cells[0] != SSWI_CAUSE || arch_cpu_node(dt, dt_parent(dt, entry->target), &hwid))
+	if (entry->n != 1 || entry->cells[0] != SSWI_CAUSE ||
+	    arch_cpu_node(dt, dt_parent(dt, entry->target), &hwid))
 		return;
 	if (sswi_harts == SSWI_HARTS_MAX || (index + 1) * SSWI_REG_BYTES > sswi_bytes)
 		return;

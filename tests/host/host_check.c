@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The invariants of sched/sched.h, looked at from outside while the machine stands still at a sync point: S2..S4 of each run queue whose lock is free,
- * S1 and S5 of all threads when every run-queue lock is free. When the machine is quiet (no CPU has anything to do before the next
- * event) nothing may be left undone: no thread under way to another CPU, no CPU idle while a thread that may run there waits, no timer unarmed.
+ * The invariants of sched/sched.h, looked at from outside while the machine stands still at a sync
+ * point: S2..S4 of each run queue whose lock is free,
+ * S1 and S5 of all threads when every run-queue lock is free. When the machine is quiet (no CPU has
+ *    anything to do before the next
+ * event) nothing may be left undone: no thread under way to another CPU, no CPU idle while a thread
+ * that may run there waits, no timer unarmed.
  */
 #include <stdio.h>
 #include <string.h>
@@ -53,7 +56,8 @@ static unsigned check_rt(const struct runqueue *rq)
 		}
 	}
 	if (front) {
-		CHECK(front->sched.rank == RANK_RT + front->sched.priority && front->sched.priority >= highest);
+		CHECK(front->sched.rank == RANK_RT + front->sched.priority &&
+		      front->sched.priority >= highest);
 		check_waits(rq, front);
 		highest = front->sched.priority;
 		n++;
@@ -92,10 +96,12 @@ static void check_rq(struct cpu *cpu, bool quiet)
 {
 	struct runqueue *rq = &cpu->rq;
 	struct thread *front = rq->fair_curr;
-	unsigned tree = check_tree(rq, rq->fair.root), waits = check_rt(rq) + tree + (front && front != rq->curr);
+	unsigned tree = check_tree(rq, rq->fair.root),
+		 waits = check_rt(rq) + tree + (front && front != rq->curr);
 
 	CHECK(rq->curr->sched.state == THREAD_RUNNABLE && rq->curr->sched.cpu == cpu);
-	CHECK(!front || (front->sched.rank == RANK_FAIR && front->sched.state == THREAD_RUNNABLE && front->sched.fair.joined));
+	CHECK(!front || (front->sched.rank == RANK_FAIR && front->sched.state == THREAD_RUNNABLE &&
+			 front->sched.fair.joined));
 	CHECK(rq->curr->sched.rank != RANK_FAIR || rq->curr == front);
 	CHECK(rq->fair.nr == tree + (front != NULL));
 	CHECK(rq->nr_ready == waits);
@@ -112,7 +118,8 @@ static void check_places(struct thread *t, void *arg)
 	if (t->tid <= 0 || t->tid >= TIDS)
 		return;
 	CHECK(places[t->tid] == (t->sched.state == THREAD_RUNNABLE));
-	CHECK(t->sched.state == THREAD_RUNNABLE || t->sched.rank != RANK_FAIR || !t->sched.fair.joined);
+	CHECK(t->sched.state == THREAD_RUNNABLE || t->sched.rank != RANK_FAIR ||
+	      !t->sched.fair.joined);
 }
 
 static bool may_run(const struct runqueue *rq, unsigned cpu)
@@ -128,8 +135,9 @@ static bool may_run(const struct runqueue *rq, unsigned cpu)
 static uint64_t wasted_since_ns = UINT64_MAX;
 
 /*
- * A CPU sleeps while a thread that may run there waits. With two CPUs never; with more, a CPU that was kicked and then got work of its own
- * may have used the kick up: that has to end with one of the next events.
+ * A CPU sleeps while a thread that may run there waits. With two CPUs never; with more, a CPU that
+ * was kicked and then got work of its own may have used the kick up: that has to end with one of
+ * the next events.
  */
 static void check_waste(bool wasted)
 {
@@ -152,11 +160,14 @@ static void check_quiet(struct cpu *cpu)
 {
 	struct rb_node *first = rb_first(&cpu->timers.tree);
 	bool idle = host_cpu_is_idle(cpu->index);
-	uint64_t first_ns = first ? container_of(first, struct timer, node)->expires_ns : UINT64_MAX;
+	uint64_t first_ns = first ? container_of(first, struct timer, node)->expires_ns :
+				    UINT64_MAX;
 
 	/* one that is overdue waits for the gap between two batches at most */
-	CHECK(!first || cpu->arch.host->timer_ns <= MAX(first_ns, host_now_ns + TIMER_BATCH_GAP_NS));
-	CHECK(cpu->rq.slice_end_ns == UINT64_MAX || cpu->arch.host->timer_ns <= cpu->rq.slice_end_ns);
+	CHECK(!first ||
+	      cpu->arch.host->timer_ns <= MAX(first_ns, host_now_ns + TIMER_BATCH_GAP_NS));
+	CHECK(cpu->rq.slice_end_ns == UINT64_MAX ||
+	      cpu->arch.host->timer_ns <= cpu->rq.slice_end_ns);
 	CHECK(!cpu->rq.resched || idle);
 	CHECK(cpumask_test(&cpu->rq.curr->affinity, cpu->index));
 	if (!idle || !check_conservation)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Scenarios by seed (see host_seeds.h). A machine can be booted once in a process, so each run is a child; two at a time. What a child writes to
- * stderr is shown for the first one that fails only.
+ * Scenarios by seed (see host_seeds.h). A machine can be booted once in a process, so each run is a
+ * child; two at a time. What a child writes to stderr is shown for the first one that fails only.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -48,13 +48,16 @@ static void trace(bool quiet)
 	int n = 0;
 
 	for (unsigned i = 0; i < cpu_count && cpu_at(i) && cpu_at(i)->rq.curr; i++)
-		n += snprintf(line + n, sizeof(line) - (size_t)n, "  %u: %s/%d +%u%s%s%s", i, cpu_at(i)->rq.curr->name, (int)cpu_at(i)->rq.curr->tid,
-			      cpu_at(i)->rq.nr_ready, cpu_at(i)->rq.resched ? " resched" : "", cpu_at(i)->rq.lock.word ? " locked" : "",
+		n += snprintf(line + n, sizeof(line) - (size_t)n, "  %u: %s/%d +%u%s%s%s", i,
+			      cpu_at(i)->rq.curr->name, (int)cpu_at(i)->rq.curr->tid,
+			      cpu_at(i)->rq.nr_ready, cpu_at(i)->rq.resched ? " resched" : "",
+			      cpu_at(i)->rq.lock.word ? " locked" : "",
 			      host_cpu_is_idle(i) ? " idle" : "");
 	if (!n || !strcmp(line, last))
 		return;
 	memcpy(last, line, sizeof(line));
-	fprintf(stderr, "%8llu%s idle mask %llx%s\n", (unsigned long long)host_now_ns, quiet ? " quiet" : "", (unsigned long long)cpu_idle_mask.bits[0], line);
+	fprintf(stderr, "%8llu%s idle mask %llx%s\n", (unsigned long long)host_now_ns,
+		quiet ? " quiet" : "", (unsigned long long)cpu_idle_mask.bits[0], line);
 }
 
 static void observe(bool quiet)
@@ -126,8 +129,9 @@ static bool reap(const struct scenario *s, struct child *c)
 	waitpid(c->pid, &status, 0);
 	ok = WIFEXITED(status) && WEXITSTATUS(status) == s->expect;
 	if (!ok) {
-		fprintf(stderr, "FAIRLEAD_CPUS=%u FAIRLEAD_SEED=%llu: status 0x%x, expected exit status %d\n", c->cpus,
-			(unsigned long long)c->seed, (unsigned)status, s->expect);
+		fprintf(stderr,
+			"FAIRLEAD_CPUS=%u FAIRLEAD_SEED=%llu: status 0x%x, expected exit status %d\n",
+			c->cpus, (unsigned long long)c->seed, (unsigned)status, s->expect);
 		show(c->log);
 	}
 	fclose(c->log);
@@ -156,7 +160,8 @@ static unsigned from_environment(const char *name)
 void run_seeds(const struct scenario *s)
 {
 	struct child children[CHILDREN] = { 0 };
-	unsigned only_cpus = from_environment("FAIRLEAD_CPUS"), only_seed = from_environment("FAIRLEAD_SEED"), slot = 0;
+	unsigned only_cpus = from_environment("FAIRLEAD_CPUS"),
+		 only_seed = from_environment("FAIRLEAD_SEED"), slot = 0;
 	bool ok = true;
 
 	for (unsigned cpus = s->cpus_from; cpus <= s->cpus_to; cpus++)

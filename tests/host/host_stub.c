@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * For tests of one file that uses core/atomic.h, core/lock.h or core/arch.h but needs no machine: one CPU, masked, that nobody interrupts
- * and for which no time passes. The machine itself is arch/host.
+ * For tests of one file that uses core/atomic.h, core/lock.h or core/arch.h but needs no machine:
+ * one CPU, masked, that nobody interrupts and for which no time passes. The machine itself is
+ * arch/host.
  */
 #include "core/cpu.h"
 

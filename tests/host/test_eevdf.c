@@ -579,7 +579,8 @@ static void tree_storm(void **state)
 			join(&w, m, (enum eevdf_place)random_below(&w, 3));
 		} else if (m->where == QUEUED && (shrink || one_in(&w, 8))) {
 			struct eevdf_entity *e = one_in(&w, 3) ? w.q.left :
-						 one_in(&w, 3) ? w.q.right : &m->e;
+						 one_in(&w, 3) ? w.q.right :
+								 &m->e;
 
 			op_remove(&w, container_of(e, struct mirror, e));
 		}

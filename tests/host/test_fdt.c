@@ -254,7 +254,8 @@ static void both_phandle_names(void **state)
 	assert_int_equal(dt_phandle_node(dt, 8), -ENOENT);
 	assert_int_equal(dt_phandle_node(dt, 0), -ENOENT);
 	begin_blob();
-	node(), word(3), word(8), word(2), word(5), word(5), word(2), word(9), end_blob(), open_tree();
+	node(), word(3), word(8), word(2), word(5), word(5), word(2), word(9), end_blob(),
+		open_tree();
 	assert_int_equal(dt_phandle(dt, 0), 0);
 	assert_int_equal(dt_phandle_node(dt, 5), -ENOENT); /* two cells are no phandle */
 	nested(1), open_tree();

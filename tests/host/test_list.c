@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Lists against an array that is kept in the same order: random insertion at both ends and in the middle, removal, membership.
+ * Lists against an array that is kept in the same order: random insertion at both ends and in the
+ * middle, removal, membership.
  *
  * Flags: -Iarch/host
  */
@@ -70,7 +71,8 @@ static void like_an_array(void **state)
 		}
 		matches(&head, model, n);
 		if (n)
-			assert_int_equal(list_first(&head, struct item, node)->value, model[0]->value);
+			assert_int_equal(list_first(&head, struct item, node)->value,
+					 model[0]->value);
 	}
 }
 

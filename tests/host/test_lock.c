@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Spinlocks on 2..8 virtual CPUs: one holder at a time, granted in order of arrival, pairs without deadlock, the owner known; and the rank checker, which must
- * end the run when locks are taken in the wrong order, with interrupts on, or released by somebody else.
+ * Spinlocks on 2..8 virtual CPUs: one holder at a time, granted in order of arrival, pairs without
+ * deadlock, the owner known; and the rank checker, which must end the run when locks are taken in
+ * the wrong order, with interrupts on, or released by somebody else.
  *
- * Sources: tests/host/host_seeds.c tests/host/host_check.c core/cpu.c core/irq.c core/lock.c core/print.c core/rbtree.c core/sync.c core/thread.c core/time.c core/timer.c core/wait.c sched/attr.c sched/balance.c sched/eevdf.c sched/eevdf_tree.c sched/idle.c sched/rt.c sched/sched.c arch/host/boot.c arch/host/cache.c arch/host/cpu.c arch/host/firmware.c arch/host/mmu.c arch/host/switch.S arch/host/timer.c arch/host/trap.c arch/host/vectors.c
- * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
+ * Sources: tests/host/host_seeds.c tests/host/host_check.c core/cpu.c core/irq.c core/lock.c
+ * core/print.c core/rbtree.c core/sync.c core/thread.c core/time.c core/timer.c core/wait.c
+ * sched/attr.c sched/balance.c sched/eevdf.c sched/eevdf_tree.c sched/idle.c sched/rt.c
+ * sched/sched.c arch/host/boot.c arch/host/cache.c arch/host/cpu.c arch/host/firmware.c
+ * arch/host/mmu.c arch/host/switch.S arch/host/timer.c arch/host/trap.c arch/host/vectors.c Flags:
+ * -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +34,9 @@ static void start_on_each(void *(*entry)(void *))
 {
 	for (unsigned i = 0; i < cpu_count; i++) {
 		struct cpumask mask = { 0 };
-		struct thread_attr attr = { .affinity = &mask, .policy = SCHED_FIFO, .priority = 10 };
+		struct thread_attr attr = { .affinity = &mask,
+					    .policy = SCHED_FIFO,
+					    .priority = 10 };
 
 		cpumask_set(&mask, i);
 		CHECK(!thread_create(&threads[i], &attr, entry, (void *)(uintptr_t)i));
@@ -78,7 +85,10 @@ static void one_holder_at_a_time(void **state)
 	run_seeds(&s);
 }
 
-/* The tail of the word says who arrived last: each one waits until the one before it is in the queue. */
+/*
+ * The tail of the word says who arrived last: each one waits until the one before it is in the
+ * queue.
+ */
 static void *arrive_in_turn(void *arg)
 {
 	unsigned self = (unsigned)(uintptr_t)arg;
@@ -90,7 +100,8 @@ static void *arrive_in_turn(void *arg)
 		while (atomic_load_acquire(&lock.tail) != cpu_count)
 			arch_cpu_relax();
 	} else {
-		while (self == 1 ? !atomic_load_acquire(&arrivals) : atomic_load_acquire(&lock.tail) != self)
+		while (self == 1 ? !atomic_load_acquire(&arrivals) :
+				   atomic_load_acquire(&lock.tail) != self)
 			arch_cpu_relax();
 		spin_lock(&lock);
 	}
@@ -187,11 +198,15 @@ static void taken_twice_first(void *arg)
 
 static void misuse_is_found(void **state)
 {
-	static void (*const misuses[])(void *) = { wrong_order_first, same_rank_first, irqs_on_first, not_held_first, taken_twice_first };
+	static void (*const misuses[])(void *) = { wrong_order_first, same_rank_first,
+						   irqs_on_first, not_held_first,
+						   taken_twice_first };
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(misuses); i++) {
-		struct scenario s = { .first = misuses[i], .cpus_from = 1, .cpus_to = 2, .seeds = 1, .expect = 134 };
+		struct scenario s = {
+			.first = misuses[i], .cpus_from = 1, .cpus_to = 2, .seeds = 1, .expect = 134
+		};
 
 		run_seeds(&s);
 	}

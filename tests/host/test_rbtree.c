@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The red-black tree against a sorted array: random insertion and removal with many equal keys, in three mixes (growing, steady, shrinking), the tree's own
- * rules checked after each step; equal keys in order of insertion; and that the check finds a tree that was broken on purpose.
+ * The red-black tree against a sorted array: random insertion and removal with many equal keys, in
+ * three mixes (growing, steady, shrinking), the tree's own rules checked after each step; equal
+ * keys in order of insertion; and that the check finds a tree that was broken on purpose.
  *
  * Sources: core/rbtree.c
  * Flags: -Iarch/host

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The scheduler, threads, waiting and timers on 1..4 virtual CPUs, each scenario with many seeds: order of FIFO threads, preemption, quanta,
- * fair shares against a fluid model, lag through sleep, races of wake-ups with time-outs, join and detach, affinity, policies, hooks, timers across CPUs.
- * host_check.c looks at the scheduler's invariants all the while; a failure names the seed that repeats it.
+ * The scheduler, threads, waiting and timers on 1..4 virtual CPUs, each scenario with many seeds:
+ * order of FIFO threads, preemption, quanta, fair shares against a fluid model, lag through sleep,
+ * races of wake-ups with time-outs, join and detach, affinity, policies, hooks, timers across CPUs.
+ * host_check.c looks at the scheduler's invariants all the while; a failure names the seed that
+ * repeats it.
  *
- * Sources: tests/host/host_seeds.c tests/host/host_check.c core/cpu.c core/irq.c core/lock.c core/print.c core/rbtree.c core/sync.c core/thread.c core/time.c core/timer.c core/wait.c sched/attr.c sched/balance.c sched/eevdf.c sched/eevdf_tree.c sched/idle.c sched/rt.c sched/sched.c arch/host/boot.c arch/host/cache.c arch/host/cpu.c arch/host/firmware.c arch/host/mmu.c arch/host/switch.S arch/host/timer.c arch/host/trap.c arch/host/vectors.c
- * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
+ * Sources: tests/host/host_seeds.c tests/host/host_check.c core/cpu.c core/irq.c core/lock.c
+ * core/print.c core/rbtree.c core/sync.c core/thread.c core/time.c core/timer.c core/wait.c
+ * sched/attr.c sched/balance.c sched/eevdf.c sched/eevdf_tree.c sched/idle.c sched/rt.c
+ * sched/sched.c arch/host/boot.c arch/host/cache.c arch/host/cpu.c arch/host/firmware.c
+ * arch/host/mmu.c arch/host/switch.S arch/host/timer.c arch/host/trap.c arch/host/vectors.c Flags:
+ * -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,8 +28,8 @@
 #include "sched/sched.h"
 #include "tests/host/host_seeds.h"
 
-#define SEEDS 100
-#define WORKERS   16  /* threads in a scenario */
+#define SEEDS   100
+#define WORKERS 16 /* threads in a scenario */
 
 #define US NSEC_PER_USEC
 #define MS NSEC_PER_MSEC
@@ -33,7 +39,8 @@ static uint64_t number[WORKERS];
 
 /* ---- making threads -------------------------------------------------------------------------- */
 
-static struct thread *make_on(const struct cpumask *mask, int policy, int level, void *(*entry)(void *), uintptr_t arg)
+static struct thread *make_on(const struct cpumask *mask, int policy, int level,
+			      void *(*entry)(void *), uintptr_t arg)
 {
 	struct thread_attr attr = { .name = "worker", .affinity = mask, .policy = (uint8_t)policy };
 	struct thread *t = NULL;
@@ -46,7 +53,8 @@ static struct thread *make_on(const struct cpumask *mask, int policy, int level,
 	return t;
 }
 
-static struct thread *make(unsigned cpu, int policy, int level, void *(*entry)(void *), uintptr_t arg)
+static struct thread *make(unsigned cpu, int policy, int level, void *(*entry)(void *),
+			   uintptr_t arg)
 {
 	struct cpumask mask = { 0 };
 
@@ -64,7 +72,8 @@ static struct thread *make_any(void *(*entry)(void *), uintptr_t arg)
 {
 	int policy = (int)draw(3);
 
-	return make_anywhere(policy, policy == SCHED_OTHER ? (int)draw(40) - 20 : 1 + (int)draw(3), entry, arg);
+	return make_anywhere(policy, policy == SCHED_OTHER ? (int)draw(40) - 20 : 1 + (int)draw(3),
+			     entry, arg);
 }
 
 static void become(int policy, int level)
@@ -101,8 +110,9 @@ static void run(void (*first)(void *), unsigned from, unsigned to, unsigned seed
 static bool yields;
 
 /*
- * Half of the seeds of a scenario let its threads yield. A yield may leave a thread waiting behind one that is pinned here, with another CPU idle:
- * work conservation is promised for wake-ups, preemption, ends of slices and changes of attributes.
+ * Half of the seeds of a scenario let its threads yield. A yield may leave a thread waiting behind
+ * one that is pinned here, with another CPU idle: work conservation is promised for wake-ups,
+ * preemption, ends of slices and changes of attributes.
  */
 static void choose_yields(void)
 {
@@ -200,7 +210,10 @@ static void *run_and_note(void *arg)
 	return NULL;
 }
 
-/* A thread that was preempted goes on before its equals: on the way by the class table (round robin) and on the fast one (FIFO). */
+/*
+ * A thread that was preempted goes on before its equals: on the way by the class table (round
+ * robin) and on the fast one (FIFO).
+ */
 static void preempted_first(void *arg)
 {
 	int policy = draw(2) ? SCHED_FIFO : SCHED_RR;
@@ -301,7 +314,10 @@ static unsigned noted_ends;
 static uint64_t noted_since_ns;
 static unsigned noted_runs;
 
-/* A stretch of one thread is over when another one is found: it was a whole quantum, but for what the interrupt and the switch took. */
+/*
+ * A stretch of one thread is over when another one is found: it was a whole quantum, but for what
+ * the interrupt and the switch took.
+ */
 static void note_quantum(bool quiet)
 {
 	struct thread *curr = cpu_count ? cpu_at(0)->rq.curr : NULL;
@@ -340,15 +356,20 @@ static void quantum_first(void *arg)
 
 static void rr_quantum(void **state)
 {
-	struct scenario s = { .first = quantum_first, .cpus_from = 1, .cpus_to = 2, .seeds = 20, .observe = note_quantum };
+	struct scenario s = { .first = quantum_first,
+			      .cpus_from = 1,
+			      .cpus_to = 2,
+			      .seeds = 20,
+			      .observe = note_quantum };
 
 	(void)state;
 	run_seeds(&s);
 }
 
 /*
- * The fluid model: at every instant the runnable threads share the CPU by weight. EEVDF is within one slice of it, at every instant and for ever
- * (Stoica and Abdel-Wahab, theorem 2), here plus what interrupts and switches take.
+ * The fluid model: at every instant the runnable threads share the CPU by weight. EEVDF is within
+ * one slice of it, at every instant and for ever (Stoica and Abdel-Wahab, theorem 2), here plus
+ * what interrupts and switches take.
  */
 static double fluid_ns[WORKERS];
 static unsigned fluid_n;
@@ -365,12 +386,14 @@ static void check_fluid(bool quiet)
 		weights += threads[i]->sched.fair.weight;
 	for (unsigned i = 0; i < fluid_n; i++) {
 		struct runqueue *rq = &cpu_at(0)->rq;
-		uint64_t had_ns = threads[i]->sched.runtime_ns + (rq->curr == threads[i] ? host_now_ns - rq->since_ns : 0);
+		uint64_t had_ns = threads[i]->sched.runtime_ns +
+				  (rq->curr == threads[i] ? host_now_ns - rq->since_ns : 0);
 		double lag_ns;
 
 		fluid_ns[i] += passed * threads[i]->sched.fair.weight / weights;
 		lag_ns = fluid_ns[i] - (double)(had_ns - number[i]);
-		CHECK(lag_ns < (double)FAIR_SLICE_NS + 60e3 && lag_ns > -(double)FAIR_SLICE_NS - 60e3);
+		CHECK(lag_ns < (double)FAIR_SLICE_NS + 60e3 &&
+		      lag_ns > -(double)FAIR_SLICE_NS - 60e3);
 	}
 	fluid_last_ns = host_now_ns;
 }
@@ -436,7 +459,11 @@ static void fluid_first(void *arg)
 
 static void fair_against_the_fluid_model(void **state)
 {
-	struct scenario s = { .first = fluid_first, .cpus_from = 1, .cpus_to = 2, .seeds = 20, .observe = check_fluid };
+	struct scenario s = { .first = fluid_first,
+			      .cpus_from = 1,
+			      .cpus_to = 2,
+			      .seeds = 20,
+			      .observe = check_fluid };
 
 	(void)state;
 	run_seeds(&s);
@@ -460,8 +487,9 @@ static void *nap_often(void *arg)
 }
 
 /*
- * Lag lasts through sleep: naps neither gain nor lose CPU time, so the napper and a hog have half each, less a slice and what the naps took. With short
- * bursts the napper only keeps up because it comes back owed, and runs at once; the hog because it is owed after a long one.
+ * Lag lasts through sleep: naps neither gain nor lose CPU time, so the napper and a hog have half
+ * each, less a slice and what the naps took. With short bursts the napper only keeps up because it
+ * comes back owed, and runs at once; the hog because it is owed after a long one.
  */
 static void lag_first(void *arg)
 {
@@ -475,7 +503,8 @@ static void lag_first(void *arg)
 	sleep_for(2 * NSEC_PER_SEC);
 	napper_ns = thread_runtime_ns(threads[0]);
 	hog_ns = thread_runtime_ns(threads[1]);
-	half_ns = NSEC_PER_SEC - naps_ns / 2; /* of the time when both want to run; 1 % for interrupts and switches */
+	/* of the time when both want to run; 1 % for interrupts and switches */
+	half_ns = NSEC_PER_SEC - naps_ns / 2;
 	CHECK(napper_ns < half_ns + FAIR_SLICE_NS && napper_ns > half_ns - FAIR_SLICE_NS - 20 * MS);
 	CHECK(hog_ns < half_ns + naps_ns + FAIR_SLICE_NS + 20 * MS);
 }
@@ -524,7 +553,10 @@ static void *wait_for_one(void *arg)
 	return arg;
 }
 
-/* Posts meet time-outs: every unit posted is taken once or is left at the end, and nobody sleeps on a unit. */
+/*
+ * Posts meet time-outs: every unit posted is taken once or is left at the end, and nobody sleeps on
+ * a unit.
+ */
 static void semaphore_first(void *arg)
 {
 	unsigned n = 2 + (unsigned)draw(6);
@@ -561,7 +593,9 @@ static unsigned locked;
 static void *use_mutex(void *arg)
 {
 	for (unsigned i = 0; i < 10; i++) {
-		int err = draw(3) ? mutex_lock(&mutex) : draw(2) ? mutex_trylock(&mutex) : mutex_lock_until(&mutex, time_now_ns() + draw(5 * US));
+		int err = draw(3) ? mutex_lock(&mutex) :
+			  draw(2) ? mutex_trylock(&mutex) :
+				    mutex_lock_until(&mutex, time_now_ns() + draw(5 * US));
 
 		if (err) {
 			CHECK(err == -EBUSY || err == -ETIMEDOUT);
@@ -607,7 +641,8 @@ static unsigned buffer[ROOM], in_buffer, sent, received;
 
 static void wait_or_time_out(struct condition *c)
 {
-	int err = draw(2) ? condition_wait(c, &mutex) : condition_wait_until(c, &mutex, time_now_ns() + draw(20 * US));
+	int err = draw(2) ? condition_wait(c, &mutex) :
+			    condition_wait_until(c, &mutex, time_now_ns() + draw(20 * US));
 
 	CHECK(!err || err == -ETIMEDOUT);
 	CHECK(mutex_trylock(&mutex) == -EBUSY && mutex_lock(&mutex) == -EDEADLK);
@@ -752,7 +787,10 @@ static void draw_mask(struct cpumask *mask)
 	} while (cpumask_empty(mask));
 }
 
-/* Besides what host_check.c sees at every quiet moment: who sets its own mask runs inside it when the call returns. */
+/*
+ * Besides what host_check.c sees at every quiet moment: who sets its own mask runs inside it when
+ * the call returns.
+ */
 static void affinity_first(void *arg)
 {
 	unsigned n = 1 + (unsigned)draw(7);
@@ -813,7 +851,8 @@ static void policy_first(void *arg)
 			draw_mask(&mask);
 			CHECK(!thread_set_affinity(t, &mask));
 		}
-		CHECK(!sched_set_policy(t, policy, policy ? 1 + (int)draw(60) : 0, policy ? 0 : (int)draw(40) - 20));
+		CHECK(!sched_set_policy(t, policy, policy ? 1 + (int)draw(60) : 0,
+					policy ? 0 : (int)draw(40) - 20));
 		if (draw(2))
 			sleep_for(draw(30 * US));
 	}
@@ -839,7 +878,10 @@ static void count_hook(struct thread *t)
 		host_compute(draw(2 * US));
 }
 
-/* Each hook that was taken runs once, in its own thread, soon: also in one that computes for long, or waits for its turn behind such a one. */
+/*
+ * Each hook that was taken runs once, in its own thread, soon: also in one that computes for long,
+ * or waits for its turn behind such a one.
+ */
 static void hooks_first(void *arg)
 {
 	unsigned n = 1 + (unsigned)draw(6);
@@ -921,7 +963,8 @@ static void load_first(void *arg)
 		struct cpumask mask;
 
 		draw_mask(&mask);
-		threads[i] = make_on(draw(2) ? &mask : &cpu_online_mask, draw(2) ? SCHED_OTHER : SCHED_FIFO, 5, busy, i);
+		threads[i] = make_on(draw(2) ? &mask : &cpu_online_mask,
+				     draw(2) ? SCHED_OTHER : SCHED_FIFO, 5, busy, i);
 	}
 	sleep_for(MS);
 	stop = true;
@@ -986,7 +1029,10 @@ static void *arm_and_cancel(void *arg)
 	return arg;
 }
 
-/* Armed on one CPU, cancelled on whichever the thread is then: each fires once, on time, or was cancelled; afterwards its function does not run. */
+/*
+ * Armed on one CPU, cancelled on whichever the thread is then: each fires once, on time, or was
+ * cancelled; afterwards its function does not run.
+ */
 static void timers_first(void *arg)
 {
 	unsigned n = 1 + (unsigned)draw(8);
@@ -1031,7 +1077,10 @@ static void many_timers_at_once(void **state)
 	run(many_timers_first, 1, 2, SEEDS / 4);
 }
 
-/* In the window the timer's functions run, but nobody is switched to before the interrupts are enabled again. */
+/*
+ * In the window the timer's functions run, but nobody is switched to before the interrupts are
+ * enabled again.
+ */
 static void window_first(void *arg)
 {
 	unsigned long flags, state;
@@ -1069,7 +1118,9 @@ static uint64_t *shared; /* with the children */
 static void repeat_first(void *arg)
 {
 	semaphore_first(arg);
-	shared[host_nr_cpus] = shared[host_nr_cpus] ? shared[host_nr_cpus] - (host_steps() ^ host_now_ns) : host_steps() ^ host_now_ns;
+	shared[host_nr_cpus] = shared[host_nr_cpus] ?
+				       shared[host_nr_cpus] - (host_steps() ^ host_now_ns) :
+				       host_steps() ^ host_now_ns;
 }
 
 /* The same seed takes the same way: the same number of steps, the same time. */
@@ -1096,7 +1147,9 @@ static void deadlock_first(void *arg)
 
 static void a_deadlock_is_found(void **state)
 {
-	struct scenario s = { .first = deadlock_first, .cpus_from = 1, .cpus_to = 4, .seeds = 2, .expect = 134 };
+	struct scenario s = {
+		.first = deadlock_first, .cpus_from = 1, .cpus_to = 4, .seeds = 2, .expect = 134
+	};
 
 	(void)state;
 	run_seeds(&s);
@@ -1111,7 +1164,12 @@ static void livelock_first(void *arg)
 
 static void a_livelock_is_found(void **state)
 {
-	struct scenario s = { .first = livelock_first, .cpus_from = 1, .cpus_to = 2, .seeds = 2, .expect = 134, .steps_max = 100000 };
+	struct scenario s = { .first = livelock_first,
+			      .cpus_from = 1,
+			      .cpus_to = 2,
+			      .seeds = 2,
+			      .expect = 134,
+			      .steps_max = 100000 };
 
 	(void)state;
 	run_seeds(&s);
@@ -1125,7 +1183,9 @@ static void assert_first(void *arg)
 
 static void an_assertion_ends_with_134(void **state)
 {
-	struct scenario s = { .first = assert_first, .cpus_from = 1, .cpus_to = 2, .seeds = 2, .expect = 134 };
+	struct scenario s = {
+		.first = assert_first, .cpus_from = 1, .cpus_to = 2, .seeds = 2, .expect = 134
+	};
 
 	(void)state;
 	run_seeds(&s);

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What mutex, semaphore and condition variable promise call by call: error codes, limits, time-outs that have passed already, hand-over to the best waiter, and
- * a broadcast that wakes all that waited and ends although a better one waits again each time. (Their races: test_sched.c.)
+ * What mutex, semaphore and condition variable promise call by call: error codes, limits, time-outs
+ * that have passed already, hand-over to the best waiter, and a broadcast that wakes all that
+ * waited and ends although a better one waits again each time. (Their races: test_sched.c.)
  *
- * Sources: tests/host/host_seeds.c tests/host/host_check.c core/cpu.c core/irq.c core/lock.c core/print.c core/rbtree.c core/sync.c core/thread.c core/time.c core/timer.c core/wait.c sched/attr.c sched/balance.c sched/eevdf.c sched/eevdf_tree.c sched/idle.c sched/rt.c sched/sched.c arch/host/boot.c arch/host/cache.c arch/host/cpu.c arch/host/firmware.c arch/host/mmu.c arch/host/switch.S arch/host/timer.c arch/host/trap.c arch/host/vectors.c
- * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
+ * Sources: tests/host/host_seeds.c tests/host/host_check.c core/cpu.c core/irq.c core/lock.c
+ * core/print.c core/rbtree.c core/sync.c core/thread.c core/time.c core/timer.c core/wait.c
+ * sched/attr.c sched/balance.c sched/eevdf.c sched/eevdf_tree.c sched/idle.c sched/rt.c
+ * sched/sched.c arch/host/boot.c arch/host/cache.c arch/host/cpu.c arch/host/firmware.c
+ * arch/host/mmu.c arch/host/switch.S arch/host/timer.c arch/host/trap.c arch/host/vectors.c Flags:
+ * -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +24,7 @@
 #include "tests/host/host_seeds.h"
 
 #define WORKERS 6
-#define US NSEC_PER_USEC
+#define US      NSEC_PER_USEC
 
 static struct semaphore sem;
 static struct mutex mutex;
@@ -110,7 +115,8 @@ static void mutex_first(void *arg)
 	mutex_init(&mutex);
 	CHECK(mutex_unlock(&mutex) == -EPERM);
 	CHECK(!mutex_lock(&mutex));
-	CHECK(mutex_lock(&mutex) == -EDEADLK && mutex_lock_until(&mutex, 0) == -EDEADLK && mutex_trylock(&mutex) == -EBUSY);
+	CHECK(mutex_lock(&mutex) == -EDEADLK && mutex_lock_until(&mutex, 0) == -EDEADLK &&
+	      mutex_trylock(&mutex) == -EBUSY);
 	for (unsigned i = 0; i < 3; i++)
 		start(i, SCHED_FIFO, 60 + (int)i, lock_and_note);
 	start(3, SCHED_FIFO, 70, lock_late);
@@ -153,11 +159,13 @@ static void condition_first(void *arg)
 	CHECK(condition_wait(&cond, &mutex) == -EPERM);
 	CHECK(!mutex_lock(&mutex));
 	until_ns = time_now_ns() + 30 * US;
-	CHECK(condition_wait_until(&cond, &mutex, until_ns) == -ETIMEDOUT && time_now_ns() >= until_ns);
+	CHECK(condition_wait_until(&cond, &mutex, until_ns) == -ETIMEDOUT &&
+	      time_now_ns() >= until_ns);
 	CHECK(mutex_lock(&mutex) == -EDEADLK && !mutex_unlock(&mutex));
 	for (unsigned i = 0; i < 4; i++)
 		start(i, SCHED_FIFO, 60 + (int)i % 2, wait_for_open);
-	condition_signal(&cond); /* 1 and 3 are the better ones, 1 came first; then it waits behind 3 */
+	/* 1 and 3 are the better ones, 1 came first; then it waits behind 3 */
+	condition_signal(&cond);
 	condition_signal(&cond);
 	CHECK(ordered == 2 && order[0] == 1 && order[1] == 3);
 	CHECK(!mutex_lock(&mutex));
@@ -174,7 +182,10 @@ static void condition_calls(void **state)
 	run(condition_first);
 }
 
-/* Threads of better rank find the gate shut and wait again at once, in front of those that the broadcast is still to wake. */
+/*
+ * Threads of better rank find the gate shut and wait again at once, in front of those that the
+ * broadcast is still to wake.
+ */
 static void broadcast_first(void *arg)
 {
 	(void)arg;

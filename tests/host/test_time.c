@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Conversions between counter and nanoseconds, against 128-bit arithmetic, for counters from 1 kHz to 1 GHz: error below one nanosecond for a century, never
- * backwards; a deadline in nanoseconds becomes the first counter value that shows it, never an earlier one.
+ * Conversions between counter and nanoseconds, against 128-bit arithmetic, for counters from 1 kHz
+ * to 1 GHz: error below one nanosecond for a century, never backwards; a deadline in nanoseconds
+ * becomes the first counter value that shows it, never an earlier one.
  *
  * Sources: core/time.c tests/host/host_stub.c
  * Flags: -Iarch/host
@@ -19,7 +20,8 @@
 typedef unsigned __int128 u128;
 
 static const uint64_t rates_hz[] = {
-	1000, 1001, 32768, 1000000, 4000000, 10000000, 19200000, 24000000, 54000000, 62500000, 100000000, 333333333, 999999999, 1000000000,
+	1000,     1001,     32768,    1000000,   4000000,   10000000,  19200000,
+	24000000, 54000000, 62500000, 100000000, 333333333, 999999999, 1000000000,
 };
 
 static uint64_t random_u64(void)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The timer queue of one CPU against a list of what should fire: random adding and cancelling while time goes on, from outside and from the timers' own functions;
- * order of expiry, nothing early, at most a batch at a time, and the hardware always set to the next one. (Timers across CPUs: test_sched.c.)
+ * The timer queue of one CPU against a list of what should fire: random adding and cancelling while
+ * time goes on, from outside and from the timers' own functions; order of expiry, nothing early, at
+ * most a batch at a time, and the hardware always set to the next one. (Timers across CPUs:
+ * test_sched.c.)
  *
  * Sources: core/timer.c core/rbtree.c core/time.c core/lock.c tests/host/host_stub.c
  * Flags: -Iarch/host -DLOCK_DEBUG=1
@@ -25,7 +27,7 @@
 static struct model {
 	struct timer timer;
 	uint64_t due_ns;
-	uint64_t added;   /* order among those due at the same time */
+	uint64_t added; /* order among those due at the same time */
 	bool armed;
 	unsigned fired;
 } models[TIMERS];
@@ -70,7 +72,8 @@ static void fire(struct timer *timer)
 	assert_true(m->due_ns <= host_now_ns);
 	for (unsigned i = 0; i < TIMERS; i++)
 		if (models[i].armed && &models[i] != m)
-			assert_true(models[i].due_ns > m->due_ns || (models[i].due_ns == m->due_ns && models[i].added > m->added));
+			assert_true(models[i].due_ns > m->due_ns ||
+				    (models[i].due_ns == m->due_ns && models[i].added > m->added));
 	m->armed = false;
 	m->fired++;
 	fired_in_batch++;
@@ -89,7 +92,10 @@ static uint64_t earliest(void)
 	return ns;
 }
 
-/* What the hardware does: interrupts as long as its deadline has passed; and time goes on where a batch has left a gap. */
+/*
+ * What the hardware does: interrupts as long as its deadline has passed; and time goes on where a
+ * batch has left a gap.
+ */
 static void interrupts(void)
 {
 	for (;;) {
@@ -136,7 +142,8 @@ static void random_timers(void **state)
 		case 0:
 		case 1:
 			if (!m->armed)
-				add(m, host_now_ns + (unsigned)rand() % 300 - MIN(host_now_ns, (unsigned)rand() % 5));
+				add(m, host_now_ns + (unsigned)rand() % 300 -
+					       MIN(host_now_ns, (unsigned)rand() % 5));
 			break;
 		case 2:
 			assert_int_equal(timer_cancel(&m->timer), m->armed);

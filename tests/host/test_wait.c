@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Wait queues: best rank first and in order of arrival within a rank, with waiters that time out or are taken out of the middle meanwhile; a time-out is never early and
- * comes with interrupts' delay at most; each waiter is woken exactly once, by a waker or by its timer.
+ * Wait queues: best rank first and in order of arrival within a rank, with waiters that time out or
+ * are taken out of the middle meanwhile; a time-out is never early and comes with interrupts' delay
+ * at most; each waiter is woken exactly once, by a waker or by its timer.
  *
- * Sources: tests/host/host_seeds.c tests/host/host_check.c core/cpu.c core/irq.c core/lock.c core/print.c core/rbtree.c core/sync.c core/thread.c core/time.c core/timer.c core/wait.c sched/attr.c sched/balance.c sched/eevdf.c sched/eevdf_tree.c sched/idle.c sched/rt.c sched/sched.c arch/host/boot.c arch/host/cache.c arch/host/cpu.c arch/host/firmware.c arch/host/mmu.c arch/host/switch.S arch/host/timer.c arch/host/trap.c arch/host/vectors.c
- * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
+ * Sources: tests/host/host_seeds.c tests/host/host_check.c core/cpu.c core/irq.c core/lock.c
+ * core/print.c core/rbtree.c core/sync.c core/thread.c core/time.c core/timer.c core/wait.c
+ * sched/attr.c sched/balance.c sched/eevdf.c sched/eevdf_tree.c sched/idle.c sched/rt.c
+ * sched/sched.c arch/host/boot.c arch/host/cache.c arch/host/cpu.c arch/host/firmware.c
+ * arch/host/mmu.c arch/host/switch.S arch/host/timer.c arch/host/trap.c arch/host/vectors.c Flags:
+ * -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +23,7 @@
 #include "tests/host/host_seeds.h"
 
 #define WORKERS 12
-#define US NSEC_PER_USEC
+#define US      NSEC_PER_USEC
 
 static struct wait_queue queue = WAIT_QUEUE_INIT;
 static struct thread *threads[WORKERS];
@@ -59,7 +64,9 @@ static bool wake_one(void)
 static struct thread *start(unsigned i, bool pinned)
 {
 	struct cpumask only = { 0 };
-	struct thread_attr attr = { .affinity = pinned ? &only : &cpu_online_mask, .policy = SCHED_FIFO, .priority = (uint8_t)level[i] };
+	struct thread_attr attr = { .affinity = pinned ? &only : &cpu_online_mask,
+				    .policy = SCHED_FIFO,
+				    .priority = (uint8_t)level[i] };
 
 	cpumask_set(&only, 0);
 	CHECK(!thread_create(&threads[i], &attr, wait_once, (void *)(uintptr_t)i));
@@ -75,7 +82,10 @@ static void become(unsigned priority)
 	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, (int)priority, 0));
 }
 
-/* All on one CPU above us, so they wait in the order they are made. Some leave by time-out before the wake-ups begin. */
+/*
+ * All on one CPU above us, so they wait in the order they are made. Some leave by time-out before
+ * the wake-ups begin.
+ */
 static void order_first(void *arg)
 {
 	unsigned n = 3 + (unsigned)draw(WORKERS - 3), k = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where threads run: only where their mask allows, on idle CPUs by preference, and never waiting while a CPU that they may use idles.
+ * Where threads run: only where their mask allows, on idle CPUs by preference, and never waiting
+ * while a CPU that they may use idles.
  */
 #include "tests/target/test.h"
 
@@ -37,8 +38,8 @@ TEST(pinned_threads_stay)
 	unsigned n = test_cpus();
 
 	for (unsigned i = 0; i < 2 * n; i++)
-		t[i] = spawn((int)(i % n), i < n ? SCHED_OTHER : SCHED_FIFO, i < n ? 0 : 10, stay_on_cpu,
-			     (void *)(uintptr_t)(i % n));
+		t[i] = spawn((int)(i % n), i < n ? SCHED_OTHER : SCHED_FIFO, i < n ? 0 : 10,
+			     stay_on_cpu, (void *)(uintptr_t)(i % n));
 	for (unsigned i = 0; i < 2 * n; i++)
 		join(t[i]);
 }
@@ -69,11 +70,13 @@ TEST(affinity_of_a_running_thread)
 		struct cpumask mask = one_cpu(cpu);
 
 		CHECK_EQ(thread_set_affinity(t, &mask), 0);
-		for (unsigned tries = 0; tries < 10000 && atomic_load_relaxed(&t->sched.cpu)->index != cpu; tries++)
+		for (unsigned tries = 0;
+		     tries < 10000 && atomic_load_relaxed(&t->sched.cpu)->index != cpu; tries++)
 			sleep_us(100);
 		CHECK_EQ(t->sched.cpu->index, cpu);
 		seen = atomic_load_relaxed(&loops);
-		for (unsigned tries = 0; tries < 10000 && atomic_load_relaxed(&loops) == seen; tries++)
+		for (unsigned tries = 0; tries < 10000 && atomic_load_relaxed(&loops) == seen;
+		     tries++)
 			sleep_us(100);
 		CHECK(atomic_load_relaxed(&loops) != seen);
 	}
@@ -177,7 +180,10 @@ TEST(wake_prefers_an_idle_cpu)
 	}
 }
 
-/* Threads that all begin on CPU 0, free to go: idle CPUs take them, and each runs although CPU 0 is never free. */
+/*
+ * Threads that all begin on CPU 0, free to go: idle CPUs take them, and each runs although CPU 0 is
+ * never free.
+ */
 TEST(idle_cpus_pull)
 {
 	static uint32_t loops[ARCH_CPU_MAX];
@@ -191,7 +197,8 @@ TEST(idle_cpus_pull)
 	stop = 0;
 	for (unsigned i = 0; i < n; i++) {
 		loops[i] = 0;
-		t[i] = spawn(0, i % 2 ? SCHED_OTHER : SCHED_FIFO, i % 2 ? 0 : 10, count_loops, &loops[i]);
+		t[i] = spawn(0, i % 2 ? SCHED_OTHER : SCHED_FIFO, i % 2 ? 0 : 10, count_loops,
+			     &loops[i]);
 	}
 	for (unsigned i = 0; i < n; i++)
 		CHECK_EQ(thread_set_affinity(t[i], &all), 0);
@@ -232,7 +239,10 @@ TEST(busy_threads_spread_over_all_cpus)
 		join(t[i]);
 }
 
-/* No CPU idles while a thread that may run there waits: one fewer CPU than busy threads, in pairs of pinned and free ones. */
+/*
+ * No CPU idles while a thread that may run there waits: one fewer CPU than busy threads, in pairs
+ * of pinned and free ones.
+ */
 TEST(free_threads_avoid_busy_pinned_ones)
 {
 	static uint32_t loops[2];
@@ -248,7 +258,10 @@ TEST(free_threads_avoid_busy_pinned_ones)
 	sleep_us(50000);
 	before = thread_runtime_ns(loose) + thread_runtime_ns(pinned);
 	sleep_us(50000);
-	/* This thread sleeps, so CPU 0 is free: together they get two CPUs' time. In QEMU's virtual time CPUs take turns; it counts for both. */
+	/*
+	 * This thread sleeps, so CPU 0 is free: together they get two CPUs' time. In QEMU's virtual
+	 * time CPUs take turns; it counts for both.
+	 */
 	CHECK_GE(thread_runtime_ns(loose) + thread_runtime_ns(pinned) - before, 80 * NSEC_PER_MSEC);
 	atomic_store_relaxed(&stop, 1u);
 	join(pinned);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The ends of the system: each is a boot of its own, and tests/qemu/test_crash.py knows what it must say. None returns.
+ * The ends of the system: each is a boot of its own, and tests/qemu/test_crash.py knows what it
+ * must say. None returns.
  *
  * The functions that crash are not inlined and have telling names: the backtrace must show them.
  */
@@ -139,10 +140,15 @@ static bool always(void)
 	return true;
 }
 
-/* The UART's driver is called with the console lock held. This one panics; output has nowhere to go afterwards, but the status has. */
+/*
+ * The UART's driver is called with the console lock held. This one panics; output has nowhere to go
+ * afterwards, but the status has.
+ */
 CRASH(panic_with_the_console_lock)
 {
-	static const struct uart broken = { .name = "broken", .tx_ready = always, .tx_byte = panicking_byte };
+	static const struct uart broken = { .name = "broken",
+					    .tx_ready = always,
+					    .tx_byte = panicking_byte };
 
 	console_flush();
 	console_bind(&broken);

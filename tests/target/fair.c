@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The fair class: shares by weight, slices by the one-shot timer, wake-up preemption, and a CPU that is left alone when one thread has it.
+ * The fair class: shares by weight, slices by the one-shot timer, wake-up preemption, and a CPU
+ * that is left alone when one thread has it.
  */
 #include "sched/sched.h"
 #include "tests/target/test.h"
@@ -18,11 +19,14 @@ static void *hog(void *arg)
 /* ---- shares ---------------------------------------------------------------------------------- */
 
 /*
- * Bounds are tight in virtual time. In real time the host may stop QEMU for a while, and whoever runs then is charged for it: there they only
- * tell right from wrong.
+ * Bounds are tight in virtual time. In real time the host may stop QEMU for a while, and whoever
+ * runs then is charged for it: there they only tell right from wrong.
  */
 
-/* Theorem of EEVDF: nobody is ever more than a slice away from its ideal share; measured at two points, two slices. */
+/*
+ * Theorem of EEVDF: nobody is ever more than a slice away from its ideal share; measured at two
+ * points, two slices.
+ */
 TEST(fair_shares_follow_weights)
 {
 	static const int nice[3] = { 0, 5, -5 };
@@ -47,7 +51,8 @@ TEST(fair_shares_follow_weights)
 		int64_t ideal_ns = (int64_t)(total * eevdf_nice_weight[nice[i] + 20] / weight);
 		int64_t off_ns = (int64_t)ns[i] - ideal_ns;
 
-		CHECK_LE(off_ns < 0 ? -off_ns : off_ns, (int64_t)total / (test_time_is_virtual() ? 100 : 10));
+		CHECK_LE(off_ns < 0 ? -off_ns : off_ns,
+			 (int64_t)total / (test_time_is_virtual() ? 100 : 10));
 		join(t[i]);
 	}
 	CHECK_GE(total, 990 * NSEC_PER_MSEC);
@@ -97,8 +102,9 @@ TEST(fair_slice_ends_on_time)
 	if (!test_time_is_virtual())
 		return;
 	/*
-	 * The first turns may be shorter: a new thread starts within half a slice. The last one was cut by the end. Whoever is owed the few ns by which
-	 * the timer was late is served first, so now and then one has two slices running.
+	 * The first turns may be shorter: a new thread starts within half a slice. The last one was
+	 * cut by the end. Whoever is owed the few ns by which the timer was late is served first,
+	 * so now and then one has two slices running.
 	 */
 	for (unsigned i = 2; i + 1 < turns_n; i++) {
 		CHECK_LE(turn_ns(i), 2 * FAIR_SLICE_NS + slack_ns);
@@ -165,7 +171,8 @@ TEST(fair_wakeup_waits_for_one_slice_at_most)
 {
 	struct waker w = wakeups_beside_a_hog(0);
 
-	CHECK_LE(w.worst_ns, FAIR_SLICE_NS + (test_time_is_virtual() ? 20 * NSEC_PER_USEC : NSEC_PER_SEC));
+	CHECK_LE(w.worst_ns,
+		 FAIR_SLICE_NS + (test_time_is_virtual() ? 20 * NSEC_PER_USEC : NSEC_PER_SEC));
 }
 
 /* Its virtual deadline is always the earliest, but for the last 35 us of the hog's slice. */
@@ -173,8 +180,10 @@ TEST(fair_wakeup_of_a_heavy_thread_preempts)
 {
 	struct waker w = wakeups_beside_a_hog(-20);
 
-	CHECK_LE(w.worst_ns, 60 * NSEC_PER_USEC + (test_time_is_virtual() ? 0 : 100 * NSEC_PER_MSEC));
-	CHECK_LE(w.sum_ns / w.rounds, 15 * NSEC_PER_USEC + (test_time_is_virtual() ? 0 : 20 * NSEC_PER_MSEC));
+	CHECK_LE(w.worst_ns,
+		 60 * NSEC_PER_USEC + (test_time_is_virtual() ? 0 : 100 * NSEC_PER_MSEC));
+	CHECK_LE(w.sum_ns / w.rounds,
+		 15 * NSEC_PER_USEC + (test_time_is_virtual() ? 0 : 20 * NSEC_PER_MSEC));
 }
 
 /* Sleep gives no credit: whoever slept does not starve those who worked meanwhile. */
@@ -218,12 +227,14 @@ TEST(fair_threads_share_what_real_time_leaves)
 	join(t[1]);
 	/* 200 interruptions by this FIFO thread favour neither: they are a slice apart at most. */
 	CHECK_GE(turns_n, test_time_is_virtual() ? 8 : 2);
-	CHECK_LE(ns[0] > ns[1] ? ns[0] - ns[1] : ns[1] - ns[0], FAIR_SLICE_NS + (test_time_is_virtual() ? 10 * NSEC_PER_USEC : 60 * NSEC_PER_MSEC));
+	CHECK_LE(ns[0] > ns[1] ? ns[0] - ns[1] : ns[1] - ns[0],
+		 FAIR_SLICE_NS +
+			 (test_time_is_virtual() ? 10 * NSEC_PER_USEC : 60 * NSEC_PER_MSEC));
 }
 
 /*
- * Tickless: nothing is programmed for a CPU whose only thread needs no slice end. What was programmed before may still come once: the
- * timer is not touched to take it back.
+ * Tickless: nothing is programmed for a CPU whose only thread needs no slice end. What was
+ * programmed before may still come once: the timer is not touched to take it back.
  */
 static void *watch_timer(void *arg)
 {
@@ -237,7 +248,8 @@ static void *watch_timer(void *arg)
 		uint64_t armed_ns = arch_cpu_self()->timers.armed_ns, now_ns = time_now_ns();
 
 		arch_irq_restore(flags);
-		if (armed_ns > now_ns && armed_ns != stale_ns) /* else one that was programmed before */
+		/* else one that was programmed before */
+		if (armed_ns > now_ns && armed_ns != stale_ns)
 			*soonest_ns = MIN(*soonest_ns, armed_ns - now_ns);
 	}
 	return NULL;
@@ -250,7 +262,8 @@ TEST(lone_thread_has_no_timer_interrupt)
 
 	become(0, SCHED_OTHER, 0);
 	for (unsigned i = 0; i < 3; i++) {
-		join(spawn(0, policy[i], policy[i] == SCHED_FIFO ? 10 : 0, watch_timer, &soonest_ns));
+		join(spawn(0, policy[i], policy[i] == SCHED_FIFO ? 10 : 0, watch_timer,
+			   &soonest_ns));
 		/* The test's own watchdog is a minute away. */
 		CHECK_GE(soonest_ns / 2, NSEC_PER_SEC);
 	}

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Floating point and SIMD state belongs to a thread: it survives switches, interrupts and migration, and threads without any stay without.
+ * Floating point and SIMD state belongs to a thread: it survives switches, interrupts and
+ * migration, and threads without any stay without.
  *
- * The arithmetic below keeps 31 two-element vectors live, more than there are registers for on any port, so every FP register holds live
- * data nearly always; one lost bit in one of them changes the result. The rounding mode is part of the state too.
+ * The arithmetic below keeps 31 two-element vectors live, more than there are registers for on any
+ * port, so every FP register holds live data nearly always; one lost bit in one of them changes the
+ * result. The rounding mode is part of the state too.
  */
 #include <fenv.h>
 
@@ -11,19 +13,24 @@
 
 typedef double __attribute__((vector_size(16))) doubles;
 
-#define EACH(X)                                                                                                        \
-	X(0, 1) X(1, 2) X(2, 3) X(3, 4) X(4, 5) X(5, 6) X(6, 7) X(7, 8) X(8, 9) X(9, 10) X(10, 11) X(11, 12)          \
-	X(12, 13) X(13, 14) X(14, 15) X(15, 16) X(16, 17) X(17, 18) X(18, 19) X(19, 20) X(20, 21) X(21, 22)           \
-	X(22, 23) X(23, 24) X(24, 25) X(25, 26) X(26, 27) X(27, 28) X(28, 29) X(29, 30)
+#define EACH(X)                                                                                 \
+	X(0, 1)                                                                                 \
+	X(1, 2) X(2, 3) X(3, 4) X(4, 5) X(5, 6) X(6, 7) X(7, 8) X(8, 9) X(9, 10) X(10, 11)      \
+		X(11, 12) X(12, 13) X(13, 14) X(14, 15) X(15, 16) X(16, 17) X(17, 18) X(18, 19) \
+			X(19, 20) X(20, 21) X(21, 22) X(22, 23) X(23, 24) X(24, 25) X(25, 26)   \
+				X(26, 27) X(27, 28) X(28, 29) X(29, 30)
 
 #define DECLARE(i, next) doubles d##i = { seed + i, seed - i };
 #define SUM(i, next)     sum += d##i;
-/* A rotation by the angle of the triangle 3, 4, 5: it mixes two vectors and neither grows nor shrinks them. */
-#define MIX(i, next)                                                                                                   \
-	do {                                                                                                           \
-		doubles turned = 0.6 * d##i + 0.8 * d##next;                                                           \
-		d##next = 0.8 * d##i - 0.6 * d##next;                                                                  \
-		d##i = turned;                                                                                         \
+/*
+ * A rotation by the angle of the triangle 3, 4, 5: it mixes two vectors and neither grows nor
+ * shrinks them.
+ */
+#define MIX(i, next)                                         \
+	do {                                                 \
+		doubles turned = 0.6 * d##i + 0.8 * d##next; \
+		d##next = 0.8 * d##i - 0.6 * d##next;        \
+		d##i = turned;                               \
 	} while (0);
 
 /* The same operations in the same order give the same bits, under the same rounding mode. */
@@ -140,7 +147,8 @@ static void run_fp_threads(int cpu, unsigned n, uint64_t ms)
 
 	stop = 0;
 	for (unsigned i = 0; i < n; i++)
-		f[i] = (struct fp_thread){ .seed = 1000 + 17 * i, .rounding = i % 2 ? FE_UPWARD : FE_TONEAREST };
+		f[i] = (struct fp_thread){ .seed = 1000 + 17 * i,
+					   .rounding = i % 2 ? FE_UPWARD : FE_TONEAREST };
 	integer = spawn(cpu, SCHED_OTHER, 0, use_integers, NULL);
 	for (unsigned i = 0; i < n; i++)
 		t[i] = spawn(cpu, i == 2 ? SCHED_RR : SCHED_OTHER, i == 2 ? 3 : 0, use_fp, &f[i]);

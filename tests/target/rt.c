@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * FIFO and round robin: who runs, in which order, for how long. All on CPU 0, so the order of events is fixed on every machine.
+ * FIFO and round robin: who runs, in which order, for how long. All on CPU 0, so the order of
+ * events is fixed on every machine.
  */
 #include "tests/target/test.h"
 #include "tests/target/turns.h"
@@ -141,7 +142,8 @@ TEST(all_99_priorities_run_in_order)
 	for (unsigned i = 0; i < 98; i++) {
 		unsigned priority = 1 + i * 37 % 98; /* every number 1..98 once, in disorder */
 
-		t[i] = spawn(0, i & 1 ? SCHED_RR : SCHED_FIFO, (int)priority, note_priority, (void *)(uintptr_t)priority);
+		t[i] = spawn(0, i & 1 ? SCHED_RR : SCHED_FIFO, (int)priority, note_priority,
+			     (void *)(uintptr_t)priority);
 	}
 	for (unsigned i = 0; i < 98; i++)
 		join(t[i]);
@@ -272,7 +274,8 @@ TEST(round_robin_quantum_is_exact)
 		uint64_t length_ns = turns[i].end_ns - turns[i].start_ns;
 
 		CHECK_EQ(turns[i].who, (char)('a' + i % 3));
-		CHECK_GE(length_ns + (test_time_is_virtual() ? slack_ns : 60 * NSEC_PER_MSEC), 100 * NSEC_PER_MSEC);
+		CHECK_GE(length_ns + (test_time_is_virtual() ? slack_ns : 60 * NSEC_PER_MSEC),
+			 100 * NSEC_PER_MSEC);
 		CHECK_LE(length_ns, 100 * NSEC_PER_MSEC + slack_ns);
 	}
 }

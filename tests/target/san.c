@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the sanitizers of a build with SAN=1 must find, and what they must not. Other builds have none of this.
+ * What the sanitizers of a build with SAN=1 must find, and what they must not. Other builds have
+ * none of this.
  *
- * Each SAN_CRASH() does one wrong thing, in a function that is not inlined and gives the report its name;
- * tests/qemu/test_san.py knows what the report must say. The names of the macros tell that file's tests from those that every
- * build has.
+ * Each SAN_CRASH() does one wrong thing, in a function that is not inlined and gives the report its
+ * name; tests/qemu/test_san.py knows what the report must say. The names of the macros tell that
+ * file's tests from those that every build has.
  */
 #ifdef FAIRLEAD_SAN
 
@@ -182,7 +183,7 @@ SAN_CRASH(san_division_by_zero)
 
 SAN_CRASH(san_null)
 {
-	sink = (uintptr_t)&((struct thread *)opaque(NULL))->affinity;
+	sink = (uintptr_t) & ((struct thread *)opaque(NULL))->affinity;
 }
 
 /* ---- what must pass -------------------------------------------------------------------------- */

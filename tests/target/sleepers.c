@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * As many sleeping threads as memory holds: with the argument sleepers=N, N of them; else a few thousand. The host gives the machine 1 GiB
- * for 100,000.
+ * As many sleeping threads as memory holds: with the argument sleepers=N, N of them; else a few
+ * thousand. The host gives the machine 1 GiB for 100,000.
  */
 #include <stdlib.h>
 
@@ -22,7 +22,9 @@ static void *sleep_at_the_gate(void *arg)
 
 static struct thread **make_sleepers(unsigned n, unsigned order)
 {
-	struct thread_attr attr = { .name = "sleeper", .stack_bytes = ARCH_STACK_MIN_BYTES, .affinity = &cpu_online_mask };
+	struct thread_attr attr = { .name = "sleeper",
+				    .stack_bytes = ARCH_STACK_MIN_BYTES,
+				    .affinity = &cpu_online_mask };
 	struct thread **t = page_alloc(order);
 
 	REQUIRE(t);
@@ -30,8 +32,8 @@ static struct thread **make_sleepers(unsigned n, unsigned order)
 		int err = thread_create(&t[i], &attr, sleep_at_the_gate, (void *)(uintptr_t)i);
 
 		if (err)
-			test_failed(__FILE__, __LINE__, "thread %u of %u: error %d, %u KiB free", i, n, err,
-				    (unsigned)(page_free_bytes() >> 10));
+			test_failed(__FILE__, __LINE__, "thread %u of %u: error %d, %u KiB free", i,
+				    n, err, (unsigned)(page_free_bytes() >> 10));
 		REQUIRE(!err);
 	}
 	return t;
@@ -51,7 +53,8 @@ TEST(sleeping_threads_are_cheap)
 	t = make_sleepers(n, order);
 	used = before - page_free_bytes();
 	CHECK_EQ(thread_count(), n + 2);
-	printk("  %u threads in %u KiB, %u bytes each\n", n, (unsigned)(used >> 10), (unsigned)(used / n));
+	printk("  %u threads in %u KiB, %u bytes each\n", n, (unsigned)(used >> 10),
+	       (unsigned)(used / n));
 	for (unsigned i = 0; i < n; i++)
 		CHECK_EQ(semaphore_post(&gate), 0);
 	for (unsigned i = 0; i < n; i++) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Everything at once, by seed: threads of all classes that block, wake each other, yield, sleep, change policy and affinity of themselves
- * and of others. What must hold: each makes progress, each message arrives once, the run queues' counts come back to nothing.
+ * Everything at once, by seed: threads of all classes that block, wake each other, yield, sleep,
+ * change policy and affinity of themselves and of others. What must hold: each makes progress, each
+ * message arrives once, the run queues' counts come back to nothing.
  */
 #include "sched/sched.h"
 #include "tests/target/test.h"
@@ -12,7 +13,7 @@ struct actor {
 	struct thread *thread;
 	struct semaphore inbox;
 	uint64_t random;
-	uint32_t steps;      /* [a] */
+	uint32_t steps; /* [a] */
 	uint32_t sent, received;
 };
 
@@ -32,7 +33,8 @@ static void change_policy(struct actor *a, struct thread *t)
 	int p = policy[random_below(&a->random, 4)];
 
 	CHECK_EQ(sched_set_policy(t, p, p == SCHED_OTHER ? 0 : 1 + (int)random_below(&a->random, 5),
-				  p == SCHED_OTHER ? (int)random_below(&a->random, 40) - 20 : 0), 0);
+				  p == SCHED_OTHER ? (int)random_below(&a->random, 40) - 20 : 0),
+		 0);
 }
 
 /* Short enough that real-time actors leave something for the others: each sleeps now and then. */
@@ -42,12 +44,16 @@ static void act(struct actor *a)
 	struct cpumask mask;
 
 	switch (random_below(&a->random, 12)) {
-	case 0: case 1: case 2:
+	case 0:
+	case 1:
+	case 2:
 		semaphore_post(&other->inbox);
 		a->sent++;
 		break;
-	case 3: case 4:
-		if (!semaphore_wait_until(&a->inbox, time_now_ns() + random_below(&a->random, 300000)))
+	case 3:
+	case 4:
+		if (!semaphore_wait_until(&a->inbox,
+					  time_now_ns() + random_below(&a->random, 300000)))
 			a->received++;
 		break;
 	case 5:
@@ -111,9 +117,12 @@ static void check_progress(void)
 	}
 	for (unsigned i = 0; i < ACTORS && moved < ACTORS; i++)
 		if (atomic_load_relaxed(&actors[i].steps) == last[i])
-			test_failed(__FILE__, __LINE__, "actor %u (tid %d) stands still: state %u, unusual %u, cpu %u, rank %u", i,
-				    (int)actors[i].thread->tid, actors[i].thread->sched.state, actors[i].thread->sched.unusual,
-				    actors[i].thread->sched.cpu->index, actors[i].thread->sched.rank);
+			test_failed(
+				__FILE__, __LINE__,
+				"actor %u (tid %d) stands still: state %u, unusual %u, cpu %u, rank %u",
+				i, (int)actors[i].thread->tid, actors[i].thread->sched.state,
+				actors[i].thread->sched.unusual, actors[i].thread->sched.cpu->index,
+				actors[i].thread->sched.rank);
 }
 
 /* With everybody gone each queue is empty again. This thread runs on @self. */
@@ -123,7 +132,8 @@ static void check_queues_empty(void)
 	for (unsigned i = 0; i < cpu_count; i++) {
 		struct runqueue *rq = &cpu_at(i)->rq;
 		unsigned long flags = spin_lock_irqsave(&rq->lock);
-		uint32_t nr_ready = rq->nr_ready, nr_fair = rq->fair.nr, fair_running = rq->curr == rq->fair_curr;
+		uint32_t nr_ready = rq->nr_ready, nr_fair = rq->fair.nr,
+			 fair_running = rq->curr == rq->fair_curr;
 		unsigned highest = rq->rt.highest;
 		bool outgoing = !list_empty(&rq->outgoing);
 
@@ -145,7 +155,8 @@ static void run_stress(uint64_t seed)
 	for (unsigned i = 0; i < ACTORS; i++) {
 		actors[i] = (struct actor){ .random = seed * 977 + i * 7919 + 1 };
 		semaphore_init(&actors[i].inbox, 0);
-		actors[i].thread = spawn(ANY_CPU, i % 3 ? SCHED_OTHER : SCHED_RR, i % 3 ? 0 : 2, run_actor, &actors[i]);
+		actors[i].thread = spawn(ANY_CPU, i % 3 ? SCHED_OTHER : SCHED_RR, i % 3 ? 0 : 2,
+					 run_actor, &actors[i]);
 	}
 	atomic_store_release(&ready, 1u);
 	do

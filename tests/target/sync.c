@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Mutex, semaphore, condition variable: results, order, time-outs, use from interrupts, and sums that come out exact when several CPUs fight.
+ * Mutex, semaphore, condition variable: results, order, time-outs, use from interrupts, and sums
+ * that come out exact when several CPUs fight.
  */
 #include "tests/target/test.h"
 
@@ -104,11 +105,17 @@ TEST(mutex_lock_until_gets_it_in_time)
 	CHECK_EQ((intptr_t)join(t), 0);
 }
 
-/* An emulated CPU that waits in the queue of a spinlock may not be running on the host when its turn comes: fewer rounds for more CPUs. */
+/*
+ * An emulated CPU that waits in the queue of a spinlock may not be running on the host when its
+ * turn comes: fewer rounds for more CPUs.
+ */
 static unsigned fight_rounds;
 static volatile uint64_t plain_sum; /* under mutex */
 
-/* Time-outs for fair threads only: real-time ones that come back all the time would leave nothing to a fair owner. */
+/*
+ * Time-outs for fair threads only: real-time ones that come back all the time would leave nothing
+ * to a fair owner.
+ */
 static void *fight(void *arg)
 {
 	bool may_time_out = (uintptr_t)arg % 3;
@@ -116,7 +123,8 @@ static void *fight(void *arg)
 
 	for (unsigned i = 0; i < fight_rounds; i++) {
 		if (may_time_out && random_below(&random, 8) == 0)
-			while (mutex_lock_until(&mutex, time_now_ns() + random_below(&random, 200000)))
+			while (mutex_lock_until(&mutex,
+						time_now_ns() + random_below(&random, 200000)))
 				;
 		else
 			CHECK_EQ(mutex_lock(&mutex), 0);
@@ -135,7 +143,8 @@ TEST(mutex_sum_is_exact_under_contention)
 	plain_sum = 0;
 	fight_rounds = test_cpus() <= 2 ? 300 : test_cpus() <= 4 ? 50 : 8;
 	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
-		t[i] = spawn(ANY_CPU, i % 3 ? SCHED_OTHER : SCHED_RR, i % 3 ? 0 : 5, fight, (void *)(uintptr_t)i);
+		t[i] = spawn(ANY_CPU, i % 3 ? SCHED_OTHER : SCHED_RR, i % 3 ? 0 : 5, fight,
+			     (void *)(uintptr_t)i);
 	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
 		join(t[i]);
 	CHECK_EQ(plain_sum, ARRAY_SIZE(t) * fight_rounds);
@@ -146,7 +155,10 @@ TEST(mutex_sum_is_exact_under_contention)
 
 static struct spinlock spinlock = SPINLOCK_INIT(LOCK_WAIT);
 
-/* Strict turns are slow where an emulator has fewer CPUs than this machine: each may have to wait for the host's scheduler. */
+/*
+ * Strict turns are slow where an emulator has fewer CPUs than this machine: each may have to wait
+ * for the host's scheduler.
+ */
 static void *spin_fight(void *arg)
 {
 	unsigned rounds = *(unsigned *)arg;
@@ -221,7 +233,8 @@ TEST(semaphore_wakes_best_first_then_in_order)
 	semaphore_init(&semaphore, 0);
 	become(0, SCHED_FIFO, 10);
 	for (unsigned i = 0; i < 5; i++)
-		t[i] = spawn(0, SCHED_FIFO, priority[i], wait_and_log, (void *)(uintptr_t)('a' + i));
+		t[i] = spawn(0, SCHED_FIFO, priority[i], wait_and_log,
+			     (void *)(uintptr_t)('a' + i));
 	for (unsigned i = 0; i < 5; i++)
 		semaphore_post(&semaphore);
 	for (unsigned i = 0; i < 5; i++)
@@ -311,7 +324,8 @@ static void run_ring(bool pinned, int policy)
 	for (unsigned i = 0; i < ring_n; i++)
 		semaphore_init(&ring[i], 0);
 	for (unsigned i = 0; i < ring_n; i++)
-		t[i] = spawn(pinned ? (int)i : ANY_CPU, policy, policy == SCHED_OTHER ? 0 : 20, pass_token, (void *)(uintptr_t)i);
+		t[i] = spawn(pinned ? (int)i : ANY_CPU, policy, policy == SCHED_OTHER ? 0 : 20,
+			     pass_token, (void *)(uintptr_t)i);
 	semaphore_post(&ring[0]);
 	for (unsigned i = 0; i < ring_n; i++)
 		join(t[i]);
@@ -367,7 +381,8 @@ TEST(condition_signal_wakes_one)
 	events = (struct log){ 0 };
 	counter = 0;
 	for (unsigned i = 0; i < 2; i++)
-		t[i] = spawn(ANY_CPU, SCHED_OTHER, 0, wait_generation, (void *)(uintptr_t)('a' + i));
+		t[i] = spawn(ANY_CPU, SCHED_OTHER, 0, wait_generation,
+			     (void *)(uintptr_t)('a' + i));
 	wait_for_count(2);
 	wait_until_blocked(t[0]);
 	wait_until_blocked(t[1]);
@@ -392,7 +407,8 @@ TEST(condition_broadcast_wakes_twenty)
 		events = (struct log){ 0 };
 		counter = 0;
 		for (unsigned i = 0; i < 20; i++)
-			t[i] = spawn(ANY_CPU, i % 2 ? SCHED_OTHER : SCHED_FIFO, i % 2 ? 0 : (int)i + 1, wait_generation,
+			t[i] = spawn(ANY_CPU, i % 2 ? SCHED_OTHER : SCHED_FIFO,
+				     i % 2 ? 0 : (int)i + 1, wait_generation,
 				     (void *)(uintptr_t)('a' + i));
 		wait_for_count(20);
 		mutex_lock(&mutex);
@@ -415,7 +431,8 @@ TEST(condition_time_out_and_errors)
 
 	CHECK_EQ(condition_wait_until(&condition, &mutex, start_ns), -EPERM);
 	mutex_lock(&mutex);
-	CHECK_EQ(condition_wait_until(&condition, &mutex, start_ns + 3 * NSEC_PER_MSEC), -ETIMEDOUT);
+	CHECK_EQ(condition_wait_until(&condition, &mutex, start_ns + 3 * NSEC_PER_MSEC),
+		 -ETIMEDOUT);
 	CHECK_GE(time_now_ns() - start_ns, 3 * NSEC_PER_MSEC);
 	CHECK_EQ(mutex_unlock(&mutex), 0); /* it is ours again */
 	CHECK_EQ(condition.waiting, 0);
@@ -449,7 +466,8 @@ static void *consume(void *arg)
 	for (unsigned i = 0; i < ITEMS; i++) {
 		mutex_lock(&mutex);
 		while (!buffered)
-			condition_wait_until(&not_empty, &mutex, time_now_ns() + 30 * NSEC_PER_USEC);
+			condition_wait_until(&not_empty, &mutex,
+					     time_now_ns() + 30 * NSEC_PER_USEC);
 		buffered--;
 		consumed++;
 		mutex_unlock(&mutex);

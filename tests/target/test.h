@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests that run on the target, inside the kernel. A file of tests/target/ with one TEST() adds a test; no list names it.
+ * Tests that run on the target, inside the kernel. A file of tests/target/ with one TEST() adds a
+ * test; no list names it.
  *
  *   TEST(mutex_is_not_recursive)
  *   {
@@ -11,10 +12,12 @@
  *           mutex_unlock(&m);
  *   }
  *
- * A test runs in a thread of its own, fair, nice 0, free to run anywhere; what it changes about itself ends with it. It must
- * join or detach what it creates: a thread that is left behind is a failure. A test that hangs ends in a panic after a minute.
+ * A test runs in a thread of its own, fair, nice 0, free to run anywhere; what it changes about
+ * itself ends with it. It must join or detach what it creates: a thread that is left behind is a
+ * failure. A test that hangs ends in a panic after a minute.
  *
- * A CRASH() is a test whose end is the end of the system: it runs alone, by the argument crash=NAME, and must not return.
+ * A CRASH() is a test whose end is the end of the system: it runs alone, by the argument
+ * crash=NAME, and must not return.
  */
 #pragma once
 
@@ -35,52 +38,55 @@ struct target_test {
 	enum target_test_kind kind;
 };
 
-#define TARGET_TEST_ENTRY(ident, what)                                                                                 \
-	static void ident(void);                                                                                       \
-	static const struct target_test ident##_entry                                                                  \
-		__attribute__((used, section("target_tests"), aligned(8))) = { #ident, ident, what };                  \
+#define TARGET_TEST_ENTRY(ident, what)                                                        \
+	static void ident(void);                                                              \
+	static const struct target_test ident##_entry                                         \
+		__attribute__((used, section("target_tests"), aligned(8))) = { #ident, ident, \
+									       what };        \
 	static void ident(void)
 
 #define TEST(ident)  TARGET_TEST_ENTRY(ident, TARGET_TEST)
 #define CRASH(ident) TARGET_TEST_ENTRY(ident, TARGET_CRASH)
 
 /*
- * A check that fails is remembered (the first one is the test's reason) and the test goes on; any thread may check.
- * REQUIRE is for what the rest of the test cannot do without: it ends the whole run.
+ * A check that fails is remembered (the first one is the test's reason) and the test goes on; any
+ * thread may check. REQUIRE is for what the rest of the test cannot do without: it ends the whole
+ * run.
  */
-#define CHECK(expr)                                                                                                    \
-	do {                                                                                                           \
-		if (!(expr))                                                                                           \
-			test_failed(__FILE__, __LINE__, "%s", #expr);                                                  \
+#define CHECK(expr)                                                   \
+	do {                                                          \
+		if (!(expr))                                          \
+			test_failed(__FILE__, __LINE__, "%s", #expr); \
 	} while (0)
-#define CHECK_OP(a, op, b)                                                                                             \
-	do {                                                                                                           \
-		long long _x = (long long)(a), _y = (long long)(b);                                                    \
-		if (!(_x op _y))                                                                                       \
-			test_failed(__FILE__, __LINE__, "%s %s %s: %lld, %lld", #a, #op, #b, _x, _y);                  \
+#define CHECK_OP(a, op, b)                                                                       \
+	do {                                                                                     \
+		long long _x = (long long)(a), _y = (long long)(b);                              \
+		if (!(_x op _y))                                                                 \
+			test_failed(__FILE__, __LINE__, "%s %s %s: %lld, %lld", #a, #op, #b, _x, \
+				    _y);                                                         \
 	} while (0)
 #define CHECK_EQ(a, b) CHECK_OP(a, ==, b)
 #define CHECK_LE(a, b) CHECK_OP(a, <=, b)
 #define CHECK_GE(a, b) CHECK_OP(a, >=, b)
-#define CHECK_TEXT(a, b)                                                                                               \
-	do {                                                                                                           \
-		const char *_x = (a), *_y = (b);                                                                       \
-		if (strcmp(_x, _y))                                                                                    \
-			test_failed(__FILE__, __LINE__, "%s is '%s', not '%s'", #a, _x, _y);                           \
+#define CHECK_TEXT(a, b)                                                                     \
+	do {                                                                                 \
+		const char *_x = (a), *_y = (b);                                             \
+		if (strcmp(_x, _y))                                                          \
+			test_failed(__FILE__, __LINE__, "%s is '%s', not '%s'", #a, _x, _y); \
 	} while (0)
-#define REQUIRE(expr)                                                                                                  \
-	do {                                                                                                           \
-		if (!(expr))                                                                                           \
-			test_aborted(__FILE__, __LINE__, #expr);                                                       \
+#define REQUIRE(expr)                                            \
+	do {                                                     \
+		if (!(expr))                                     \
+			test_aborted(__FILE__, __LINE__, #expr); \
 	} while (0)
 
 /* Ends the test here when there is less than it needs. Not within a helper. */
-#define SKIP_UNLESS(cond, why)                                                                                         \
-	do {                                                                                                           \
-		if (!(cond)) {                                                                                         \
-			test_skip(why);                                                                                \
-			return;                                                                                        \
-		}                                                                                                      \
+#define SKIP_UNLESS(cond, why)          \
+	do {                            \
+		if (!(cond)) {          \
+			test_skip(why); \
+			return;         \
+		}                       \
 	} while (0)
 #define NEEDS_CPUS(n) SKIP_UNLESS(test_cpus() >= (n), "needs " #n " CPUs")
 
@@ -97,12 +103,18 @@ void test_skip(const char *why);
 #endif
 
 bool test_time_is_virtual(void);
-/* For what takes time by its nature: seconds of stress, 10 unless the argument seconds=N says otherwise. */
+/*
+ * For what takes time by its nature: seconds of stress, 10 unless the argument seconds=N says
+ * otherwise.
+ */
 unsigned test_seconds(void);
 /* The value of argument @key=value, or NULL. */
 const char *test_argument(const char *key);
 
-/* CPUs that are up; they are 0 .. test_cpus() - 1 here, because the tests' device trees give every CPU a chance. */
+/*
+ * CPUs that are up; they are 0 .. test_cpus() - 1 here, because the tests' device trees give every
+ * CPU a chance.
+ */
 unsigned test_cpus(void);
 
 /* ---- threads --------------------------------------------------------------------------------- */
@@ -121,7 +133,10 @@ void become(int cpu, int policy, int priority);
 unsigned current_cpu(void);
 
 void sleep_us(uint64_t us);
-/* Busy loops do without arch_cpu_relax() unless they wait for another CPU: under an emulator it is a slow way out of the CPU. */
+/*
+ * Busy loops do without arch_cpu_relax() unless they wait for another CPU: under an emulator it is
+ * a slow way out of the CPU.
+ */
 void spin_us(uint64_t us);
 /* Until *flag is not 0, asleep in between; a failure after 20 s. */
 void wait_for_flag(const uint32_t *flag);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The life of threads: create, join, detach, exit, ids, names, TLS, hooks, and what happens when memory runs out.
+ * The life of threads: create, join, detach, exit, ids, names, TLS, hooks, and what happens when
+ * memory runs out.
  */
 #include "core/mem/mem.h"
 #include "tests/target/test.h"
@@ -32,7 +33,10 @@ TEST(join_gets_the_result)
 	CHECK_EQ(thread_join(spawn(ANY_CPU, SCHED_OTHER, 0, give_back, &x), NULL), 0);
 }
 
-/* On one CPU the order is fixed: a higher thread has exited before join is called, a lower one only begins when join blocks. */
+/*
+ * On one CPU the order is fixed: a higher thread has exited before join is called, a lower one only
+ * begins when join blocks.
+ */
 TEST(join_before_and_after_exit)
 {
 	struct thread *t;
@@ -95,9 +99,14 @@ TEST(join_errors)
 TEST(create_refuses_bad_attributes)
 {
 	static const struct thread_attr bad[] = {
-		{ .policy = SCHED_FIFO }, { .policy = SCHED_FIFO, .priority = 100 }, { .policy = SCHED_RR, .priority = 200 },
-		{ .policy = SCHED_OTHER, .priority = 1 }, { .policy = SCHED_OTHER, .nice = 20 },
-		{ .policy = SCHED_OTHER, .nice = -21 }, { .policy = 3 }, { .policy = 255 },
+		{ .policy = SCHED_FIFO },
+		{ .policy = SCHED_FIFO, .priority = 100 },
+		{ .policy = SCHED_RR, .priority = 200 },
+		{ .policy = SCHED_OTHER, .priority = 1 },
+		{ .policy = SCHED_OTHER, .nice = 20 },
+		{ .policy = SCHED_OTHER, .nice = -21 },
+		{ .policy = 3 },
+		{ .policy = 255 },
 	};
 	struct cpumask none, absent = { 0 };
 	struct thread_attr attr = { .affinity = &none };

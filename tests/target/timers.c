@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sleeping and timers: never early, hardly late, in order, and bounded when many are due at once; and the window that lets timers alone
- * through on a masked CPU.
+ * Sleeping and timers: never early, hardly late, in order, and bounded when many are due at once;
+ * and the window that lets timers alone through on a masked CPU.
  */
 #include "tests/target/test.h"
 
@@ -11,7 +11,8 @@
 
 TEST(sleep_is_never_early_and_hardly_late)
 {
-	uint64_t late_max_ns = test_time_is_virtual() ? (TEST_SAN ? 20 : 5) * NSEC_PER_USEC : 200 * NSEC_PER_MSEC;
+	uint64_t late_max_ns = test_time_is_virtual() ? (TEST_SAN ? 20 : 5) * NSEC_PER_USEC :
+							200 * NSEC_PER_MSEC;
 
 	become(0, SCHED_FIFO, 90);
 	for (uint64_t us = 1; us < 30000; us = us * 3 / 2 + 1) {
@@ -150,8 +151,9 @@ TEST(timers_fire_in_order)
 }
 
 /*
- * A batch of them at a time: a FIFO thread that is woken by the first must not wait for the last. The longest stretch that it sees itself
- * kept off the CPU while they fire is a measure of how long interrupts stay masked.
+ * A batch of them at a time: a FIFO thread that is woken by the first must not wait for the last.
+ * The longest stretch that it sees itself kept off the CPU while they fire is a measure of how long
+ * interrupts stay masked.
  */
 TEST(thousand_timers_due_at_once_keep_nobody_out)
 {
@@ -194,7 +196,10 @@ TEST(cancelled_timers_do_not_fire)
 	arch_irq_restore(flags);
 }
 
-/* Another CPU cancels: either it comes in time, or the function has run when timer_cancel_wait() returns. */
+/*
+ * Another CPU cancels: either it comes in time, or the function has run when timer_cancel_wait()
+ * returns.
+ */
 static uint32_t slow_began, slow_ended;
 
 static void slow_function(struct timer *t)
@@ -246,7 +251,10 @@ static void inner_fired(struct timer *t)
 	inner_ran_inside += window_open;
 }
 
-/* Irqs masked; the window stays open until a timer that is due within it has come, but for @us at least. */
+/*
+ * Irqs masked; the window stays open until a timer that is due within it has come, but for @us at
+ * least.
+ */
 static void hold_window(uint64_t us)
 {
 	uint64_t start_ns = time_now_ns(), open_ns;
@@ -257,7 +265,8 @@ static void hold_window(uint64_t us)
 	state = arch_timer_window_open();
 	do
 		open_ns = time_now_ns() - start_ns;
-	while (open_ns < us * NSEC_PER_USEC || (!atomic_load_relaxed(&inner_ran) && open_ns < NSEC_PER_SEC));
+	while (open_ns < us * NSEC_PER_USEC ||
+	       (!atomic_load_relaxed(&inner_ran) && open_ns < NSEC_PER_SEC));
 	arch_timer_window_close(state);
 	window_open = 0;
 	CHECK(!arch_irq_enabled());
@@ -311,7 +320,10 @@ static void arm_outer(void)
 	arch_irq_restore(flags);
 }
 
-/* Within an interrupt: the second timer comes through, and the thread that the first has woken runs only when both have ended. */
+/*
+ * Within an interrupt: the second timer comes through, and the thread that the first has woken runs
+ * only when both have ended.
+ */
 TEST(timer_window_in_an_interrupt)
 {
 	struct thread *t;
@@ -348,7 +360,8 @@ static uint32_t late_state;
 static void *watch_outer(void *arg)
 {
 	(void)arg;
-	spin_us(600); /* now the outer function holds the window, and the inner timer is not due yet */
+	/* now the outer function holds the window, and the inner timer is not due yet */
+	spin_us(600);
 	timer_cancel_wait(&outer);
 	late_state = window_open;
 	return NULL;

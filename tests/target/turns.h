@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Who had a CPU from when to when, as busy threads of one CPU see it from within: each reads the clock all the time, and begins a
- * new turn when the last entry is not its own. Set turns_n to 0 and turns_end_ns, then start threads with take_turns().
+ * Who had a CPU from when to when, as busy threads of one CPU see it from within: each reads the
+ * clock all the time, and begins a new turn when the last entry is not its own. Set turns_n to 0
+ * and turns_end_ns, then start threads with take_turns().
  */
 #pragma once
 
