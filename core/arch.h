@@ -33,6 +33,17 @@ struct thread;
 struct cpu;
 struct trap_frame;
 
+/*
+ * What the scheduler did, said with the rq lock of @cpu held at the moment it is true, after the
+ * running thread was charged.
+ */
+enum sched_event {
+	SCHED_EVENT_SWITCH, /* @cpu goes from @a to @b; @arg: enum stop_reason of @a */
+	SCHED_EVENT_JOIN,   /* @a enters the fair sums of @cpu; @arg: its weight */
+	SCHED_EVENT_LEAVE,  /* @a leaves them */
+	SCHED_EVENT_WEIGHT, /* @a, in the sums, has the weight @arg from here on */
+};
+
 /* ---- inline, this CPU ------------------------------------------------------------------------ */
 
 /* irqs off, or the answer may be stale at once */
@@ -68,6 +79,9 @@ static inline bool arch_take_if_zero(uint32_t *word, uint32_t v);
 static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, unsigned long b);
 /* nothing on hardware; on arch/host another CPU may run here */
 static inline void arch_sync_point(void);
+/* nothing on hardware; on arch/host somebody may listen */
+static inline void arch_sched_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
+				    const struct thread *b, uint64_t arg);
 /* orders MMIO against MMIO and normal memory of this CPU */
 static inline void arch_io_barrier(void);
 

@@ -80,7 +80,7 @@ static void change_running(struct runqueue *rq, struct thread *t, int policy, in
 {
 	if (rq->fair_curr == t && policy != SCHED_OTHER) {
 		rq->fair_curr = NULL;
-		eevdf_leave(&rq->fair, &t->sched.fair);
+		fair_leave(rq, t);
 	}
 	if (t->sched.rank != RANK_FAIR && policy == SCHED_OTHER) {
 		fair_settle(rq);
@@ -88,10 +88,12 @@ static void change_running(struct runqueue *rq, struct thread *t, int policy, in
 		if (rq->fair_curr)
 			eevdf_put(&rq->fair, &rq->fair_curr->sched.fair);
 		eevdf_entity_init(&t->sched.fair, eevdf_nice_weight[nice + 20], FAIR_SLICE_NS);
-		eevdf_join(&rq->fair, &t->sched.fair, EEVDF_PLACE_NEW);
+		fair_join(rq, t, EEVDF_PLACE_NEW);
 		rq->fair_curr = t;
 	} else if (policy == SCHED_OTHER) {
 		eevdf_set_weight(&rq->fair, &t->sched.fair, eevdf_nice_weight[nice + 20]);
+		arch_sched_event(SCHED_EVENT_WEIGHT, cpu_of_rq(rq), t, NULL,
+				 t->sched.fair.weight);
 	}
 	set_policy(&t->sched, policy, priority, nice);
 	rq->slice_end_ns = UINT64_MAX; /* the rescheduling that follows sets it */

@@ -19,6 +19,20 @@ static struct eevdf_entity *fair_front(const struct runqueue *rq)
 	return rq->fair_curr ? &rq->fair_curr->sched.fair : NULL;
 }
 
+/* @t enters the sums of @rq, outside of the tree. */
+void fair_join(struct runqueue *rq, struct thread *t, enum eevdf_place place)
+{
+	eevdf_join(&rq->fair, &t->sched.fair, place);
+	arch_sched_event(SCHED_EVENT_JOIN, cpu_of_rq(rq), t, NULL, t->sched.fair.weight);
+}
+
+/* @t, not in the tree, leaves the sums. */
+void fair_leave(struct runqueue *rq, struct thread *t)
+{
+	eevdf_leave(&rq->fair, &t->sched.fair);
+	arch_sched_event(SCHED_EVENT_LEAVE, cpu_of_rq(rq), t, NULL, 0);
+}
+
 /* Charges fair_curr for what it ran before real time took the CPU from it. */
 void fair_settle(struct runqueue *rq)
 {
@@ -36,7 +50,7 @@ void fair_settle(struct runqueue *rq)
 static void fair_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place place)
 {
 	fair_settle(rq);
-	eevdf_join(&rq->fair, &t->sched.fair, place);
+	fair_join(rq, t, place);
 	eevdf_put(&rq->fair, &t->sched.fair);
 	rq->nr_ready++;
 }
@@ -50,7 +64,7 @@ static void fair_dequeue(struct runqueue *rq, struct thread *t)
 	} else {
 		eevdf_take(&rq->fair, &t->sched.fair);
 	}
-	eevdf_leave(&rq->fair, &t->sched.fair);
+	fair_leave(rq, t);
 	rq->nr_ready--;
 }
 
@@ -76,7 +90,7 @@ static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason wh
 
 	if (why == STOP_BLOCKED) {
 		rq->fair_curr = NULL;
-		eevdf_leave(&rq->fair, e);
+		fair_leave(rq, t);
 		return;
 	}
 	if (why == STOP_YIELDED)

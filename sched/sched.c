@@ -67,8 +67,10 @@ static void slice_begin(struct runqueue *rq, struct thread *curr)
 static inline __attribute__((always_inline)) void switch_to(struct runqueue *rq,
 							    struct thread *prev,
 							    struct thread *next,
+							    enum stop_reason why,
 							    unsigned long flags)
 {
+	arch_sched_event(SCHED_EVENT_SWITCH, cpu_of_rq(rq), prev, next, why);
 	rq->curr = next;
 	rq->resched = 0;
 	arch_switch(prev, next, flags);
@@ -150,7 +152,7 @@ static __noinline LOCK_UNCHECKED void schedule(struct runqueue *rq, struct threa
 		arch_irq_restore(flags);
 		return;
 	}
-	switch_to(rq, prev, next, flags);
+	switch_to(rq, prev, next, why, flags);
 }
 
 /* ---- yield ----------------------------------------------------------------------------------- */
@@ -162,6 +164,7 @@ static __noinline LOCK_UNCHECKED void schedule(struct runqueue *rq, struct threa
 static inline __attribute__((always_inline)) LOCK_UNCHECKED void switch_fair(struct runqueue *rq,
 									     struct thread *prev,
 									     struct eevdf_entity *n,
+									     enum stop_reason why,
 									     unsigned long flags)
 {
 	struct thread *next = container_of(n, struct thread, sched.fair);
@@ -178,7 +181,7 @@ static inline __attribute__((always_inline)) LOCK_UNCHECKED void switch_fair(str
 	rq->fair_curr = next;
 	if (unlikely(next->sched.unusual & SCHED_HOOK))
 		remind_of_hook(rq, next);
-	switch_to(rq, prev, next, flags);
+	switch_to(rq, prev, next, why, flags);
 }
 
 static __noinline LOCK_UNCHECKED void yield_fair(struct runqueue *rq, struct thread *prev,
@@ -188,7 +191,7 @@ static __noinline LOCK_UNCHECKED void yield_fair(struct runqueue *rq, struct thr
 
 	eevdf_charge(&rq->fair, e, account(rq, prev));
 	eevdf_yield(&rq->fair, e);
-	switch_fair(rq, prev, eevdf_rotate(&rq->fair, e), flags);
+	switch_fair(rq, prev, eevdf_rotate(&rq->fair, e), STOP_YIELDED, flags);
 }
 
 static __noinline void yield_slow(struct runqueue *rq, struct thread *prev, unsigned long flags)
@@ -217,7 +220,7 @@ LOCK_UNCHECKED void sched_yield_current(void)
 		return yield_slow(rq, prev, flags);
 	rt_rotate(&rq->rt, prev, next);
 	account(rq, prev);
-	switch_to(rq, prev, next, flags);
+	switch_to(rq, prev, next, STOP_YIELDED, flags);
 }
 
 /* ---- block ----------------------------------------------------------------------------------- */
@@ -246,7 +249,7 @@ LOCK_UNCHECKED void sched_block(struct spinlock *wait_lock, unsigned long flags)
 		next = rq->idle;
 	}
 	account(rq, prev);
-	switch_to(rq, prev, next, flags);
+	switch_to(rq, prev, next, STOP_BLOCKED, flags);
 }
 
 LOCK_UNCHECKED void sched_exit(void)
@@ -425,7 +428,7 @@ LOCK_UNCHECKED void sched_wake(struct thread *t, unsigned long flags)
 	rt_put_head(&rq->rt, curr);
 	rq->nr_ready++;
 	account(rq, curr);
-	switch_to(rq, curr, t, flags);
+	switch_to(rq, curr, t, STOP_PREEMPTED, flags);
 }
 
 LOCK_UNCHECKED void sched_start(struct thread *t)
@@ -462,7 +465,7 @@ static __noinline LOCK_UNCHECKED void preempt_fair(struct runqueue *rq, struct t
 			eevdf_put(&rq->fair, e);
 		}
 	}
-	switch_fair(rq, prev, n, arch_irq_flags_masked());
+	switch_fair(rq, prev, n, STOP_PREEMPTED, arch_irq_flags_masked());
 }
 
 /*
@@ -491,7 +494,7 @@ static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 	} else {
 		return preempt_fair(rq, prev);
 	}
-	switch_to(rq, prev, next, arch_irq_flags_masked());
+	switch_to(rq, prev, next, STOP_PREEMPTED, arch_irq_flags_masked());
 }
 
 static __noinline void run_hook_masked(void)
@@ -564,7 +567,7 @@ static __noinline LOCK_UNCHECKED void idle_leave(struct runqueue *rq)
 	rq->nr_ready--;
 	/* idle is charged for nothing: its time is what no thread had */
 	rq->since_ns = time_now_ns();
-	switch_to(rq, idle, next, arch_irq_flags_masked());
+	switch_to(rq, idle, next, STOP_PREEMPTED, arch_irq_flags_masked());
 }
 
 void sched_idle_loop(void)

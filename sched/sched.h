@@ -121,7 +121,11 @@ void sched_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place how);
 /* t has just begun to wait: must @rq's CPU act? sets resched */
 bool sched_check_preempt(struct runqueue *rq, struct thread *t);
 void sched_charge_curr(struct runqueue *rq);
+
+/* eevdf.c, for attr.c; rq->lock held. */
 void fair_settle(struct runqueue *rq);
+void fair_join(struct runqueue *rq, struct thread *t, enum eevdf_place place);
+void fair_leave(struct runqueue *rq, struct thread *t);
 /* thread context, no lock: gives way if resched is set; restores flags */
 void sched_reschedule_self(unsigned long flags);
 

@@ -160,6 +160,16 @@ static inline void arch_sync_point(void)
 {
 }
 
+static inline void arch_sched_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
+				    const struct thread *b, uint64_t arg)
+{
+	(void)what;
+	(void)cpu;
+	(void)a;
+	(void)b;
+	(void)arg;
+}
+
 static inline void arch_io_barrier(void)
 {
 	__asm__ volatile("dsb sy" : : : "memory");

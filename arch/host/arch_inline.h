@@ -71,6 +71,16 @@ static inline void arch_sync_point(void)
 	host_sync_point();
 }
 
+extern void (*host_sched_event)(enum sched_event what, struct cpu *cpu, const struct thread *a,
+				const struct thread *b, uint64_t arg);
+
+static inline void arch_sched_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
+				    const struct thread *b, uint64_t arg)
+{
+	if (host_sched_event)
+		host_sched_event(what, cpu, a, b, arg);
+}
+
 static inline void arch_cpu_relax(void)
 {
 	host_relax();

@@ -40,6 +40,8 @@ struct host_cpu *host_self = &no_cpu;
 struct host_cpu *host_cpus;
 unsigned host_nr_cpus;
 uint64_t host_now_ns;
+void (*host_sched_event)(enum sched_event what, struct cpu *cpu, const struct thread *a,
+			 const struct thread *b, uint64_t arg);
 
 static struct {
 	struct host_options options;
@@ -96,6 +98,7 @@ void host_machine_init(const struct host_options *options)
 	static const unsigned odds[] = { 2, 3, 5, 9, 17, 40, 100 };
 
 	machine.options = *options;
+	host_sched_event = options->sched_event;
 	if (!machine.options.step_ns)
 		machine.options.step_ns = STEP_NS;
 	if (!machine.options.steps_max)

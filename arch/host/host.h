@@ -8,12 +8,15 @@
  */
 #pragma once
 
-#include "core/base.h"
+#include "core/arch.h"
 
 struct cpu;
 struct thread;
 
 struct host_options {
+	/* Told of what the scheduler does (core/arch.h). Touches nothing, like @observe. */
+	void (*sched_event)(enum sched_event what, struct cpu *cpu, const struct thread *a,
+			    const struct thread *b, uint64_t arg);
 	unsigned cpus; /* 1..1024 */
 	uint64_t seed;
 	uint64_t step_ns; /* virtual time that one sync point takes; 0: 10 ns */
