@@ -65,8 +65,9 @@ SAN_CRASH(san_page_use_after_free)
 SAN_CRASH(san_page_never_allocated)
 {
 	char *page = page_alloc(0);
+	size_t away = PAGE_SIZE * (page_free_bytes() / PAGE_SIZE / 2);
 
-	sink = load_word(opaque(page + PAGE_SIZE * (page_free_bytes() / PAGE_SIZE / 2)));
+	sink = load_word(opaque(arch_pa(page + away) ? page + away : page - away));
 }
 
 static void *return_stack(void *arg)
