@@ -10,7 +10,8 @@ Two jobs run at a time. Failures are repeated in short at the end, the very last
 build/test/junit.xml has every result. Exit status 1 if anything failed.
 
 A host test says in its head comment what it is linked with, and with which flags, in lines of their own:
-` * Sources: core/print.c core/frame.c` and ` * Flags: -Iarch/host`.
+` * Sources: core/print.c core/frame.c` and ` * Flags: -Iarch/host`. The word HOST_KERNEL stands for the whole kernel on
+virtual CPUs (boards/host/board.mk).
 """
 
 import argparse
@@ -146,7 +147,16 @@ def head_words(path, key):
     with open(os.path.join(ROOT, path), encoding="utf-8") as file:
         head = file.read(4000)
     found = re.search(rf"^ \* {key}: (.*)$", head, re.M)
-    return found.group(1).split() if found else []
+    words = found.group(1).split() if found else []
+    return [more for word in words for more in (host_kernel() if word == "HOST_KERNEL" else [word])]
+
+
+def host_kernel():
+    """The sources of the kernel on virtual CPUs, less the main() of a program."""
+    with open(os.path.join(ROOT, "boards", "host", "board.mk"), encoding="utf-8") as file:
+        core = re.search(r"\$\(addprefix core/,([^)]*)\)", file.read()).group(1).split()
+    folders = glob.glob("sched/*.c", root_dir=ROOT) + glob.glob("arch/host/*.[cS]", root_dir=ROOT)
+    return [f"core/{name}" for name in core] + sorted(set(folders) - {"arch/host/main.c"})
 
 
 def compile_host(path, program, more=()):

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The invariants of sched/sched.h, looked at from outside while the machine stands still at a sync
- * point: S2..S4 of each run queue whose lock is free,
- * S1 and S5 of all threads when every run-queue lock is free. When the machine is quiet (no CPU has
- *    anything to do before the next
- * event) nothing may be left undone: no thread under way to another CPU, no CPU idle while a thread
- * that may run there waits, no timer unarmed.
+ * point: S2..S4 of each run queue whose lock is free, S1 and S5 of all threads when every run-queue
+ * lock is free. When the machine is quiet (no CPU has anything to do before the next event) nothing
+ * may be left undone: no thread under way to another CPU, no CPU idle while a thread that may run
+ * there waits, no timer unarmed.
  */
 #include <stdio.h>
 #include <string.h>

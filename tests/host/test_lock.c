@@ -4,12 +4,8 @@
  * deadlock, the owner known; and the rank checker, which must end the run when locks are taken in
  * the wrong order, with interrupts on, or released by somebody else.
  *
- * Sources: tests/host/host_seeds.c tests/host/host_check.c core/cpu.c core/irq.c core/lock.c
- * core/print.c core/rbtree.c core/sync.c core/thread.c core/time.c core/timer.c core/wait.c
- * sched/attr.c sched/balance.c sched/eevdf.c sched/eevdf_tree.c sched/idle.c sched/rt.c
- * sched/sched.c arch/host/boot.c arch/host/cache.c arch/host/cpu.c arch/host/firmware.c
- * arch/host/mmu.c arch/host/switch.S arch/host/timer.c arch/host/trap.c arch/host/vectors.c Flags:
- * -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
+ * Sources: tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
+ * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,12 +4,8 @@
  * are taken out of the middle meanwhile; a time-out is never early and comes with interrupts' delay
  * at most; each waiter is woken exactly once, by a waker or by its timer.
  *
- * Sources: tests/host/host_seeds.c tests/host/host_check.c core/cpu.c core/irq.c core/lock.c
- * core/print.c core/rbtree.c core/sync.c core/thread.c core/time.c core/timer.c core/wait.c
- * sched/attr.c sched/balance.c sched/eevdf.c sched/eevdf_tree.c sched/idle.c sched/rt.c
- * sched/sched.c arch/host/boot.c arch/host/cache.c arch/host/cpu.c arch/host/firmware.c
- * arch/host/mmu.c arch/host/switch.S arch/host/timer.c arch/host/trap.c arch/host/vectors.c Flags:
- * -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
+ * Sources: tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
+ * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
  */
 #include <setjmp.h>
 #include <stdarg.h>
