@@ -205,10 +205,6 @@ void sched_finish(struct thread *prev, unsigned long irq_flags);
  * ASSERT for functions of the hot path: the same, but the failing branch is no ordinary call, so it
  * costs the function no saved link register.
  */
-struct assert_place {
-	const char *expr, *file;
-	int line;
-};
 void assert_failed_at(void *place, unsigned long unused);
 
 #define ASSERT_HOT(expr)                                                                         \

@@ -60,9 +60,16 @@ typedef uint64_t pa_t;
  * is out of line and ends in a panic that prints the expression, the place, the CPU, the thread,
  * registers and a backtrace.
  */
-__cold __noreturn void assert_failed(const char *expr, const char *file, int line);
-#define ASSERT(expr)                                              \
-	do {                                                      \
-		if (unlikely(!(expr)))                            \
-			assert_failed(#expr, __FILE__, __LINE__); \
+struct assert_place {
+	const char *expr, *file;
+	int line;
+};
+
+__cold __noreturn void assert_failed(const struct assert_place *at);
+#define ASSERT(expr)                                                                             \
+	do {                                                                                     \
+		if (unlikely(!(expr))) {                                                         \
+			static const struct assert_place _place = { #expr, __FILE__, __LINE__ }; \
+			assert_failed(&_place);                                                  \
+		}                                                                                \
 	} while (0)

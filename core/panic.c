@@ -190,17 +190,15 @@ void panic_trap(const struct trap_frame *tf, const char *fmt, ...)
 	panic_report(tf, fmt, ap);
 }
 
-void assert_failed(const char *expr, const char *file, int line)
+void assert_failed(const struct assert_place *at)
 {
-	panic("assertion failed: %s\n  at %s:%d", expr, file, line);
+	panic("assertion failed: %s\n  at %s:%d", at->expr, at->file, at->line);
 }
 
 void assert_failed_at(void *place, unsigned long unused)
 {
-	const struct assert_place *at = place;
-
 	(void)unused;
-	assert_failed(at->expr, at->file, at->line);
+	assert_failed(place);
 }
 
 /* What lies at @addr, as far as the layout tells. */

@@ -11,6 +11,7 @@
 
 #include "core/list.h"
 #include "core/lock.h"
+#include "core/rbtree.h"
 
 struct thread;
 struct cpu;
@@ -30,17 +31,20 @@ struct eevdf_entity {
 	uint32_t weight;               /* EEVDF_WEIGHT_MIN..EEVDF_WEIGHT_MAX */
 	bool red;
 	bool joined;     /* counted in the queue's sums */
+	bool delayed;    /* joined, but not in nr: blocked and still owing */
 	uint64_t vslice; /* slice_ns * 1024 / weight */
 	/* end of the first 64 bytes; the rest is for whoever runs, sleeps or changes attributes */
-	int64_t lag;       /* while not joined: the lag saved by eevdf_leave() */
-	uint64_t slice_ns; /* EEVDF_SLICE_MIN_NS..EEVDF_SLICE_MAX_NS */
-	uint32_t rem;      /* v is short of this / weight; 0..weight - 1 */
+	int64_t lag;           /* while not joined: the lag saved by eevdf_leave() */
+	uint64_t slice_ns;     /* EEVDF_SLICE_MIN_NS..EEVDF_SLICE_MAX_NS */
+	uint32_t rem;          /* v is short of this / weight; 0..weight - 1 */
+	struct rb_node debtor; /* while delayed */
 };
 
 _Static_assert(offsetof(struct eevdf_entity, lag) == 64, "a walk touches one cache line an entity");
 
 /*
- * The running entity is inside V, S, W and nr but outside the tree.
+ * The running entity is inside V, S, W and nr but outside the tree; a delayed one (its thread blocks,
+ * but it owes: sched/eevdf_member.c) is in V, S and W only.
  * Invariant between calls: S = sum(weight * (v - V) + rem) and 0 <= S < W, which makes V the
  * weighted mean rounded down; S = 0 when W = 0.
  */
@@ -48,10 +52,11 @@ struct eevdf_queue {
 	struct eevdf_entity *left;  /* earliest deadline; NULL: the tree is empty */
 	struct eevdf_entity *right; /* latest deadline */
 	struct eevdf_entity *root;
-	uint64_t V;  /* virtual time, rounded down */
-	uint64_t S;  /* what rounding left over, times W */
-	uint64_t W;  /* sum of the weights */
-	uint32_t nr; /* entities, the running one included */
+	uint64_t V;             /* virtual time, rounded down */
+	uint64_t S;             /* what rounding left over, times W */
+	uint64_t W;             /* sum of the weights */
+	uint32_t nr;            /* entities, the running one included, delayed ones not */
+	struct rb_root debtors; /* the delayed ones, by v */
 };
 
 /* ---- real time ------------------------------------------------------------------------------- */

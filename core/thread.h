@@ -71,10 +71,11 @@ struct thread_attr {
 	const char *name;               /* NULL: "thread" */
 	size_t stack_bytes;             /* usable for the stack; 0: THREAD_STACK_DEFAULT */
 	const struct cpumask *affinity; /* NULL: the creator's */
-	uint8_t policy;                 /* SCHED_OTHER, SCHED_FIFO, SCHED_RR */
+	uint8_t policy;                 /* SCHED_* below */
 	uint8_t priority;               /* 1..99 for FIFO and RR, else 0 */
-	int8_t nice;                    /* -20..19 for SCHED_OTHER */
+	int8_t nice;                    /* -20..19 for SCHED_OTHER and SCHED_BATCH */
 	bool detached;
+	uint64_t slice_ns; /* of a fair thread; 0: the class's default */
 };
 
 #define THREAD_STACK_DEFAULT (16 * 1024 - 2048) /* with TLS and struct thread: one 16 KiB slot */
@@ -118,8 +119,27 @@ unsigned thread_count(void);
  */
 struct thread *thread_alloc_idle(struct cpu *cpu);
 
-/* Policies, Linux's numbers. */
-enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2 };
+/*
+ * Policies, Linux's numbers. BATCH is OTHER that never takes the CPU from another thread when it
+ * wakes; IDLE has a weight of 3 (nice 0: 1024) whatever its nice value.
+ */
+enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDLE = 5 };
+
+/* All there is to say about how a thread is scheduled; Linux's layout and names. */
+struct sched_attr {
+	uint32_t size; /* sizeof(struct sched_attr) */
+	uint32_t sched_policy;
+	uint64_t sched_flags;    /* 0 */
+	int32_t sched_nice;      /* -20..19; 0 for FIFO and RR */
+	uint32_t sched_priority; /* 1..99 for FIFO and RR, else 0 */
+	/* fair policies: the slice, SCHED_SLICE_MIN_NS..SCHED_SLICE_MAX_NS; 0: the default */
+	uint64_t sched_runtime;
+	uint64_t sched_deadline; /* 0 */
+	uint64_t sched_period;   /* 0 */
+};
+
+#define SCHED_SLICE_MIN_NS 100000ull
+#define SCHED_SLICE_MAX_NS 100000000ull
 
 /* ---- implemented by sched/: the doors that core/ uses ---------------------------------------- */
 
@@ -146,7 +166,20 @@ __noreturn void sched_exit(void);
 __noreturn void sched_idle_loop(void);
 /* -EINVAL: no online CPU in @mask. Context: thread. */
 int sched_set_affinity(struct thread *t, const struct cpumask *mask);
-/* Changes class and priority, as struct thread_attr has them. Context: thread. */
+/*
+ * Changes all attributes of @t, or none. Takes effect before it returns; a fair thread keeps its
+ * lag, and what is left of its request if the slice allows. 0; -EINVAL: sched_attr_fault() says what
+ * is wrong; -ESRCH: it has ended. Context: thread.
+ */
+int sched_set_attr(struct thread *t, const struct sched_attr *attr);
+/* Context: thread. */
+void sched_get_attr(struct thread *t, struct sched_attr *attr);
+/*
+ * NULL if @attr may be set; else the field that is out of range, with @expected: what may stand
+ * there. Context: any.
+ */
+const char *sched_attr_fault(const struct sched_attr *attr, const char **expected);
+/* The same, with the slice left as it is. Context: thread. */
 int sched_set_policy(struct thread *t, int policy, int priority, int nice);
 uint64_t sched_runtime_ns(struct thread *t);
 /* @t has a hook to run: it is to pass through trap_exit() soon. Context: any. */

@@ -7,6 +7,8 @@
 #include "sched/sched.h"
 #include "core/irq.h"
 
+_Static_assert(sizeof(struct sched_attr) == 48, "as sched_attr_fault() says");
+
 void sched_init_cpu(struct cpu *cpu, struct thread *idle)
 {
 	struct runqueue *rq = &cpu->rq;
@@ -21,23 +23,65 @@ void sched_init_cpu(struct cpu *cpu, struct thread *idle)
 		(struct sched_entity){ .rank = RANK_IDLE, .state = THREAD_RUNNABLE, .cpu = cpu };
 }
 
-static int check_policy(int policy, int priority, int nice)
+static bool is_real_time(uint32_t policy)
 {
-	if (policy == SCHED_FIFO || policy == SCHED_RR)
-		return priority >= 1 && priority <= 99 ? 0 : -EINVAL;
-	if (policy != SCHED_OTHER || priority != 0)
-		return -EINVAL;
-	return nice >= -20 && nice <= 19 ? 0 : -EINVAL;
+	return policy == SCHED_FIFO || policy == SCHED_RR;
 }
 
-static void set_policy(struct sched_entity *s, int policy, int priority, int nice)
+static bool is_fair(uint32_t policy)
 {
-	s->policy = (uint8_t)policy;
-	s->priority = (uint8_t)priority;
-	s->nice = (int8_t)nice;
-	s->rank = policy == SCHED_OTHER ? RANK_FAIR : (uint16_t)(RANK_RT + (unsigned)priority);
+	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE;
+}
+
+/* In the order of the fields: the first one that is wrong is named. */
+const char *sched_attr_fault(const struct sched_attr *a, const char **expected)
+{
+	bool rt = is_real_time(a->sched_policy);
+
+	*expected = "0";
+	if (a->size != sizeof(*a))
+		return *expected = "48, the size of the structure", "size";
+	if (!rt && !is_fair(a->sched_policy))
+		return *expected = "OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5", "sched_policy";
+	if (a->sched_flags)
+		return "sched_flags";
+	if (!rt && (a->sched_nice < -20 || a->sched_nice > 19))
+		return *expected = "-20..19", "sched_nice";
+	if (rt && (a->sched_priority < 1 || a->sched_priority > 99))
+		return *expected = "1..99 for FIFO and RR", "sched_priority";
+	if (!rt && a->sched_priority)
+		return *expected = "0 for OTHER, BATCH and IDLE", "sched_priority";
+	if (a->sched_runtime &&
+	    (rt || a->sched_runtime < SCHED_SLICE_MIN_NS || a->sched_runtime > SCHED_SLICE_MAX_NS))
+		return *expected = "100000..100000000 ns for OTHER, BATCH and IDLE, or 0",
+		       "sched_runtime";
+	if (a->sched_deadline)
+		return "sched_deadline";
+	return a->sched_period ? "sched_period" : NULL;
+}
+
+static uint32_t weight_of(const struct sched_attr *a)
+{
+	if (a->sched_policy == SCHED_IDLE)
+		return EEVDF_WEIGHT_IDLE;
+	return eevdf_nice_weight[a->sched_nice + 20];
+}
+
+static uint64_t slice_of(const struct sched_attr *a)
+{
+	return a->sched_runtime ? a->sched_runtime : FAIR_SLICE_NS;
+}
+
+static void set_policy(struct sched_entity *s, const struct sched_attr *a)
+{
+	bool rt = is_real_time(a->sched_policy);
+
+	s->policy = (uint8_t)a->sched_policy;
+	s->priority = (uint8_t)a->sched_priority;
+	s->nice = rt ? 0 : (int8_t)a->sched_nice;
+	s->rank = rt ? (uint16_t)(RANK_RT + a->sched_priority) : RANK_FAIR;
 	s->unusual &= (uint8_t)~SCHED_SLICED;
-	if (policy != SCHED_FIFO)
+	if (a->sched_policy != SCHED_FIFO)
 		s->unusual |= SCHED_SLICED;
 	s->rr_left_ns = RR_QUANTUM_NS;
 }
@@ -45,16 +89,24 @@ static void set_policy(struct sched_entity *s, int policy, int priority, int nic
 int sched_thread_init(struct thread *t, const struct thread_attr *attr)
 {
 	struct sched_entity *s = &t->sched;
+	const struct sched_attr a = {
+		.size = sizeof(a),
+		.sched_policy = attr->policy,
+		.sched_nice = attr->nice,
+		.sched_priority = attr->priority,
+		.sched_runtime = attr->slice_ns,
+	};
+	const char *expected;
 
-	if (check_policy(attr->policy, attr->priority, attr->nice))
+	if (sched_attr_fault(&a, &expected))
 		return -EINVAL;
 	s->state = THREAD_WAKING;
 	s->unusual = 0;
 	s->cpu = NULL;
 	s->runtime_ns = 0;
-	set_policy(s, attr->policy, attr->priority, attr->nice);
+	set_policy(s, &a);
 	if (s->rank == RANK_FAIR)
-		eevdf_entity_init(&s->fair, eevdf_nice_weight[attr->nice + 20], FAIR_SLICE_NS);
+		eevdf_entity_init(&s->fair, weight_of(&a), slice_of(&a));
 	return 0;
 }
 
@@ -75,57 +127,76 @@ static LOCK_UNCHECKED void unlock_and_act(struct runqueue *rq, bool act, unsigne
  * The thread that runs changes class: it leaves the sums of the old one and enters those of the new
  * one as its running thread.
  */
-static void change_running(struct runqueue *rq, struct thread *t, int policy, int priority,
-			   int nice)
+static void change_running(struct runqueue *rq, struct thread *t, const struct sched_attr *a)
 {
-	if (rq->fair_curr == t && policy != SCHED_OTHER) {
+	struct eevdf_entity *e = &t->sched.fair;
+	bool was_fair = t->sched.rank == RANK_FAIR, fair = is_fair(a->sched_policy);
+
+	if (was_fair && !fair) {
 		rq->fair_curr = NULL;
 		fair_leave(rq, t);
-	}
-	if (t->sched.rank != RANK_FAIR && policy == SCHED_OTHER) {
+	} else if (!was_fair && fair) {
 		fair_settle(rq);
 		rq->fair_held = false;
 		if (rq->fair_curr)
 			eevdf_put(&rq->fair, &rq->fair_curr->sched.fair);
-		eevdf_entity_init(&t->sched.fair, eevdf_nice_weight[nice + 20], FAIR_SLICE_NS);
+		eevdf_entity_init(e, weight_of(a), slice_of(a));
 		fair_join(rq, t, EEVDF_PLACE_NEW);
 		rq->fair_curr = t;
-	} else if (policy == SCHED_OTHER) {
-		eevdf_set_weight(&rq->fair, &t->sched.fair, eevdf_nice_weight[nice + 20]);
-		arch_sched_event(SCHED_EVENT_WEIGHT, cpu_of_rq(rq), t, NULL,
-				 t->sched.fair.weight);
+	} else if (fair) {
+		eevdf_set(&rq->fair, e, weight_of(a), slice_of(a));
+		arch_sched_event(SCHED_EVENT_WEIGHT, cpu_of_rq(rq), t, NULL, e->weight);
 	}
-	set_policy(&t->sched, policy, priority, nice);
+	set_policy(&t->sched, a);
 	rq->slice_end_ns = UINT64_MAX; /* the rescheduling that follows sets it */
 }
 
-static void change_waiting(struct runqueue *rq, struct thread *t, int policy, int priority,
-			   int nice)
+static void change_waiting(struct runqueue *rq, struct thread *t, const struct sched_attr *a)
 {
 	bool runnable = t->sched.state == THREAD_RUNNABLE && !(t->sched.unusual & SCHED_MOVE);
 	bool was_fair = t->sched.rank == RANK_FAIR;
 
 	if (runnable)
 		class_of(t)->dequeue(rq, t);
-	set_policy(&t->sched, policy, priority, nice);
-	if (policy == SCHED_OTHER && was_fair)
-		eevdf_set_weight(&rq->fair, &t->sched.fair, eevdf_nice_weight[nice + 20]);
-	else if (policy == SCHED_OTHER)
-		eevdf_entity_init(&t->sched.fair, eevdf_nice_weight[nice + 20], FAIR_SLICE_NS);
+	else if (was_fair && t->sched.fair.delayed)
+		fair_leave_delayed(rq, t);
+	set_policy(&t->sched, a);
+	if (t->sched.rank == RANK_FAIR && was_fair)
+		eevdf_set(&rq->fair, &t->sched.fair, weight_of(a), slice_of(a));
+	else if (t->sched.rank == RANK_FAIR)
+		eevdf_entity_init(&t->sched.fair, weight_of(a), slice_of(a));
 	if (runnable)
 		sched_enqueue(rq, t, was_fair ? EEVDF_PLACE_MOVE : EEVDF_PLACE_NEW);
 }
 
-LOCK_UNCHECKED int sched_set_policy(struct thread *t, int policy, int priority, int nice)
+static void get_attr(const struct thread *t, struct sched_attr *a)
 {
-	unsigned long flags;
-	struct runqueue *rq;
+	const struct sched_entity *s = &t->sched;
+
+	*a = (struct sched_attr){
+		.size = sizeof(*a),
+		.sched_policy = s->policy,
+		.sched_nice = s->nice,
+		.sched_priority = s->priority,
+		.sched_runtime = s->rank == RANK_FAIR ? s->fair.slice_ns : 0,
+	};
+}
+
+LOCK_UNCHECKED void sched_get_attr(struct thread *t, struct sched_attr *a)
+{
+	unsigned long flags = arch_irq_save();
+	struct runqueue *rq = rq_lock_thread(t);
+
+	get_attr(t, a);
+	spin_unlock_irqrestore(&rq->lock, flags);
+}
+
+/* With @rq, the thread's, locked: unlocks it. */
+static LOCK_UNCHECKED int change(struct runqueue *rq, struct thread *t, const struct sched_attr *a,
+				 unsigned long flags)
+{
 	bool act = true;
 
-	if (check_policy(policy, priority, nice))
-		return -EINVAL;
-	flags = arch_irq_save();
-	rq = rq_lock_thread(t);
 	if (t->sched.state == THREAD_DEAD) {
 		spin_unlock_irqrestore(&rq->lock, flags);
 		return -ESRCH;
@@ -133,13 +204,45 @@ LOCK_UNCHECKED int sched_set_policy(struct thread *t, int policy, int priority, 
 	if (rq_has_fair_running(rq))
 		sched_charge_curr(rq);
 	if (rq->curr == t) {
-		change_running(rq, t, policy, priority, nice);
+		change_running(rq, t, a);
 	} else {
-		change_waiting(rq, t, policy, priority, nice);
+		change_waiting(rq, t, a);
 		act = t->sched.state == THREAD_RUNNABLE && sched_check_preempt(rq, t);
 	}
 	unlock_and_act(rq, act, flags);
 	return 0;
+}
+
+LOCK_UNCHECKED int sched_set_attr(struct thread *t, const struct sched_attr *attr)
+{
+	const char *expected;
+	unsigned long flags;
+
+	if (sched_attr_fault(attr, &expected))
+		return -EINVAL;
+	flags = arch_irq_save();
+	return change(rq_lock_thread(t), t, attr, flags);
+}
+
+LOCK_UNCHECKED int sched_set_policy(struct thread *t, int policy, int priority, int nice)
+{
+	struct sched_attr a = {
+		.size = sizeof(a),
+		.sched_policy = (uint32_t)policy,
+		.sched_nice = nice,
+		.sched_priority = (uint32_t)priority,
+	};
+	const char *expected;
+	unsigned long flags;
+	struct runqueue *rq;
+
+	if (sched_attr_fault(&a, &expected))
+		return -EINVAL;
+	flags = arch_irq_save();
+	rq = rq_lock_thread(t);
+	if (t->sched.rank == RANK_FAIR && is_fair(a.sched_policy))
+		a.sched_runtime = t->sched.fair.slice_ns;
+	return change(rq, t, &a, flags);
 }
 
 /* @t, runnable and not running, leaves the place where it waits. */

@@ -33,6 +33,39 @@ void fair_leave(struct runqueue *rq, struct thread *t)
 	arch_sched_event(SCHED_EVENT_LEAVE, cpu_of_rq(rq), t, NULL, 0);
 }
 
+/*
+ * At most so many delayed threads leave at one decision: bounds the time with the lock held. It
+ * suffices in the long run, as a decision adds at most one.
+ */
+#define RELEASE_MAX 8
+
+static bool release_one(struct runqueue *rq)
+{
+	struct eevdf_entity *e = eevdf_release(&rq->fair);
+
+	if (e)
+		arch_sched_event(SCHED_EVENT_LEAVE, cpu_of_rq(rq), fair_thread(e), NULL, 0);
+	return e != NULL;
+}
+
+/* Those that have paid go. For arch_cold_call(), too. */
+void fair_release(void *runqueue, unsigned long unused)
+{
+	(void)unused;
+	for (unsigned n = 0; n < RELEASE_MAX && release_one(runqueue); n++)
+		;
+}
+
+/* @t, blocked and delayed, goes elsewhere or changes: it leaves with its debt. */
+void fair_leave_delayed(struct runqueue *rq, struct thread *t)
+{
+	if (rq_has_fair_running(rq))
+		sched_charge_curr(rq);
+	fair_settle(rq);
+	eevdf_leave_delayed(&rq->fair, &t->sched.fair);
+	arch_sched_event(SCHED_EVENT_LEAVE, cpu_of_rq(rq), t, NULL, 0);
+}
+
 /* Charges fair_curr for what it ran before real time took the CPU from it. */
 void fair_settle(struct runqueue *rq)
 {
@@ -49,9 +82,17 @@ void fair_settle(struct runqueue *rq)
 
 static void fair_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place place)
 {
+	struct eevdf_entity *e = &t->sched.fair;
+
 	fair_settle(rq);
-	fair_join(rq, t, place);
-	eevdf_put(&rq->fair, &t->sched.fair);
+	fair_release(rq, 0);
+	if (e->delayed) {
+		eevdf_undelay(&rq->fair, e);
+		eevdf_request(e);
+	} else {
+		fair_join(rq, t, place);
+	}
+	eevdf_put(&rq->fair, e);
 	rq->nr_ready++;
 }
 
@@ -90,7 +131,10 @@ static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason wh
 
 	if (why == STOP_BLOCKED) {
 		rq->fair_curr = NULL;
-		fair_leave(rq, t);
+		if (t->sched.state == THREAD_BLOCKED && !eevdf_eligible(&rq->fair, e))
+			eevdf_delay(&rq->fair, e);
+		else
+			fair_leave(rq, t);
 		return;
 	}
 	if (why == STOP_YIELDED)
@@ -105,18 +149,27 @@ static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason wh
  * alone anybody who is owed would go first, and each interruption would cost a switch. It goes on
  * to the end of its request, unless an earlier deadline has come.
  */
+static struct thread *fair_pick_held(struct runqueue *rq)
+{
+	struct eevdf_entity *n = eevdf_first(&rq->fair), *front = fair_front(rq);
+
+	return fair_thread(n && eevdf_before(n->deadline, front->deadline) ? n : front);
+}
+
 static struct thread *fair_pick(struct runqueue *rq)
 {
-	struct eevdf_entity *n;
+	struct eevdf_entity *e;
 
 	fair_settle(rq);
-	if (rq->fair_held) {
-		n = eevdf_first(&rq->fair);
-		return fair_thread(n && eevdf_before(n->deadline, fair_front(rq)->deadline) ?
-					   n :
-					   fair_front(rq));
+	fair_release(rq, 0);
+	if (rq->fair_held)
+		return fair_pick_held(rq);
+	e = eevdf_pick(&rq->fair, fair_front(rq));
+	while (unlikely(!e && rq->fair.nr)) { /* more than RELEASE_MAX delayed ones have paid */
+		release_one(rq);
+		e = eevdf_pick(&rq->fair, fair_front(rq));
 	}
-	return fair_thread(eevdf_pick(&rq->fair, fair_front(rq)));
+	return fair_thread(e);
 }
 
 static void fair_start(struct runqueue *rq, struct thread *t)
@@ -134,11 +187,13 @@ static void fair_start(struct runqueue *rq, struct thread *t)
 /* Alone it has no end: a CPU with one runnable thread takes no timer interrupt for it. */
 static uint64_t fair_slice_ns(const struct runqueue *rq, const struct thread *t)
 {
-	return rq->fair.nr > 1 ? eevdf_slice_left_ns(&t->sched.fair) : UINT64_MAX;
+	return rq->fair.nr > 1 ? eevdf_run_ns(&rq->fair, &t->sched.fair) : UINT64_MAX;
 }
 
 static bool fair_preempts(struct runqueue *rq, struct thread *t)
 {
+	if (t->sched.policy == SCHED_BATCH)
+		return false;
 	return eevdf_preempts(&rq->fair, fair_front(rq), &t->sched.fair);
 }
 

@@ -17,7 +17,9 @@
  * EEVDF_WEIGHT_MAX / EEVDF_WEIGHT_MIN).
  *
  * Life of an entity: init -> join -> put <-> take -> leave -> join ... The running one is joined
- * and not in the tree. Nobody else may be joined and outside of the tree while one of pick,
+ * and not in the tree. One whose thread blocks while it owes is delayed instead of leaving, and
+ * undelayed when it wakes; before pick, rotate and join the caller releases those that have paid.
+ * Nobody else may be joined and outside of the tree while one of pick,
  * preempts and rotate is asked: "somebody is eligible" holds for all that are joined together.
  */
 #pragma once
@@ -73,20 +75,6 @@ static inline void eevdf_entity_init(struct eevdf_entity *e, uint32_t weight, ui
 	};
 }
 
-/* The quotient rounded down, the remainder in 0..b-1. */
-static inline int64_t eevdf_div_floor(int64_t a, int64_t b, int64_t *rem)
-{
-	int64_t k = a / b;
-	int64_t r = a - k * b;
-
-	if (r < 0) {
-		r += b;
-		k--;
-	}
-	*rem = r;
-	return k;
-}
-
 /* S has grown by a non-negative term: moves V there. */
 static inline void eevdf_advance(struct eevdf_queue *q, uint64_t S)
 {
@@ -94,16 +82,6 @@ static inline void eevdf_advance(struct eevdf_queue *q, uint64_t S)
 
 	q->V += k;
 	q->S = S - k * q->W;
-}
-
-/* The same when S may be negative and the queue may have become empty. */
-static inline void eevdf_normalise(struct eevdf_queue *q, int64_t S)
-{
-	int64_t rem = 0;
-
-	if (q->W)
-		q->V += (uint64_t)eevdf_div_floor(S, (int64_t)q->W, &rem);
-	q->S = (uint64_t)rem;
 }
 
 /* e, which is joined and not in the tree, has run for delta_ns. */
@@ -133,53 +111,44 @@ static inline int64_t eevdf_lag_ns(const struct eevdf_queue *q, const struct eev
 	return eevdf_lag(q, e) / 1024;
 }
 
+/* A new request of one slice begins where e stands. */
+static inline void eevdf_request(struct eevdf_entity *e)
+{
+	e->deadline = e->v + e->vslice;
+}
+
+/* ---- eevdf_member.c: in the sums or not ------------------------------------------------------ */
+
 /*
- * Adds e to the sums with the lag it left with. Its weight moves V towards it, which would eat a
- * part of that lag, so it is placed (W + w) / W times as far from V as it wants to be; in an empty
- * queue nobody can owe it anything and its lag is 0.
+ * Adds e to the sums, outside of the tree, with the lag it left with. In an empty queue nobody can
+ * owe it anything and its lag is 0.
  */
-static inline void eevdf_join(struct eevdf_queue *q, struct eevdf_entity *e, enum eevdf_place place)
-{
-	int64_t w = e->weight, ahead = 0, rem, vrest = (int64_t)(e->deadline - e->v);
-
-	ASSERT(!e->joined);
-	if (q->W) {
-		ahead = (int64_t)(q->S * e->weight / q->W);
-		ahead -= e->lag + e->lag * w / (int64_t)q->W;
-	}
-	e->v = q->V + (uint64_t)eevdf_div_floor(ahead, w, &rem);
-	e->rem = (uint32_t)rem;
-	q->W += e->weight;
-	q->nr++;
-	e->joined = true;
-	eevdf_normalise(q, (int64_t)q->S + ahead);
-
-	if (place == EEVDF_PLACE_NEW)
-		e->deadline = e->v + e->vslice / 2;
-	else if (place == EEVDF_PLACE_MOVE && vrest > 0)
-		e->deadline = e->v + (uint64_t)vrest;
-	else
-		e->deadline = e->v + e->vslice;
-}
-
+void eevdf_join(struct eevdf_queue *q, struct eevdf_entity *e, enum eevdf_place place);
 /* Takes e, which is not in the tree, out of the sums and saves its lag. */
-static inline void eevdf_leave(struct eevdf_queue *q, struct eevdf_entity *e)
-{
-	int64_t lag, ahead;
+void eevdf_leave(struct eevdf_queue *q, struct eevdf_entity *e);
+/* The thread of e, joined, not in the tree, not eligible, blocks: it stays until it has paid. */
+void eevdf_delay(struct eevdf_queue *q, struct eevdf_entity *e);
+/* It wakes before: joined, not in the tree, where it stood. */
+void eevdf_undelay(struct eevdf_queue *q, struct eevdf_entity *e);
+/* It leaves before, with its debt. */
+void eevdf_leave_delayed(struct eevdf_queue *q, struct eevdf_entity *e);
+/* Lets one delayed entity go that has paid; NULL: none has. Call it until then. */
+struct eevdf_entity *eevdf_release(struct eevdf_queue *q);
+/*
+ * Changes weight and slice of an entity in any state (queued, running, not joined; not delayed).
+ * Its lag, as CPU time, stays; so does the rest of its request, cut to one new slice.
+ */
+void eevdf_set(struct eevdf_queue *q, struct eevdf_entity *e, uint32_t weight, uint64_t slice_ns);
 
-	ASSERT(e->joined);
-	lag = eevdf_lag(q, e);
-	ahead = (int64_t)(e->v - q->V) * e->weight + e->rem;
-	if (unlikely(lag > EEVDF_LAG_MAX))
-		lag = EEVDF_LAG_MAX;
-	if (unlikely(lag < -EEVDF_LAG_MAX))
-		lag = -EEVDF_LAG_MAX;
-	e->lag = lag;
-	e->joined = false;
-	q->W -= e->weight;
-	q->nr--;
-	eevdf_normalise(q, (int64_t)q->S - ahead);
+/* Is there one for eevdf_release()? */
+static inline bool eevdf_has_paid(const struct eevdf_queue *q)
+{
+	const struct rb_node *n = rb_first(&q->debtors);
+
+	return unlikely(n) && eevdf_eligible(q, container_of(n, struct eevdf_entity, debtor));
 }
+
+/* ---- requests -------------------------------------------------------------------------------- */
 
 /* The request is served: v has reached the deadline. */
 static inline bool eevdf_expired(const struct eevdf_entity *e)
@@ -220,11 +189,30 @@ static inline uint64_t eevdf_slice_left_ns(const struct eevdf_entity *e)
 	return ((e->deadline - e->v) * e->weight - e->rem + 1023) / 1024;
 }
 
-/* n, eligible, is to interrupt curr's request. A tie goes to curr: it saves a switch. */
+/*
+ * n, eligible, is to interrupt curr's request: curr has had its share (run to parity), or n's
+ * request is shorter in virtual time and ends earlier. Against equal or longer requests curr is
+ * protected until it owes, which spares a switch and costs the other at most that time.
+ */
 static inline bool eevdf_beats(const struct eevdf_queue *q, const struct eevdf_entity *n,
 			       const struct eevdf_entity *curr)
 {
-	return eevdf_before(n->deadline, curr->deadline) || !eevdf_eligible(q, curr);
+	return !eevdf_eligible(q, curr) ||
+	       (n->vslice < curr->vslice && eevdf_before(n->deadline, curr->deadline));
+}
+
+/*
+ * How long curr, running, stays eligible, in ns: its lag shrinks by (W - w) / W of what it runs.
+ * Rounded up by one unit of virtual time, so that it owes when the time is over.
+ */
+static inline uint64_t eevdf_parity_ns(const struct eevdf_queue *q, const struct eevdf_entity *curr)
+{
+	int64_t lag = eevdf_lag(q, curr) + curr->weight;
+	uint64_t ns = lag > 0 ? (uint64_t)lag / 1024 + 1 : 0;
+
+	if (q->W == curr->weight)
+		return UINT64_MAX;
+	return ns + ns * curr->weight / (q->W - curr->weight) + 1;
 }
 
 /*
@@ -243,9 +231,22 @@ static inline struct eevdf_entity *eevdf_pick(const struct eevdf_queue *q,
 }
 
 /*
+ * How long curr may run on before the others are looked at again: to the end of its request, or to
+ * parity if an eligible one waits whose deadline is earlier.
+ */
+static inline uint64_t eevdf_run_ns(const struct eevdf_queue *q, const struct eevdf_entity *curr)
+{
+	const struct eevdf_entity *n = eevdf_first(q);
+	uint64_t ns = eevdf_slice_left_ns(curr);
+
+	if (n && eevdf_before(n->deadline, curr->deadline) && eevdf_eligible(q, curr))
+		return MIN(ns, eevdf_parity_ns(q, curr));
+	return ns;
+}
+
+/*
  * Is curr to make way because wakee has come (wakee is in the tree, curr is not)? O(1), so it
- * compares the two only: true whenever eevdf_pick() would choose wakee, and when true
- * eevdf_pick() does not choose curr.
+ * compares the two only; when true eevdf_pick() does not choose curr.
  */
 static inline bool eevdf_preempts(const struct eevdf_queue *q, const struct eevdf_entity *curr,
 				  const struct eevdf_entity *wakee)
@@ -279,45 +280,6 @@ static inline struct eevdf_entity *eevdf_rotate(struct eevdf_queue *q, struct ee
 static inline struct eevdf_entity *eevdf_steal_candidate(const struct eevdf_queue *q)
 {
 	return q->right;
-}
-
-/* Changes an entity outside of tree and sums; what is left of its request stays as CPU time. */
-static inline void eevdf_entity_set(struct eevdf_entity *e, uint32_t weight, uint64_t slice_ns)
-{
-	uint64_t vrest = e->deadline - e->v;
-
-	ASSERT(weight >= EEVDF_WEIGHT_MIN && weight <= EEVDF_WEIGHT_MAX);
-	ASSERT(slice_ns >= EEVDF_SLICE_MIN_NS && slice_ns <= EEVDF_SLICE_MAX_NS);
-	if (eevdf_expired(e))
-		vrest = 0;
-	vrest = vrest * e->weight / weight;
-	e->weight = weight;
-	e->slice_ns = slice_ns;
-	e->vslice = slice_ns * 1024 / weight;
-	if (vrest > e->vslice)
-		vrest = e->vslice;
-	e->deadline = e->v + vrest;
-}
-
-/*
- * Changes weight and slice of an entity in any state (queued, running, not joined). Its lag, as
- * CPU time, stays; so does the rest of its request, cut to one new slice.
- */
-static inline void eevdf_set(struct eevdf_queue *q, struct eevdf_entity *e, uint32_t weight,
-			     uint64_t slice_ns)
-{
-	bool joined = e->joined;
-	bool in_tree = joined && eevdf_in_tree(q, e);
-
-	if (in_tree)
-		eevdf_take(q, e);
-	if (joined)
-		eevdf_leave(q, e);
-	eevdf_entity_set(e, weight, slice_ns);
-	if (joined)
-		eevdf_join(q, e, EEVDF_PLACE_MOVE);
-	if (in_tree)
-		eevdf_put(q, e);
 }
 
 static inline void eevdf_set_weight(struct eevdf_queue *q, struct eevdf_entity *e, uint32_t weight)

@@ -428,10 +428,11 @@ struct check {
 static void check_entity(const struct eevdf_queue *q, const struct eevdf_entity *e, struct check *c)
 {
 	ASSERT(e->joined);
+	ASSERT(!e->delayed || !eevdf_in_tree(q, e));
 	ASSERT(e->weight >= EEVDF_WEIGHT_MIN && e->weight <= EEVDF_WEIGHT_MAX);
 	ASSERT(e->vslice == e->slice_ns * 1024 / e->weight);
 	ASSERT(e->rem < e->weight);
-	c->nr++;
+	c->nr += !e->delayed;
 	c->W += e->weight;
 	c->spread += (int64_t)(e->v - q->V) * e->weight + e->rem;
 	c->eligible |= eevdf_eligible(q, e);
@@ -474,6 +475,8 @@ void eevdf_check(const struct eevdf_queue *q, const struct eevdf_entity *curr)
 		ASSERT(!eevdf_in_tree(q, curr));
 		check_entity(q, curr, &c);
 	}
+	for (struct rb_node *n = rb_first(&q->debtors); n; n = rb_next(n))
+		check_entity(q, container_of(n, struct eevdf_entity, debtor), &c);
 	ASSERT(c.nr == q->nr && c.W == q->W);
 	ASSERT((uint64_t)c.spread == q->S);
 	ASSERT(q->W ? q->S < q->W : !q->S);

@@ -125,6 +125,14 @@ static __noinline void kick_for_waiting(struct runqueue *rq, struct thread *prev
 		balance_kick_idle(cpu, &t->affinity);
 }
 
+/* The end of a decision for the thread that runs already. */
+static LOCK_UNCHECKED void keep_running(struct runqueue *rq, unsigned long flags)
+{
+	rq->resched = 0;
+	spin_unlock(&rq->lock);
+	arch_irq_restore(flags);
+}
+
 /* The general way from @prev to whoever is best, by the class table. Tail-call it. */
 static __noinline LOCK_UNCHECKED void schedule(struct runqueue *rq, struct thread *prev,
 					       enum stop_reason why, unsigned long flags)
@@ -146,12 +154,8 @@ static __noinline LOCK_UNCHECKED void schedule(struct runqueue *rq, struct threa
 	slice_begin(rq, next);
 	if (unlikely(next->sched.unusual & SCHED_HOOK))
 		remind_of_hook(rq, next);
-	if (next == prev) {
-		rq->resched = 0;
-		spin_unlock(&rq->lock);
-		arch_irq_restore(flags);
-		return;
-	}
+	if (next == prev)
+		return keep_running(rq, flags);
 	switch_to(rq, prev, next, why, flags);
 }
 
@@ -172,12 +176,8 @@ static inline __attribute__((always_inline)) LOCK_UNCHECKED void switch_fair(str
 	rq->slice_end_ns = rq->since_ns + eevdf_slice_left_ns(n);
 	if (unlikely(rq->slice_end_ns < cpu_of_rq(rq)->timers.armed_ns))
 		timer_arm(cpu_of_rq(rq), rq->slice_end_ns);
-	if (unlikely(next == prev)) {
-		rq->resched = 0;
-		spin_unlock(&rq->lock);
-		arch_irq_restore(flags);
-		return;
-	}
+	if (unlikely(next == prev))
+		return keep_running(rq, flags);
 	rq->fair_curr = next;
 	if (unlikely(next->sched.unusual & SCHED_HOOK))
 		remind_of_hook(rq, next);
@@ -191,6 +191,8 @@ static __noinline LOCK_UNCHECKED void yield_fair(struct runqueue *rq, struct thr
 
 	eevdf_charge(&rq->fair, e, account(rq, prev));
 	eevdf_yield(&rq->fair, e);
+	if (eevdf_has_paid(&rq->fair))
+		arch_cold_call(fair_release, rq, 0);
 	switch_fair(rq, prev, eevdf_rotate(&rq->fair, e), STOP_YIELDED, flags);
 }
 
@@ -281,16 +283,28 @@ void sched_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place how)
 }
 
 /*
+ * @t has begun to wait and the running fair thread goes on: it needs another slice end if it was
+ * alone, and therefore had none, or if @t is to come in as soon as it has had its share.
+ */
+static bool fair_slice_shrinks(const struct runqueue *rq, const struct thread *t)
+{
+	const struct eevdf_entity *e = &t->sched.fair, *curr = &rq->fair_curr->sched.fair;
+
+	if (t->sched.rank != RANK_FAIR)
+		return false;
+	return rq->slice_end_ns == UINT64_MAX ||
+	       (eevdf_before(e->deadline, curr->deadline) && eevdf_eligible(&rq->fair, e));
+}
+
+/*
  * Sets rq->resched when @t, which has just begun to wait, is to run before the current thread, or
- * when a current fair thread that was alone, and therefore had no slice end, needs one on another
- * CPU. True: rq's CPU must act.
+ * when the current fair thread needs another slice end on another CPU. True: rq's CPU must act.
  */
 bool sched_check_preempt(struct runqueue *rq, struct thread *t)
 {
 	bool act = beats_curr(rq, t);
 
-	if (!act && rq->slice_end_ns == UINT64_MAX && rq->curr == rq->fair_curr &&
-	    rq->fair.nr > 1) {
+	if (!act && rq->curr == rq->fair_curr && fair_slice_shrinks(rq, t)) {
 		if (cpu_of_rq(rq) == arch_cpu_self())
 			slice_begin(rq, rq->curr);
 		else
@@ -356,6 +370,8 @@ static __noinline LOCK_UNCHECKED void wake_general(struct runqueue *rq, struct t
 	t->sched.state = THREAD_WAKING;
 	t->sched.unusual &= (uint8_t)~SCHED_MOVE;
 	if (cpu != prev) {
+		if (t->sched.rank == RANK_FAIR && t->sched.fair.delayed)
+			fair_leave_delayed(rq, t);
 		t->sched.cpu = cpu;
 		spin_unlock(&rq->lock);
 		rq = &cpu->rq;
@@ -443,6 +459,12 @@ LOCK_UNCHECKED void sched_start(struct thread *t)
 
 /* ---- interrupts ------------------------------------------------------------------------------ */
 
+static __noinline void go_on_fair(struct runqueue *rq, struct thread *curr)
+{
+	slice_begin(rq, curr);
+	keep_running(rq, arch_irq_flags_masked());
+}
+
 /*
  * No real-time thread takes over. Mostly it is between fair threads: a request is served, or one
  * with an earlier deadline woke up. Anything else goes by the class table.
@@ -455,15 +477,17 @@ static __noinline LOCK_UNCHECKED void preempt_fair(struct runqueue *rq, struct t
 	if (unlikely(!fair || rq->rt.highest || !rq->fair.left || !cpumask_empty(&cpu_idle_mask)))
 		return schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
 	eevdf_charge(&rq->fair, e, account(rq, prev));
+	if (eevdf_has_paid(&rq->fair))
+		arch_cold_call(fair_release, rq, 0);
 	if (eevdf_expired(e)) {
 		eevdf_renew(e);
 		n = eevdf_rotate(&rq->fair, e);
 	} else {
 		n = eevdf_pick(&rq->fair, e);
-		if (n != e) {
-			eevdf_take(&rq->fair, n);
-			eevdf_put(&rq->fair, e);
-		}
+		if (n == e)
+			return go_on_fair(rq, prev);
+		eevdf_take(&rq->fair, n);
+		eevdf_put(&rq->fair, e);
 	}
 	switch_fair(rq, prev, n, STOP_PREEMPTED, arch_irq_flags_masked());
 }

@@ -14,7 +14,7 @@
  *  S3 curr's rank is at least that of every thread that waits on this CPU, or rq->resched is set.
  *  S4 rq->fair_curr is in the fair sums and not in the tree. If the running thread is fair it is
  *     rq->fair_curr.
- *  S5 A blocked thread is in no queue and no sum; its cpu field changes only under that CPU's rq
+ *  S5 A blocked thread is in no queue, and in no sum unless it is delayed; its cpu field changes only under that CPU's rq
  *     lock.
  *  S6 Whoever switches holds exactly its own CPU's rq lock, irqs masked; sched_finish() releases
  *     it.
@@ -122,10 +122,12 @@ void sched_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place how);
 bool sched_check_preempt(struct runqueue *rq, struct thread *t);
 void sched_charge_curr(struct runqueue *rq);
 
-/* eevdf.c, for attr.c; rq->lock held. */
+/* eevdf.c, for sched.c and attr.c; rq->lock held. */
 void fair_settle(struct runqueue *rq);
 void fair_join(struct runqueue *rq, struct thread *t, enum eevdf_place place);
 void fair_leave(struct runqueue *rq, struct thread *t);
+void fair_leave_delayed(struct runqueue *rq, struct thread *t);
+void fair_release(void *runqueue, unsigned long unused);
 /* thread context, no lock: gives way if resched is set; restores flags */
 void sched_reschedule_self(unsigned long flags);
 

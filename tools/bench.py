@@ -28,7 +28,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIMITS = {
     "yield_fifo_2": (90, 120),
     "yield_fair_2": (220, 270),
-    "yield_fair_4096": (450, 520),
+    "yield_fair_4096": (320, 380),
+    "yield_fair_4096_mixed": (560, 620),
     "sem_pingpong_fifo_hi": (300, 380),
     "mutex_uncontended": (40, 45),
     "irq_to_thread_idle": (180, 230),

@@ -108,8 +108,6 @@ static const char *vector_text(const struct trap_frame *tf)
 
 	if (tf->vector / 4 == 1)
 		return "fault while handling a fault";
-	if (tf->vector / 4 > 1)
-		return "exception from EL0";
 	return tf->vector % 4 == VECTOR_SYNC ? sync_text(tf->esr) : other[tf->vector % 4];
 }
 

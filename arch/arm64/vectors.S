@@ -8,8 +8,10 @@
  * store faults, and the fault is taken on SP_EL1 and names the thread.
  * Everything else: a whole struct trap_frame on the fault stack, then trap_sync().
  * An exception while already on SP_EL1 (a fault inside the handling of a fault): sp may be the
- * problem, so nothing is stored through it;
- * the frame goes on the CPU's emergency stack.
+ * problem, so nothing is stored through it; the frame goes on the CPU's emergency stack.
+ *
+ * The tables end with the vectors of the present exception level: nothing runs at EL0, so those of
+ * lower levels are never taken, and other code lies in their place.
  */
 #include "arch/arm64/regs.h"
 
@@ -90,14 +92,6 @@
 	entry_nested 4 + VECTOR_IRQ
 	entry_nested 4 + VECTOR_FIQ
 	entry_nested 4 + VECTOR_SERROR
-	entry_other 8 + VECTOR_SYNC
-	entry_other 8 + VECTOR_IRQ
-	entry_other 8 + VECTOR_FIQ
-	entry_other 8 + VECTOR_SERROR
-	entry_other 12 + VECTOR_SYNC
-	entry_other 12 + VECTOR_IRQ
-	entry_other 12 + VECTOR_FIQ
-	entry_other 12 + VECTOR_SERROR
 	.endm
 
 	.section .text.vectors, "ax", %progbits
@@ -105,17 +99,6 @@
 	.globl	trap_vectors
 trap_vectors:
 	vector_table 1
-
-/*
- * In VBAR_EL1 while the timer window is open: what its interrupts came into must not be switched
- * away from.
- */
-	.p2align 11
-	.globl	trap_vectors_window
-trap_vectors_window:
-	vector_table 0
-
-	.p2align 7
 
 /* sp = struct trap_frame with x0, x1 stored; x0 = vector number. */
 trap_full:
@@ -177,5 +160,15 @@ trap_common:
 	ldr	x30, [sp, #240]
 	ldp	x0, x1, [sp], #TF_BYTES
 	eret
+
+/*
+ * In VBAR_EL1 while the timer window is open: what its interrupts came into must not be switched
+ * away from.
+ */
+	.section .text.vectors_window, "ax", %progbits
+	.p2align 11
+	.globl	trap_vectors_window
+trap_vectors_window:
+	vector_table 0
 
 	.section .note.GNU-stack, "", %progbits

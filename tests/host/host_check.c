@@ -118,7 +118,7 @@ static void check_places(struct thread *t, void *arg)
 		return;
 	CHECK(places[t->tid] == (t->sched.state == THREAD_RUNNABLE));
 	CHECK(t->sched.state == THREAD_RUNNABLE || t->sched.rank != RANK_FAIR ||
-	      !t->sched.fair.joined);
+	      t->sched.fair.joined == t->sched.fair.delayed);
 }
 
 static bool may_run(const struct runqueue *rq, unsigned cpu)

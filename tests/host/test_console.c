@@ -121,9 +121,9 @@ static void (*while_waiting)(void); /* called once by the next wait */
 static bool records_locked;
 static unsigned records;
 
-void assert_failed(const char *expr, const char *file, int line)
+void assert_failed(const struct assert_place *at)
 {
-	fprintf(stderr, "%s:%d: %s\n", file, line, expr);
+	fprintf(stderr, "%s:%d: %s\n", at->file, at->line, at->expr);
 	abort();
 }
 

@@ -7,7 +7,7 @@
  * was placed; the model's deadlines are its own too. Seeds are fixed. An argument on the command
  * line multiplies the number of random operations.
  *
- * Sources: sched/eevdf_tree.c
+ * Sources: sched/eevdf_tree.c sched/eevdf_member.c core/rbtree.c
  * Flags: -Iarch/host
  */
 #include <stdarg.h>
@@ -24,7 +24,7 @@
 
 typedef __int128 i128;
 
-enum where { OFF, QUEUED, RUNNING };
+enum where { OFF, QUEUED, RUNNING, DELAYED };
 
 struct mirror {
 	struct eevdf_entity e;
@@ -43,9 +43,9 @@ struct world {
 
 static uint64_t ops_factor = 1;
 
-void assert_failed(const char *expr, const char *file, int line)
+void assert_failed(const struct assert_place *at)
 {
-	mock_assert(0, expr, file, line);
+	mock_assert(0, at->expr, at->file, at->line);
 	abort();
 }
 
@@ -180,30 +180,49 @@ static struct eevdf_entity *curr_of(struct world *w)
 	return w->curr ? &w->curr->e : NULL;
 }
 
-/* The pick: eligible, no eligible one is earlier, and curr if it is as early. */
+/* Is n, eligible, to go before curr? */
+static bool model_beats(const struct world *w, const struct mirror *n, const struct mirror *curr)
+{
+	return !curr || !model_eligible(w, curr) ||
+	       (vslice_of(n) < vslice_of(curr) && n->deadline < curr->deadline);
+}
+
+/*
+ * The pick: one that is queued, eligible, none of them earlier, and that beats curr; or curr, if
+ * one of the earliest does not beat it.
+ */
 static void check_pick(struct world *w)
 {
 	struct eevdf_queue before = w->q;
-	struct mirror *best = w->curr && model_eligible(w, w->curr) ? w->curr : NULL;
 	struct eevdf_entity *e = eevdf_pick(&w->q, curr_of(w));
-	struct mirror *picked;
+	struct mirror *picked = e ? container_of(e, struct mirror, e) : NULL;
+	i128 earliest = (i128)1 << 120;
+	bool some_stay = true;
 
 	assert_memory_equal(&before, &w->q, sizeof(before));
+	assert_true(!e == !w->q.nr);
+	for (uint32_t i = 0; i < w->n; i++)
+		if (w->m[i].where == QUEUED && model_eligible(w, &w->m[i]))
+			earliest = MIN(earliest, w->m[i].deadline);
 	for (uint32_t i = 0; i < w->n; i++) {
 		struct mirror *m = &w->m[i];
 
-		if (m->where == QUEUED && model_eligible(w, m) &&
-		    (!best || m->deadline < best->deadline))
-			best = m;
+		if (m->where != QUEUED || !model_eligible(w, m) || m->deadline != earliest)
+			continue;
+		some_stay = false;
+		if (!model_beats(w, m, w->curr)) {
+			some_stay = true;
+			break;
+		}
 	}
-	assert_true(!best == !w->q.nr);
-	assert_true(!best == !e);
 	if (!e)
 		return;
-	picked = container_of(e, struct mirror, e);
-	assert_true(picked->where != OFF && model_eligible(w, picked));
-	assert_true(picked->deadline == best->deadline);
-	assert_true(best != w->curr || picked == best);
+	if (picked == w->curr) {
+		assert_true(some_stay);
+		return;
+	}
+	assert_true(picked->where == QUEUED && model_eligible(w, picked));
+	assert_true(picked->deadline == earliest && model_beats(w, picked, w->curr));
 }
 
 static void check_entities(struct world *w)
@@ -214,6 +233,7 @@ static void check_entities(struct world *w)
 		struct mirror *m = &w->m[i];
 
 		assert_int_equal(m->e.joined, m->where != OFF);
+		assert_int_equal(m->e.delayed, m->where == DELAYED);
 		if (m->where == OFF) {
 			assert_true(m->e.lag == m->lag);
 			continue;
@@ -311,6 +331,24 @@ static void leave(struct world *w, struct mirror *m)
 	eevdf_leave(&w->q, &m->e);
 }
 
+/* Those delayed that have paid go, in both worlds. */
+static void release(struct world *w)
+{
+	struct eevdf_entity *e;
+
+	while ((e = eevdf_release(&w->q))) {
+		struct mirror *m = container_of(e, struct mirror, e);
+
+		model_update(w);
+		assert_true(m->where == DELAYED && model_eligible(w, m));
+		model_leave(w, m);
+		m->lag = MIN(m->lag, (i128)0);
+	}
+	model_update(w);
+	for (uint32_t i = 0; i < w->n; i++)
+		assert_true(w->m[i].where != DELAYED || !model_eligible(w, &w->m[i]));
+}
+
 static void charge(struct world *w, uint64_t delta_ns)
 {
 	w->curr->x += (i128)delta_ns * 1024;
@@ -340,18 +378,22 @@ static void set_curr(struct world *w, struct eevdf_entity *e)
 
 static void pick_next(struct world *w)
 {
-	struct eevdf_entity *n = eevdf_pick(&w->q, NULL);
+	struct eevdf_entity *n;
 
+	release(w);
+	n = eevdf_pick(&w->q, NULL);
 	if (n)
 		eevdf_take(&w->q, n);
 	set_curr(w, n);
 }
 
-/* Either by the combined operation, where curr loses a tie, or by its parts, where it wins. */
+/* Either by the combined operation, where curr loses a tie, or by its parts. */
 static void resched(struct world *w)
 {
-	struct eevdf_entity *curr = &w->curr->e, *expected = eevdf_pick(&w->q, curr);
+	struct eevdf_entity *curr = &w->curr->e, *expected, *n;
 
+	release(w);
+	expected = eevdf_pick(&w->q, curr);
 	w->curr->where = QUEUED;
 	if (one_in(w, 4)) {
 		eevdf_put(&w->q, curr);
@@ -359,11 +401,10 @@ static void resched(struct world *w)
 		set_curr(w, expected);
 		return;
 	}
-	if (expected == curr) {
-		struct eevdf_entity *n = eevdf_first(&w->q);
-
-		expected = n && n->deadline == curr->deadline ? n : curr;
-	}
+	n = eevdf_first(&w->q);
+	expected = n;
+	if (!n || (eevdf_eligible(&w->q, curr) && eevdf_before(curr->deadline, n->deadline)))
+		expected = curr;
 	set_curr(w, eevdf_rotate(&w->q, curr));
 	assert_ptr_equal(&w->curr->e, expected);
 }
@@ -410,9 +451,26 @@ static void op_yield(struct world *w)
 
 static void op_block(struct world *w)
 {
-	charge(w, random_below(w, (uint64_t)w->curr->slice));
-	leave(w, w->curr);
+	struct mirror *m = w->curr;
+
+	charge(w, random_below(w, (uint64_t)m->slice));
+	if (!model_eligible(w, m) && !one_in(w, 8)) {
+		eevdf_delay(&w->q, &m->e);
+		m->where = DELAYED;
+	} else {
+		leave(w, m);
+	}
 	pick_next(w);
+}
+
+/* Wakes before it has paid: the same place, a new request. */
+static void wake_delayed(struct world *w, struct mirror *m)
+{
+	eevdf_undelay(&w->q, &m->e);
+	eevdf_request(&m->e);
+	eevdf_put(&w->q, &m->e);
+	m->where = QUEUED;
+	m->deadline = v_of(m) + vslice_of(m);
 }
 
 static void op_wake(struct world *w, struct mirror *m)
@@ -420,7 +478,12 @@ static void op_wake(struct world *w, struct mirror *m)
 	struct eevdf_entity *curr, *pick;
 	bool verdict;
 
-	join(w, m, (enum eevdf_place)random_below(w, 3));
+	release(w);
+	if (m->where == DELAYED)
+		wake_delayed(w, m);
+	else
+		join(w, m, (enum eevdf_place)random_below(w, 3));
+	release(w);
 	if (!w->curr) {
 		pick_next(w);
 		return;
@@ -428,11 +491,9 @@ static void op_wake(struct world *w, struct mirror *m)
 	curr = &w->curr->e;
 	model_update(w);
 	verdict = eevdf_preempts(&w->q, curr, &m->e);
-	assert_int_equal(verdict, model_eligible(w, m) && (!model_eligible(w, w->curr) ||
-							   m->deadline < w->curr->deadline));
+	assert_int_equal(verdict, model_eligible(w, m) && model_beats(w, m, w->curr));
 	pick = eevdf_pick(&w->q, curr);
 	assert_true(verdict || pick != &m->e);
-	assert_true(!verdict || pick != curr);
 	if (verdict)
 		resched(w);
 }
@@ -449,8 +510,15 @@ static void op_set(struct world *w, struct mirror *m)
 	uint64_t slice_ns = random_slice_ns(w);
 	enum where where = m->where;
 	i128 lag = where == OFF ? m->lag : eevdf_lag(&w->q, &m->e);
-	bool alone = where != OFF && w->q.nr == 1;
+	bool alone = where != OFF && w->q.W == m->e.weight;
 
+	if (where == DELAYED) {
+		eevdf_leave_delayed(&w->q, &m->e);
+		model_leave(w, m);
+		m->lag = MIN(m->lag, (i128)0);
+		where = OFF;
+		lag = m->lag;
+	}
 	if (where != OFF)
 		model_leave(w, m);
 	if (one_in(w, 2))
@@ -497,7 +565,8 @@ static void random_op(struct world *w, uint64_t wake_percent)
 	struct mirror *m = &w->m[random_below(w, w->n)];
 	uint64_t kind = random_below(w, 100);
 
-	if (m->where == OFF && (!w->curr || random_below(w, 100) < wake_percent))
+	if ((m->where == OFF || m->where == DELAYED) &&
+	    (!w->curr || random_below(w, 100) < wake_percent))
 		op_wake(w, m);
 	else if (!w->curr)
 		return;
@@ -527,6 +596,7 @@ static void random_round(uint32_t n, uint64_t seed, bool equal, uint64_t ops, ui
 		if (i % 4096 == 0)
 			wake_percent = one_in(&w, 3) ? 5 : 70;
 		random_op(&w, wake_percent);
+		release(&w);
 		check_sums(&w);
 		check_pick(&w);
 		if (i % tree_every == 0)
@@ -534,6 +604,69 @@ static void random_round(uint32_t n, uint64_t seed, bool equal, uint64_t ops, ui
 	}
 	check_world(&w);
 	free(w.m);
+}
+
+/* When those that have paid are looked at makes no difference to anybody. */
+static void late_release_is_exact(void **state)
+{
+	struct world w[2];
+
+	(void)state;
+	for (unsigned k = 0; k < 2; k++) {
+		world_init(&w[k], 5, 77, false);
+		for (unsigned i = 0; i < 5; i++)
+			join(&w[k], &w[k].m[i], EEVDF_PLACE_WAKE);
+		for (unsigned i = 0; i < 3; i++) {
+			pick_next(&w[k]);
+			charge(&w[k], 900000 + i * 100000);
+			if (model_eligible(&w[k], w[k].curr))
+				charge(&w[k], 100000000);
+			eevdf_delay(&w[k].q, &w[k].curr->e);
+			w[k].curr->where = DELAYED;
+		}
+		pick_next(&w[k]);
+		for (unsigned i = 0; i < 1000; i++) {
+			charge(&w[k], 1000000);
+			if (!k)
+				release(&w[k]);
+		}
+		release(&w[k]);
+		check_sums(&w[k]);
+	}
+	assert_int_equal(w[0].q.W, w[1].q.W);
+	assert_true(w[0].q.V - w[1].q.V + 2 <= 4);
+	free(w[0].m);
+	free(w[1].m);
+}
+
+/* curr that runs for eevdf_parity_ns() owes then, and not a unit of virtual time earlier. */
+static void parity_is_where_it_owes(void **state)
+{
+	struct world w;
+
+	(void)state;
+	for (uint64_t seed = 1; seed < 2000; seed++) {
+		uint64_t ns, unit_ns;
+
+		world_init(&w, 4, seed, false);
+		for (unsigned i = 0; i < 4; i++)
+			join(&w, &w.m[i], EEVDF_PLACE_WAKE);
+		pick_next(&w);
+		charge(&w, random_below(&w, 1000));
+		if (!model_eligible(&w, w.curr))
+			goto next;
+		ns = eevdf_parity_ns(&w.q, &w.curr->e);
+		unit_ns = (w.curr->e.weight / 1024 + 2) * w.q.W / (w.q.W - w.curr->e.weight) + 3;
+		if (ns > unit_ns) {
+			charge(&w, ns - unit_ns);
+			assert_true(eevdf_eligible(&w.q, &w.curr->e));
+			ns = unit_ns;
+		}
+		charge(&w, ns);
+		assert_false(eevdf_eligible(&w.q, &w.curr->e));
+next:
+		free(w.m);
+	}
 }
 
 static void random_small(void **state)
@@ -932,6 +1065,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(saved_lag_is_clamped),
 		cmocka_unit_test(worst_inflation),
 		cmocka_unit_test(tree_storm),
+		cmocka_unit_test(late_release_is_exact),
+		cmocka_unit_test(parity_is_where_it_owes),
 		cmocka_unit_test(random_small),
 		cmocka_unit_test(random_medium),
 		cmocka_unit_test(random_large),

@@ -34,12 +34,11 @@
 static jmp_buf assert_jump;
 static bool assert_expected;
 
-void assert_failed(const char *expr, const char *file, int line)
+void assert_failed(const struct assert_place *at)
 {
 	if (assert_expected)
 		longjmp(assert_jump, 1);
-	_fail(file, line);
-	(void)expr;
+	_fail(at->file, at->line);
 	abort();
 }
 

@@ -28,9 +28,9 @@ struct item {
 static struct item items[ITEMS], *sorted[ITEMS], *out[ITEMS];
 static unsigned n, n_out;
 
-void assert_failed(const char *expr, const char *file, int line)
+void assert_failed(const struct assert_place *at)
 {
-	mock_assert(0, expr, file, line);
+	mock_assert(0, at->expr, at->file, at->line);
 	abort();
 }
 

@@ -36,9 +36,9 @@ static uint64_t additions;
 static unsigned fired_in_batch;
 static bool arm_again;
 
-void assert_failed(const char *expr, const char *file, int line)
+void assert_failed(const struct assert_place *at)
 {
-	mock_assert(0, expr, file, line);
+	mock_assert(0, at->expr, at->file, at->line);
 	abort();
 }
 

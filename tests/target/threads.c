@@ -105,7 +105,10 @@ TEST(create_refuses_bad_attributes)
 		{ .policy = SCHED_OTHER, .priority = 1 },
 		{ .policy = SCHED_OTHER, .nice = 20 },
 		{ .policy = SCHED_OTHER, .nice = -21 },
-		{ .policy = 3 },
+		{ .policy = 4 },
+		{ .policy = SCHED_FIFO, .priority = 1, .slice_ns = SCHED_SLICE_MIN_NS },
+		{ .slice_ns = SCHED_SLICE_MIN_NS - 1 },
+		{ .slice_ns = SCHED_SLICE_MAX_NS + 1 },
 		{ .policy = 255 },
 	};
 	struct cpumask none, absent = { 0 };
