@@ -10,7 +10,9 @@
 #include "core/base.h"
 
 #define ARCH_NAME             "host"
-#define ARCH_CPU_MAX          1024
+#ifndef ARCH_CPU_MAX
+#define ARCH_CPU_MAX 1024
+#endif
 #define ARCH_CACHE_LINE_BYTES 64
 #define ARCH_STACK_ALIGN      16
 #define ARCH_TLS_TCB_BYTES    0

@@ -167,6 +167,7 @@ void console_flush(void)
 
 void host_die(int status)
 {
+	host_dies(status);
 	fflush(NULL);
 	_exit(status);
 }

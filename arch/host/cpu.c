@@ -56,6 +56,7 @@ static struct {
 	uintptr_t process_sp, process_bottom;
 	size_t process_bytes;
 	void *process_fake;
+	uintptr_t paused_sp;
 	void (*boot)(void);
 } machine;
 
@@ -74,9 +75,17 @@ unsigned host_choose(enum host_choice kind, unsigned n)
 {
 	if (n < 2)
 		return 0;
+	if (machine.options.search)
+		return machine.options.search->choose(kind, n);
 	if (kind == HOST_CHOOSE_SWITCH)
 		return random_next() % machine.switch_odds == 0;
 	return (unsigned)(random_next() % n);
+}
+
+void host_note(enum host_note what, const struct host_cpu *c, unsigned arg)
+{
+	if (machine.options.search)
+		machine.options.search->note(what, (unsigned)(c - host_cpus), arg);
 }
 
 uint64_t host_seed(void)
@@ -99,7 +108,9 @@ void host_machine_init(const struct host_options *options)
 
 	machine.options = *options;
 	host_sched_event = options->sched_event;
-	if (!machine.options.step_ns)
+	if (options->search)
+		machine.options.step_ns = 0;
+	else if (!options->step_ns)
 		machine.options.step_ns = STEP_NS;
 	if (!machine.options.steps_max)
 		machine.options.steps_max = STEPS_MAX;
@@ -123,6 +134,7 @@ static void cpu_goto(struct host_cpu *to)
 
 	if (to == from)
 		return;
+	host_note(HOST_NOTE_GOTO, to, 0);
 	host_self = to;
 	FIBER_START(&from->fake_stack, to->stack_bottom, to->stack_bytes);
 	host_stack_switch(&from->sp, to->sp, to);
@@ -172,6 +184,16 @@ void host_leave(void)
 	FIBER_START(NULL, machine.process_bottom, machine.process_bytes);
 	host_stack_switch(&dead, machine.process_sp, NULL);
 	__builtin_unreachable();
+}
+
+void host_pause(void)
+{
+	host_stack_switch(&machine.paused_sp, machine.process_sp, NULL);
+}
+
+void host_resume(void)
+{
+	host_stack_switch(&machine.process_sp, machine.paused_sp, NULL);
 }
 
 static void thread_begin(void *prev)
@@ -278,9 +300,17 @@ static __cold void give_up(const char *why)
 	host_die(134);
 }
 
+void host_dies(int status)
+{
+	if (machine.options.search)
+		machine.options.search->dies(status);
+}
+
 static void time_passes(uint64_t ns)
 {
 	host_now_ns += ns;
+	if (ns)
+		host_note(HOST_NOTE_TIME, host_self, 0);
 	if (host_now_ns >= machine.next_event_ns)
 		wake_due();
 	if (++machine.steps > machine.options.steps_max)
@@ -302,7 +332,44 @@ static void time_jumps(void)
 		give_up("deadlock: every CPU is idle and no timer is set");
 	observe(true);
 	host_now_ns = MAX(host_now_ns, machine.next_event_ns);
+	host_note(HOST_NOTE_TIME, host_self, 0);
 	wake_due();
+}
+
+/* When the next thing happens that only time brings, whoever runs. */
+static uint64_t next_due_ns(void)
+{
+	uint64_t ns = UINT64_MAX;
+
+	for (struct host_cpu *c = host_cpus; c < host_cpus + host_nr_cpus; c++) {
+		uint64_t due_ns = c->state == HOST_CPU_RUNS ? c->timer_ns : event_ns(c);
+
+		if (due_ns > host_now_ns)
+			ns = MIN(ns, due_ns);
+	}
+	return ns;
+}
+
+bool host_time_can_jump(void)
+{
+	return next_due_ns() != UINT64_MAX;
+}
+
+void host_time_jump(void)
+{
+	host_now_ns = next_due_ns();
+	host_note(HOST_NOTE_TIME, host_self, 0);
+	wake_due();
+}
+
+unsigned host_candidate(unsigned i)
+{
+	return (unsigned)(machine.runs[i] - host_cpus);
+}
+
+bool host_cpu_can_run(unsigned cpu)
+{
+	return host_cpus[cpu].state == HOST_CPU_RUNS;
 }
 
 /* One of the others that can go on does. False: there is none. */
@@ -338,6 +405,7 @@ void host_relax(void)
 	if (host_self == &no_cpu)
 		return;
 	host_self->where = __builtin_return_address(0);
+	host_note(HOST_NOTE_RELAX, host_self, 0);
 	time_passes(machine.nr_runs > 1 ? machine.options.step_ns : LONELY_NS);
 	another_runs();
 	host_take_interrupts();
@@ -349,6 +417,7 @@ static void wait_aside(enum host_cpu_state state)
 	struct host_cpu *self = host_self;
 
 	self->where = __builtin_return_address(0);
+	host_note(HOST_NOTE_ASIDE, self, 0);
 	cpu_set_aside(self, state);
 	machine.next_event_ns = MIN(machine.next_event_ns, event_ns(self));
 	while (self->state != HOST_CPU_RUNS)
@@ -405,9 +474,12 @@ void arch_cpu_idle(void)
 {
 	if (!interrupt_due(host_self))
 		wait_aside(HOST_CPU_IDLE);
-	if (host_self->timer_ns <= host_now_ns)
+	if (host_self->timer_ns <= host_now_ns) {
+		host_note(HOST_NOTE_INTERRUPT, host_self, 1);
 		trap_timer(NULL);
+	}
 	if (host_self->ipi_pending) {
+		host_note(HOST_NOTE_INTERRUPT, host_self, 0);
 		host_self->ipi_pending = false;
 		trap_ipi();
 	}
@@ -425,6 +497,7 @@ void host_ipi_send(struct cpu *target)
 {
 	struct host_cpu *c = target->arch.host;
 
+	host_note(HOST_NOTE_IPI_SEND, c, 0);
 	c->ipi_pending = true;
 	if (c->state == HOST_CPU_IDLE || (c->state == HOST_CPU_COMPUTES && c->irqs_on))
 		host_cpu_make_run(c);

@@ -13,6 +13,18 @@
 struct cpu;
 struct thread;
 
+/*
+ * Every decision that the machine makes goes through here: one of 0..n-1. A record, a replay or a
+ * search needs no other place.
+ */
+enum host_choice {
+	HOST_CHOOSE_SWITCH, /* does another CPU get ahead at this sync point? n = 2 */
+	HOST_CHOOSE_CPU,    /* which of n */
+	/* timer and inter-processor interrupt are both due: which first? n = 2 */
+	HOST_CHOOSE_INTERRUPT,
+};
+unsigned host_choose(enum host_choice kind, unsigned n);
+
 struct host_options {
 	/* Told of what the scheduler does (core/arch.h). Touches nothing, like @observe. */
 	void (*sched_event)(enum sched_event what, struct cpu *cpu, const struct thread *a,
@@ -29,6 +41,26 @@ struct host_options {
 	 */
 	void (*observe)(bool quiet);
 	unsigned observe_every;
+	const struct host_search *search; /* NULL: the seed decides */
+};
+
+/*
+ * What a search puts in place of the seed. A step takes no time then: time moves when all CPUs
+ * wait for it, or by host_time_jump(). The callbacks run in the middle of the machine and touch
+ * nothing of the kernel.
+ */
+enum host_note {
+	HOST_NOTE_GOTO,      /* the CPU that runs is left for @cpu */
+	HOST_NOTE_ASIDE,     /* @cpu, which runs, waits or computes from here on */
+	HOST_NOTE_RELAX,     /* @cpu, which runs, spins */
+	HOST_NOTE_IPI_SEND,  /* the CPU that runs sends one to @cpu */
+	HOST_NOTE_INTERRUPT, /* @cpu, which runs, takes one: @arg 1 timer, 0 inter-processor */
+	HOST_NOTE_TIME,      /* time has moved */
+};
+struct host_search {
+	unsigned (*choose)(enum host_choice kind, unsigned n);
+	void (*note)(enum host_note what, unsigned cpu, unsigned arg);
+	void (*dies)(int status); /* the run has failed; the process ends when this returns */
 };
 
 /*
@@ -38,6 +70,13 @@ struct host_options {
 int host_run_options(const struct host_options *options, void (*first)(void *), void *arg);
 /* FAIRLEAD_SEED in the environment goes before @seed. */
 int host_run(unsigned cpus, uint64_t seed, void (*first)(void *), void *arg);
+/*
+ * Leaves the machine as it stands: host_run_options() returns, and host_resume() goes on from here,
+ * as often as the memory of the machine is put back to what it is now. It returns as
+ * host_run_options() does. Context: thread.
+ */
+void host_pause(void);
+void host_resume(void);
 /* Ends the run: host_run() returns. Context: any. */
 __noreturn void host_exit(int status);
 
@@ -47,17 +86,12 @@ __noreturn void host_exit(int status);
  */
 void host_compute(uint64_t ns);
 
-/*
- * Every decision that the machine makes goes through here: one of 0..n-1. A record, a replay or a
- * search needs no other place.
- */
-enum host_choice {
-	HOST_CHOOSE_SWITCH, /* does another CPU get ahead at this sync point? n = 2 */
-	HOST_CHOOSE_CPU,    /* which of n */
-	/* timer and inter-processor interrupt are both due: which first? n = 2 */
-	HOST_CHOOSE_INTERRUPT,
-};
-unsigned host_choose(enum host_choice kind, unsigned n);
+/* For a search: the CPU that choice @i of HOST_CHOOSE_CPU means; can @cpu go on? */
+unsigned host_candidate(unsigned i);
+bool host_cpu_can_run(unsigned cpu);
+/* For a search: is anything due later; the time of the first of these comes now. */
+bool host_time_can_jump(void);
+void host_time_jump(void);
 
 uint64_t host_seed(void);
 uint64_t host_steps(void);
@@ -82,9 +116,12 @@ __noreturn void host_leave(void); /* and back */
 void host_cpu_make_run(struct host_cpu *c);
 void host_ipi_send(struct cpu *target);
 void host_take_interrupts(void); /* vectors.c */
+void host_note(enum host_note what, const struct host_cpu *c, unsigned arg);
 /* mmu.c: with a guard and extra room below */
 void *host_stack_map(size_t bytes);
 void *host_stack_bottom(const void *stack);
+/* tells a search */
+void host_dies(int status);
 /* boot.c: flushes and ends the process */
 __noreturn void host_die(int status);
 

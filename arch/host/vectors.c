@@ -30,6 +30,7 @@ static void take_one(void)
 	bool irqs_on = host_self->irqs_on, window = host_self->window,
 	     timer = timer_goes_first(host_self);
 
+	host_note(HOST_NOTE_INTERRUPT, host_self, timer);
 	host_self->irqs_on = false;
 	host_self->window = false;
 	if (timer) {

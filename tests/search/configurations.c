@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is searched: short races of two to four threads on two or three CPUs. Each function warms
+ * up (makes its threads, brings everybody to where the race begins), calls search_begin(), and
+ * returns through finish(), which gives everybody time to end and checks that they did: a thread
+ * that did not was forgotten. Invariants of sched/sched.h are checked at every step meanwhile.
+ */
+#include "core/sync.h"
+#include "core/thread.h"
+#include "core/time.h"
+#include "sched/sched.h"
+#include "tests/host/host_seeds.h"
+#include "tests/search/search.h"
+
+#define THREADS 4
+
+static struct thread *threads[THREADS];
+static bool done[THREADS];
+static struct semaphore gate[THREADS], sem[THREADS];
+static int timed;
+
+static struct thread *make(unsigned i, unsigned cpus, int policy, int level, void *(*entry)(void *))
+{
+	static const char *const names[THREADS] = { "A", "B", "C", "D" };
+	struct cpumask mask = { 0 };
+	struct thread_attr attr = { .name = names[i],
+				    .affinity = &mask,
+				    .policy = (uint8_t)policy };
+
+	mask.bits[0] = cpus;
+	if (policy == SCHED_OTHER)
+		attr.nice = (int8_t)level;
+	else
+		attr.priority = (uint8_t)level;
+	CHECK(!thread_create(&threads[i], &attr, entry, (void *)(uintptr_t)i));
+	return threads[i];
+}
+
+static void pin_self(unsigned cpus)
+{
+	struct cpumask mask = { 0 };
+
+	mask.bits[0] = cpus;
+	CHECK(!thread_set_affinity(thread_current(), &mask));
+}
+
+static void become(int policy, int level)
+{
+	CHECK(!sched_set_policy(thread_current(), policy, policy ? level : 0, policy ? 0 : level));
+}
+
+static void set_cpus(unsigned i, unsigned cpus)
+{
+	struct cpumask mask = { 0 };
+
+	mask.bits[0] = cpus;
+	CHECK(!thread_set_affinity(threads[i], &mask));
+}
+
+static void set_nice(unsigned i, int nice)
+{
+	CHECK(!sched_set_policy(threads[i], SCHED_OTHER, 0, nice));
+}
+
+static void settle(void)
+{
+	thread_sleep_until(time_now_ns() + 100 * NSEC_PER_USEC);
+}
+
+static void go(unsigned i)
+{
+	semaphore_post(&gate[i]);
+}
+
+/* The first of all, on the CPUs @cpus. */
+static void begin(unsigned cpus, int policy, int level)
+{
+	for (unsigned i = 0; i < THREADS; i++) {
+		semaphore_init(&gate[i], 0);
+		semaphore_init(&sem[i], 0);
+	}
+	become(policy, level);
+	pin_self(cpus);
+}
+
+/* The first @n threads have come to their end, if they are given the CPU. */
+static __noreturn void finish(unsigned n)
+{
+	settle();
+	for (unsigned i = 0; i < n; i++)
+		CHECK(done[i]);
+	search_end();
+}
+
+/* A thread's life: waits at its gate, does its part of the race, is done. */
+static void end(unsigned i)
+{
+	done[i] = true;
+	semaphore_wait(&gate[i]);
+}
+
+static void *do_nothing(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+static void *do_wait(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	semaphore_wait(&sem[(uintptr_t)arg]);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+static void *do_yield(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	sched_yield_current();
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+static void *do_compute(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	host_compute(10 * NSEC_PER_USEC);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/* Posts to the thread before it. */
+static void *do_post(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	semaphore_post(&sem[(uintptr_t)arg - 1]);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+static void *do_exit(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	done[(uintptr_t)arg] = true;
+	return arg;
+}
+
+/* ---- wake and block -------------------------------------------------------------------------- */
+
+/* A blocks on CPU 1 while CPU 0 wakes it: any moment of the one in any moment of the other. */
+static void wake_block_by(int policy, int level)
+{
+	begin(1, SCHED_FIFO, 10);
+	make(0, 2, policy, level, do_wait);
+	settle();
+	search_begin();
+	go(0);
+	semaphore_post(&sem[0]);
+	finish(1);
+}
+
+static void wake_block(void)
+{
+	wake_block_by(SCHED_FIFO, 20);
+}
+
+static void wake_block_fair(void)
+{
+	wake_block_by(SCHED_OTHER, 0);
+}
+
+/* Two wakers on two CPUs, two sleepers on the third. */
+static void wake_two(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	make(0, 4, SCHED_FIFO, 20, do_wait);
+	make(1, 2, SCHED_FIFO, 20, do_post);
+	make(2, 4, SCHED_OTHER, 0, do_wait);
+	settle();
+	go(0);
+	settle();
+	search_begin();
+	go(1);
+	go(2);
+	semaphore_post(&sem[2]);
+	finish(3);
+}
+
+static struct mutex mutex;
+
+static void *do_lock(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	CHECK(!mutex_lock(&mutex));
+	CHECK(!mutex_unlock(&mutex));
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/* The mutex is handed from one to the next. */
+static void mutex_pass(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	mutex_init(&mutex);
+	make(0, 2, SCHED_FIFO, 20, do_lock);
+	make(1, 1, SCHED_OTHER, 0, do_lock);
+	settle();
+	search_begin();
+	go(0);
+	go(1);
+	CHECK(!mutex_lock(&mutex));
+	CHECK(!mutex_unlock(&mutex));
+	finish(2);
+}
+
+/* ---- steal and switch ------------------------------------------------------------------------ */
+
+/* CPU 0 switches between A and B; CPU 1 has nothing to do from some moment on, and takes one. */
+static void steal_switch(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	make(0, 1, SCHED_OTHER, 0, do_yield);
+	make(1, 1, SCHED_OTHER, 0, do_yield);
+	settle();
+	set_cpus(0, 3);
+	set_cpus(1, 3);
+	search_begin();
+	go(0);
+	go(1);
+	finish(2);
+}
+
+/* The same of real-time threads, and a third one that CPU 0 keeps. */
+static void steal_rt(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	make(0, 1, SCHED_FIFO, 5, do_yield);
+	make(1, 1, SCHED_FIFO, 5, do_yield);
+	make(2, 1, SCHED_OTHER, 0, do_nothing);
+	settle();
+	set_cpus(0, 3);
+	set_cpus(1, 3);
+	search_begin();
+	go(2);
+	go(0);
+	go(1);
+	finish(3);
+}
+
+/* Two thieves, one of which may not have what waits. */
+static void steal_three(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	make(0, 1, SCHED_OTHER, 0, do_compute);
+	make(1, 1, SCHED_OTHER, 0, do_compute);
+	make(2, 4, SCHED_OTHER, 0, do_nothing);
+	settle();
+	set_cpus(0, 5);
+	set_cpus(1, 3);
+	search_begin();
+	go(2);
+	go(0);
+	go(1);
+	finish(3);
+}
+
+/* ---- affinity -------------------------------------------------------------------------------- */
+
+/* A is sent to CPU 1 while it ends on CPU 0. */
+static void affinity_exit(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	make(0, 1, SCHED_OTHER, 0, do_exit);
+	settle();
+	search_begin();
+	go(0);
+	set_cpus(0, 2);
+	CHECK(!thread_join(threads[0], NULL));
+	finish(1);
+}
+
+/* A, asleep on CPU 0, is woken there while CPU 1 sends it to itself and back. */
+static void affinity_wake(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	make(0, 1, SCHED_OTHER, 0, do_wait);
+	make(1, 1, SCHED_FIFO, 20, do_post);
+	settle();
+	go(0);
+	settle();
+	search_begin();
+	go(1);
+	set_cpus(0, 2);
+	set_cpus(0, 1);
+	finish(2);
+}
+
+/* The same while it runs. */
+static void affinity_run(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	make(0, 1, SCHED_FIFO, 5, do_yield);
+	make(1, 1, SCHED_FIFO, 5, do_yield);
+	settle();
+	search_begin();
+	go(0);
+	go(1);
+	set_cpus(0, 2);
+	set_cpus(1, 3);
+	finish(2);
+}
+
+/* ---- attributes ------------------------------------------------------------------------------ */
+
+/* The weight of A changes while it runs, blocks, is woken by B or taken by CPU 1. */
+static void weight_change(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	make(0, 1, SCHED_OTHER, 0, do_wait);
+	make(1, 1, SCHED_OTHER, 5, do_post);
+	settle();
+	set_cpus(0, 3);
+	set_cpus(1, 3);
+	search_begin();
+	go(0);
+	go(1);
+	set_nice(0, -5);
+	set_nice(1, 10);
+	finish(2);
+}
+
+/* A fair thread becomes FIFO and fair again while FIFO threads preempt it. */
+static void policy_preempt(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	make(0, 1, SCHED_OTHER, 0, do_yield);
+	make(1, 1, SCHED_FIFO, 20, do_nothing);
+	settle();
+	search_begin();
+	go(0);
+	go(1);
+	CHECK(!sched_set_policy(threads[0], SCHED_FIFO, 30, 0));
+	set_nice(0, 3);
+	finish(2);
+}
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
+static void join_exit(void)
+{
+	void *result = NULL;
+
+	begin(2, SCHED_FIFO, 10);
+	make(0, 1, SCHED_FIFO, 20, do_exit);
+	make(1, 1, SCHED_FIFO, 20, do_exit);
+	settle();
+	search_begin();
+	go(1);
+	CHECK(!thread_join(threads[1], &result) && result == (void *)1);
+	go(0);
+	CHECK(!thread_detach(threads[0]));
+	finish(2);
+}
+
+static void *do_wait_until(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	timed = semaphore_wait_until(&sem[(uintptr_t)arg], time_now_ns() + 10 * NSEC_PER_USEC);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/* The unit is taken by the wait that was in time, or left by the one that was not. */
+static void timed_post(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	make(0, 2, SCHED_FIFO, 20, do_wait_until);
+	settle();
+	search_begin();
+	go(0);
+	semaphore_post(&sem[0]);
+	settle();
+	CHECK(done[0]);
+	CHECK((timed == -ETIMEDOUT) == !semaphore_trywait(&sem[0]));
+	search_end();
+}
+
+/* ---- idle CPUs ------------------------------------------------------------------------------- */
+
+static void *displace(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	semaphore_post(&sem[1]);
+	host_compute(20 * NSEC_PER_USEC);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+static void *wait_and_compute(void *arg)
+{
+	semaphore_wait(&sem[(uintptr_t)arg]);
+	host_compute(20 * NSEC_PER_USEC);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/*
+ * The first thread, displaced on CPU 0, may run on the idle CPUs 1 and 2. The one that is told of it
+ * is given work of its own before it looks.
+ */
+static void kick_used(void)
+{
+	begin(7, SCHED_OTHER, 0);
+	make(0, 1, SCHED_FIFO, 20, displace);
+	make(1, 2, SCHED_FIFO, 20, wait_and_compute);
+	pin_self(1);
+	settle();
+	pin_self(7);
+	search_begin();
+	go(0);
+	finish(2);
+}
+
+const struct configuration configurations[] = {
+	{ "wake-block", "a FIFO thread blocks while another CPU wakes it", 2, 3, 5, false,
+	  wake_block },
+	{ "wake-block-fair", "the same of a fair thread", 2, 3, 5, false, wake_block_fair },
+	{ "wake-two", "two CPUs wake two threads of a third", 3, 2, 3, false, wake_two },
+	{ "mutex-pass", "a mutex among three threads", 2, 2, 3, false, mutex_pass },
+	{ "steal-switch", "an idle CPU takes a fair thread while its CPU switches", 2, 3, 4, false,
+	  steal_switch },
+	{ "steal-rt", "the same of real-time threads", 2, 3, 4, false, steal_rt },
+	{ "steal-three", "two thieves", 3, 2, 3, false, steal_three },
+	{ "affinity-exit", "a thread is sent away while it ends", 2, 2, 4, false, affinity_exit },
+	{ "affinity-wake", "a thread is sent away while it is woken", 2, 2, 4, false,
+	  affinity_wake },
+	{ "affinity-run", "threads are sent away while they run", 2, 2, 4, false, affinity_run },
+	{ "weight", "weights change while threads run, block, wake and are taken", 2, 2, 4, false,
+	  weight_change },
+	{ "policy-preempt", "a thread changes class while it is preempted", 2, 2, 4, false,
+	  policy_preempt },
+	{ "join-exit", "threads end while they are joined and detached", 2, 2, 4, false,
+	  join_exit },
+	{ "timed-post", "a wait ends in time or not", 2, 2, 4, true, timed_post },
+	{ "kick-used", "the idle CPU that is told of a waiting thread gets its own", 3, 2, 3,
+	  false, kick_used },
+};
+const unsigned configurations_n = ARRAY_SIZE(configurations);

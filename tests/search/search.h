@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the parts of the search share: search.c decides and goes back, memory.c sees every access of
+ * the kernel to memory, configurations.c says what is searched. README.md tells the whole.
+ */
+#pragma once
+
+#include "arch/host/host.h"
+#include "core/base.h"
+
+#define CPUS_MAX 4
+
+struct configuration {
+	const char *name;
+	const char *what; /* one line for people */
+	unsigned cpus;
+	unsigned bound;      /* preemptions in one run, in `make test` */
+	unsigned soak_bound; /* in `make soak` */
+	bool timers;         /* the clock may move while CPUs have work, at the price of a preemption */
+	void (*run)(void);   /* warm-up, search_begin(), the race, search_end() */
+};
+extern const struct configuration configurations[];
+extern const unsigned configurations_n;
+
+/* ---- for configurations ---------------------------------------------------------------------- */
+
+/* All before it is run once, all behind it in every order. */
+void search_begin(void);
+/* Ends a run: everybody has done what it had to. */
+__noreturn void search_end(void);
+
+/* ---- search.c for memory.c ------------------------------------------------------------------- */
+
+extern bool search_on;       /* behind search_begin(), and nobody looks at the machine */
+extern bool search_weak;     /* stores wait in buffers */
+extern bool search_races;    /* plain accesses are looked at */
+extern bool search_tracing;
+/* An atomic access comes: whoever may go first does. */
+void search_yield(void);
+/* @granule has been written: whoever spins on it may look again. */
+void search_written(uint64_t granule);
+
+/* ---- memory.c for search.c ------------------------------------------------------------------- */
+
+/* @bytes of zeros at @at, or the end of the process. */
+void memory_map(uintptr_t at, size_t bytes);
+void memory_init(uintptr_t from, uintptr_t to); /* the kernel's variables */
+void memory_reset(void);                        /* a new run begins */
+uint64_t memory_signature(void);                /* of all that happened, whatever the order of what is independent */
+void memory_note(enum host_note what, unsigned cpu, unsigned arg);
+bool memory_spins_in_vain(unsigned cpu); /* it relaxed, and what it looked at did not change */
+void memory_forgive_spinners(void);
+/* Stores of the CPU that runs which nobody else has seen. */
+unsigned memory_buffered(void);
+void memory_drain(void);
+unsigned memory_races(void); /* found so far */
+/* Allocation: everything a run may change lies in here. */
+struct memory_range {
+	uintptr_t from;
+	size_t bytes;
+};
+unsigned memory_ranges(struct memory_range *out, unsigned max);
