@@ -117,3 +117,12 @@ static inline void cpumask_snapshot(struct cpumask *out, const struct cpumask *m
 	for (unsigned i = 0; i < CPUMASK_WORDS; i++)
 		out->bits[i] = atomic_load_relaxed(&m->bits[i]);
 }
+
+/* Of a mask that others change: none at the moment of looking. */
+static inline bool cpumask_atomic_empty(const struct cpumask *m)
+{
+	for (unsigned i = 0; i < CPUMASK_WORDS; i++)
+		if (atomic_peek_relaxed(&m->bits[i]))
+			return false;
+	return true;
+}

@@ -97,7 +97,7 @@ static __noinline LOCK_UNCHECKED void semaphore_wait_slow(struct semaphore *s)
 	spin_lock(&s->waiters.lock);
 	if (unlikely(semaphore_take_or_mark(s)))
 		return spin_unlock_irqrestore(&s->waiters.lock, flags);
-	wait_insert(&s->waiters, &self->waiter, self->sched.rank);
+	wait_insert(&s->waiters, &self->waiter, atomic_peek_relaxed(&self->sched.rank));
 	sched_block(&s->waiters.lock, flags);
 }
 

@@ -45,7 +45,7 @@ LOCK_UNCHECKED int wait_on(struct wait_queue *q, unsigned long flags)
 {
 	struct thread *self = thread_current();
 
-	wait_insert(q, &self->waiter, self->sched.rank);
+	wait_insert(q, &self->waiter, atomic_peek_relaxed(&self->sched.rank));
 	sched_block(&q->lock, flags);
 	return 0;
 }
@@ -74,7 +74,7 @@ LOCK_UNCHECKED int wait_on_until(struct wait_queue *q, unsigned long flags, uint
 {
 	struct thread *self = thread_current();
 
-	wait_insert(q, &self->waiter, self->sched.rank);
+	wait_insert(q, &self->waiter, atomic_peek_relaxed(&self->sched.rank));
 	timer_init(&self->timer, wait_timeout);
 	timer_add(&self->timer, until_ns);
 	sched_block(&q->lock, flags);

@@ -149,7 +149,7 @@ static __noinline LOCK_UNCHECKED void schedule(struct runqueue *rq, struct threa
 	next = pick(rq);
 	class_of(next)->start(rq, next);
 	rq->curr = next;
-	if (unlikely(rq->nr_ready && !cpumask_empty(&cpu_idle_mask)))
+	if (unlikely(rq->nr_ready && !cpumask_atomic_empty(&cpu_idle_mask)))
 		kick_for_waiting(rq, prev);
 	slice_begin(rq, next);
 	if (unlikely(next->sched.unusual & SCHED_HOOK))
@@ -332,7 +332,7 @@ static LOCK_UNCHECKED void place(struct runqueue *rq, struct thread *t, enum eev
 	} else {
 		sched_enqueue(rq, t, how);
 		act = sched_check_preempt(rq, t);
-		if (!act && !cpumask_empty(&cpu_idle_mask))
+		if (!act && !cpumask_atomic_empty(&cpu_idle_mask))
 			balance_kick_idle(cpu, &t->affinity);
 	}
 	if (act && local && arch_irq_flags_enabled(flags))
@@ -348,7 +348,7 @@ LOCK_UNCHECKED void sched_reschedule_self(unsigned long flags)
 {
 	struct runqueue *rq = &arch_cpu_self()->rq;
 
-	if (!rq->resched || !arch_irq_flags_enabled(flags)) {
+	if (!atomic_peek_relaxed(&rq->resched) || !arch_irq_flags_enabled(flags)) {
 		arch_irq_restore(flags);
 		return;
 	}
@@ -372,7 +372,8 @@ static __noinline LOCK_UNCHECKED void wake_general(struct runqueue *rq, struct t
 	if (cpu != prev) {
 		if (t->sched.rank == RANK_FAIR && t->sched.fair.delayed)
 			fair_leave_delayed(rq, t);
-		t->sched.cpu = cpu;
+		/* whoever locks the new CPU for @t is to see what was written to @t here */
+		atomic_store_release(&t->sched.cpu, cpu);
 		spin_unlock(&rq->lock);
 		rq = &cpu->rq;
 		spin_lock(&rq->lock);
@@ -427,7 +428,7 @@ LOCK_UNCHECKED void sched_wake(struct thread *t, unsigned long flags)
 	curr = rq->curr;
 	better = t->sched.rank > curr->sched.rank;
 	if (unlikely(t->sched.state_unusual != THREAD_BLOCKED || cpu != self ||
-		     (!better && !cpumask_empty(&cpu_idle_mask))))
+		     (!better && !cpumask_atomic_empty(&cpu_idle_mask))))
 		return wake_elsewhere(rq, t, flags);
 	t->sched.state = THREAD_RUNNABLE;
 	if (!better || !arch_irq_flags_enabled(flags)) {
@@ -439,7 +440,7 @@ LOCK_UNCHECKED void sched_wake(struct thread *t, unsigned long flags)
 		arch_irq_restore(flags);
 		return;
 	}
-	if (unlikely(curr->sched.unusual || rq->resched || !cpumask_empty(&cpu_idle_mask)))
+	if (unlikely(curr->sched.unusual || rq->resched || !cpumask_atomic_empty(&cpu_idle_mask)))
 		return wake_switch(rq, t, flags);
 	rt_put_head(&rq->rt, curr);
 	rq->nr_ready++;
@@ -474,7 +475,8 @@ static __noinline LOCK_UNCHECKED void preempt_fair(struct runqueue *rq, struct t
 	struct eevdf_entity *e = &prev->sched.fair, *n;
 	bool fair = prev == rq->fair_curr && prev->sched.unusual == SCHED_SLICED;
 
-	if (unlikely(!fair || rq->rt.highest || !rq->fair.left || !cpumask_empty(&cpu_idle_mask)))
+	if (unlikely(!fair || rq->rt.highest || !rq->fair.left ||
+		     !cpumask_atomic_empty(&cpu_idle_mask)))
 		return schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
 	eevdf_charge(&rq->fair, e, account(rq, prev));
 	if (eevdf_has_paid(&rq->fair))
@@ -505,7 +507,7 @@ static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 
 	spin_lock(&rq->lock);
 	next = rq->rt.front;
-	if (unlikely(!next || next->sched.unusual || !cpumask_empty(&cpu_idle_mask)))
+	if (unlikely(!next || next->sched.unusual || !cpumask_atomic_empty(&cpu_idle_mask)))
 		return preempt_fair(rq, prev);
 	if (prev == rq->fair_curr && !(prev->sched.unusual & SCHED_MOVE)) {
 		rt_take(&rq->rt, next);
@@ -523,12 +525,12 @@ static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 
 static __noinline void run_hook_masked(void)
 {
-	if (arch_cpu_self()->rq.resched)
+	if (atomic_peek_relaxed(&arch_cpu_self()->rq.resched))
 		preempt(arch_cpu_self());
 	arch_irq_enable();
 	thread_run_hook();
 	arch_irq_disable();
-	if (arch_cpu_self()->rq.resched)
+	if (atomic_peek_relaxed(&arch_cpu_self()->rq.resched))
 		preempt(arch_cpu_self());
 }
 
@@ -537,9 +539,9 @@ void trap_exit(void)
 {
 	struct cpu *cpu = arch_cpu_self();
 
-	if (unlikely(cpu->rq.curr->hook))
+	if (unlikely(atomic_peek_relaxed(&cpu->rq.curr->hook)))
 		return run_hook_masked();
-	if (cpu->rq.resched)
+	if (atomic_peek_relaxed(&cpu->rq.resched))
 		preempt(cpu);
 }
 
@@ -603,7 +605,7 @@ void sched_idle_loop(void)
 	for (;;) {
 		if (!atomic_load_relaxed(&cpu->rq.nr_ready))
 			idle_wait(cpu, index);
-		if (cpu->rq.nr_ready)
+		if (atomic_peek_relaxed(&cpu->rq.nr_ready))
 			idle_leave(&cpu->rq);
 	}
 }

@@ -100,7 +100,7 @@ static inline struct cpu *cpu_of_rq(struct runqueue *rq)
 static inline LOCK_UNCHECKED struct runqueue *rq_lock_thread(struct thread *t)
 {
 	for (;;) {
-		struct cpu *cpu = atomic_load_relaxed(&t->sched.cpu);
+		struct cpu *cpu = atomic_load_acquire(&t->sched.cpu);
 
 		spin_lock(&cpu->rq.lock);
 		if (likely(t->sched.cpu == cpu))

@@ -33,7 +33,7 @@ RACE_SEEDS = 300
 
 CC = ["gcc", "-std=gnu11", "-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-tsan",
       "-DARCH_CPU_MAX=64", "-fno-strict-aliasing", "-fno-omit-frame-pointer", "-fno-pie"]
-SEEN = ["-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0"]
+SEEN = ["-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0", "--param", "tsan-distinguish-volatile=1"]
 LINK = ["gcc", "-no-pie", "-Wl," + ",".join(f"--wrap={f}" for f in ("malloc", "calloc", "aligned_alloc", "free", "mmap",
                                                                     "mprotect"))]
 CORE = [f"core/{name}.c" for name in ("cpu", "irq", "lock", "print", "rbtree", "sync", "thread", "time", "timer", "wait")]
