@@ -441,7 +441,7 @@ const struct configuration configurations[] = {
 	{ "join-exit", "threads end while they are joined and detached", 2, 2, 4, false,
 	  join_exit },
 	{ "timed-post", "a wait ends in time or not", 2, 2, 4, true, timed_post },
-	{ "kick-used", "the idle CPU that is told of a waiting thread gets its own", 3, 2, 3,
-	  false, kick_used },
+	{ "kick-used", "the idle CPU that is told of a waiting thread gets its own", 3, 2, 3, false,
+	  kick_used },
 };
 const unsigned configurations_n = ARRAY_SIZE(configurations);

@@ -12,7 +12,10 @@
  *
  * Store buffer (search_weak). A CPU works with its own stores applied. When it is left for another
  * CPU, those that nobody else may see yet are taken back, newest first, and applied again when it
- * goes on. Plain stores are delayed as well as atomic ones.
+ * goes on. Plain stores are delayed as well as atomic ones. Stores become visible in order, but one
+ * that is no release may overtake. Of a read-modify-write that is not sequentially consistent the
+ * write is delayed, too: readers may miss it, writers may not. A fence, an inter-processor
+ * interrupt, idling and spinning empty the buffer.
  *
  * Races (search_races). Vector clocks say which accesses of two CPUs are not ordered by locks or
  * atomics. Reported, with both places in the source, are a plain read beside any write, and two
@@ -35,9 +38,10 @@
 #define STACK_TOP  8192ul
 #define STACK_HEAD 64ul
 
-#define PLACES  (1u << 14)
-#define BUFFER  64
-#define WATCHED 4
+#define PLACES     (1u << 14)
+#define BUFFER     64
+#define WATCHED    4
+#define OVERTAKERS 3
 
 struct place {
 	uint64_t key; /* address / 8 */
@@ -48,7 +52,8 @@ struct place {
 struct store {
 	uintptr_t addr;
 	unsigned size;
-	bool release;
+	bool release; /* visible after all before it */
+	bool change;  /* of a read-modify-write: visible before anybody else writes there */
 	uint64_t value, old, hash;
 };
 
@@ -70,7 +75,7 @@ static struct {
 	uint64_t run;
 	struct seen cpu[CPUS_MAX];
 	struct place places[PLACES];
-} *m;
+} * m;
 
 /* ---- where memory comes from ----------------------------------------------------------------- */
 
@@ -135,7 +140,8 @@ extern void *__real_mmap(void *at, size_t bytes, int prot, int flags, int fd, lo
 void memory_map(uintptr_t at, size_t bytes)
 {
 	void *p = __real_mmap((void *)at, bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+			      0);
 
 	if (p != (void *)at) {
 		perror("search: mmap");
@@ -305,25 +311,79 @@ void memory_drain(void)
 	drain(self_seen(), self_seen()->n);
 }
 
+bool memory_is_whole(void)
+{
+	for (unsigned i = 0; i < host_nr_cpus; i++)
+		if (m->cpu[i].n && &m->cpu[i] != self_seen())
+			return false;
+	return true;
+}
+
 unsigned memory_buffered(void)
 {
 	return self_seen()->n;
 }
 
-/* As long as there is one to the place of @addr. */
-static void drain_place(uintptr_t addr)
+/*
+ * Somebody else is about to write at @addr: changes that other CPUs made there are visible first,
+ * with the stores before them.
+ */
+static void drain_changes(uintptr_t addr)
+{
+	for (unsigned k = 0; k < host_nr_cpus; k++) {
+		struct seen *c = &m->cpu[k];
+		unsigned n = 0;
+
+		if (c == self_seen())
+			continue;
+		for (unsigned i = 0; i < c->n; i++)
+			if (c->buffer[i].change && c->buffer[i].addr / 8 == addr / 8)
+				n = i + 1;
+		for (unsigned i = 0; i < n; i++)
+			memcpy((void *)c->buffer[i].addr, &c->buffer[i].value, c->buffer[i].size);
+		if (n)
+			drain(c, n);
+	}
+}
+
+/*
+ * May the newest store but @back be visible before all older ones? Not if it is a release, or a
+ * change, or to a place that an older one is to, which stay in order.
+ */
+static bool may_overtake(const struct seen *c, unsigned back)
+{
+	const struct store *s;
+
+	if (back + 1 >= c->n)
+		return false;
+	s = &c->buffer[c->n - 1 - back];
+	for (unsigned i = 0; i < c->n - 1 - back; i++)
+		if (c->buffer[i].addr / 8 == s->addr / 8)
+			return false;
+	return !s->release && !s->change;
+}
+
+unsigned memory_overtakers(void)
+{
+	unsigned n = 0;
+
+	while (n < OVERTAKERS && may_overtake(self_seen(), n))
+		n++;
+	return n;
+}
+
+void memory_overtake(unsigned back)
 {
 	struct seen *c = self_seen();
+	unsigned at = c->n - 1 - back;
 
-	for (unsigned i = c->n; i-- > 0;)
-		if (c->buffer[i].addr / 8 == addr / 8) {
-			drain(c, i + 1);
-			return;
-		}
+	visible(c, &c->buffer[at]);
+	c->n--;
+	memmove(c->buffer + at, c->buffer + at + 1, (c->n - at) * sizeof(c->buffer[0]));
 }
 
 /* Before the store itself. */
-static void buffer_store(uintptr_t addr, unsigned size, bool release)
+static void buffer_store(uintptr_t addr, unsigned size, bool release, bool change)
 {
 	struct seen *c = self_seen();
 
@@ -333,6 +393,7 @@ static void buffer_store(uintptr_t addr, unsigned size, bool release)
 	c->buffer[c->n++] = (struct store){ .addr = addr,
 					    .size = size,
 					    .release = release,
+					    .change = change,
 					    .old = value_at(addr, size),
 					    .hash = c->hash };
 }
@@ -379,7 +440,7 @@ static struct {
 	struct race_place places[RACE_PLACES];
 	unsigned found;
 	const void *pairs[RACES_MAX][2];
-} *races;
+} * races;
 
 static unsigned self_index(void)
 {
@@ -549,33 +610,33 @@ static void plain(void *a, size_t bytes, bool write, const void *pc)
 		if (!write)
 			event_read(at / 8);
 		else if (search_weak)
-			buffer_store(at, size, false);
+			drain_changes(at), buffer_store(at, size, false, false);
 		else
 			event_write(at / 8);
 		at += size;
 	}
 }
 
-#define PLAIN(n)                                                    \
-	void __tsan_read##n(void *a);                               \
-	void __tsan_write##n(void *a);                              \
-	void __tsan_unaligned_read##n(void *a);                     \
-	void __tsan_unaligned_write##n(void *a);                    \
-	void __tsan_read##n(void *a)                                \
-	{                                                           \
-		plain(a, n, false, __builtin_return_address(0));    \
-	}                                                           \
-	void __tsan_write##n(void *a)                               \
-	{                                                           \
-		plain(a, n, true, __builtin_return_address(0));     \
-	}                                                           \
-	void __tsan_unaligned_read##n(void *a)                      \
-	{                                                           \
-		plain(a, n, false, __builtin_return_address(0));    \
-	}                                                           \
-	void __tsan_unaligned_write##n(void *a)                     \
-	{                                                           \
-		plain(a, n, true, __builtin_return_address(0));     \
+#define PLAIN(n)                                                 \
+	void __tsan_read##n(void *a);                            \
+	void __tsan_write##n(void *a);                           \
+	void __tsan_unaligned_read##n(void *a);                  \
+	void __tsan_unaligned_write##n(void *a);                 \
+	void __tsan_read##n(void *a)                             \
+	{                                                        \
+		plain(a, n, false, __builtin_return_address(0)); \
+	}                                                        \
+	void __tsan_write##n(void *a)                            \
+	{                                                        \
+		plain(a, n, true, __builtin_return_address(0));  \
+	}                                                        \
+	void __tsan_unaligned_read##n(void *a)                   \
+	{                                                        \
+		plain(a, n, false, __builtin_return_address(0)); \
+	}                                                        \
+	void __tsan_unaligned_write##n(void *a)                  \
+	{                                                        \
+		plain(a, n, true, __builtin_return_address(0));  \
 	}
 
 PLAIN(1)
@@ -644,12 +705,15 @@ static void trace(const char *what, uintptr_t a, unsigned size, const void *pc)
 }
 
 /* Before any atomic access: others may go first. True: it is to be taken down. */
-static bool before(uintptr_t a, unsigned size, const char *what, bool yields, const void *pc)
+static bool before(uintptr_t a, unsigned size, const char *what, bool yields, bool writes,
+		   const void *pc)
 {
 	if (!search_on || !is_shared(a))
 		return false;
 	if (yields)
 		search_yield();
+	if (search_weak && writes)
+		drain_changes(a);
 	if (search_tracing)
 		trace(what, a, size, pc);
 	return true;
@@ -658,7 +722,7 @@ static bool before(uintptr_t a, unsigned size, const char *what, bool yields, co
 /* spin_held(), which asks about this CPU itself, is the one 16-bit relaxed load: no yield. */
 static void before_load(uintptr_t a, unsigned size, int order, const void *pc)
 {
-	if (!before(a, size, "loads", size != 2 || order != __ATOMIC_RELAXED, pc))
+	if (!before(a, size, "loads", size != 2 || order != __ATOMIC_RELAXED, false, pc))
 		return;
 	if (races_on())
 		race_atomic(a, size, false, order, pc);
@@ -667,16 +731,23 @@ static void before_load(uintptr_t a, unsigned size, int order, const void *pc)
 
 static void before_store(uintptr_t a, unsigned size, int order, const void *pc)
 {
-	if (!before(a, size, "stores to", true, pc))
+	if (!before(a, size, "stores to", true, true, pc))
 		return;
 	if (races_on())
 		race_atomic(a, size, true, order, pc);
 	if (order == __ATOMIC_SEQ_CST)
 		memory_drain();
 	if (search_weak)
-		buffer_store(a, size, is_release(order));
+		buffer_store(a, size, is_release(order), false);
 	else
 		event_write(a / 8);
+}
+
+/* It reads what is there now, and what it writes may be seen later. */
+static void change_buffered(uintptr_t a, unsigned size, bool release)
+{
+	event_read(a / 8);
+	buffer_store(a, size, release, true);
 }
 
 /* After the yield, before the operation, which is one step with it. @writes: it will succeed. */
@@ -684,23 +755,20 @@ static void before_change(uintptr_t a, unsigned size, int order, bool writes, co
 {
 	if (races_on())
 		race_atomic(a, size, writes, writes ? order : __ATOMIC_RELAXED, pc);
-	if (!writes) {
+	if (!writes)
 		event_read(a / 8);
-		return;
-	}
-	if (is_release(order))
-		memory_drain();
+	else if (search_weak && order != __ATOMIC_SEQ_CST)
+		change_buffered(a, size, is_release(order));
 	else
-		drain_place(a);
-	event_write(a / 8);
+		event_write(a / 8);
 }
 
 /* atomic_peek_relaxed() */
-#define PEEK(n)                                                                                    \
-	void __tsan_volatile_read##n(void *a);                                                     \
-	void __tsan_volatile_read##n(void *a)                                                      \
-	{                                                                                          \
-		before_load((uintptr_t)a, n, __ATOMIC_RELAXED, __builtin_return_address(0));       \
+#define PEEK(n)                                                                              \
+	void __tsan_volatile_read##n(void *a);                                               \
+	void __tsan_volatile_read##n(void *a)                                                \
+	{                                                                                    \
+		before_load((uintptr_t)a, n, __ATOMIC_RELAXED, __builtin_return_address(0)); \
 	}
 
 PEEK(1)
@@ -722,53 +790,52 @@ void __tsan_atomic_thread_fence(int order)
 
 #define PC __builtin_return_address(0)
 
-#define CHANGE(n, type, name, op)                                                          \
-	type __tsan_atomic##n##_##name(volatile type *a, type v, int order);               \
-	type __tsan_atomic##n##_##name(volatile type *a, type v, int order)                \
-	{                                                                                  \
-		type old;                                                                  \
-                                                                                           \
-		if (before((uintptr_t)a, sizeof(type), #name, true, PC))                   \
-			before_change((uintptr_t)a, sizeof(type), order, true, PC);        \
-		old = *a;                                                                  \
-		*a = (type)(op);                                                           \
-		return old;                                                                \
+#define CHANGE(n, type, name, op)                                                   \
+	type __tsan_atomic##n##_##name(volatile type *a, type v, int order);        \
+	type __tsan_atomic##n##_##name(volatile type *a, type v, int order)         \
+	{                                                                           \
+		type old;                                                           \
+                                                                                    \
+		if (before((uintptr_t)a, sizeof(type), #name, true, true, PC))      \
+			before_change((uintptr_t)a, sizeof(type), order, true, PC); \
+		old = *a;                                                           \
+		*a = (type)(op);                                                    \
+		return old;                                                         \
 	}
 
-#define ATOMIC(n, type)                                                                    \
-	type __tsan_atomic##n##_load(const volatile type *a, int order);                   \
-	void __tsan_atomic##n##_store(volatile type *a, type v, int order);                \
-	int __tsan_atomic##n##_compare_exchange_strong(volatile type *a, type *expected,   \
-						       type v, int order, int failed);     \
-	type __tsan_atomic##n##_load(const volatile type *a, int order)                    \
-	{                                                                                  \
-		before_load((uintptr_t)a, sizeof(type), order, PC);                        \
-		return *a;                                                                 \
-	}                                                                                  \
-	void __tsan_atomic##n##_store(volatile type *a, type v, int order)                 \
-	{                                                                                  \
-		before_store((uintptr_t)a, sizeof(type), order, PC);                       \
-		*a = v;                                                                    \
-	}                                                                                  \
-	int __tsan_atomic##n##_compare_exchange_strong(volatile type *a, type *expected,   \
-						       type v, int order, int failed)      \
-	{                                                                                  \
-		(void)failed;                                                              \
-		if (before((uintptr_t)a, sizeof(type), "cas", true, PC))                   \
-			before_change((uintptr_t)a, sizeof(type), order, *a == *expected,  \
-				      PC);                                                 \
-		if (*a != *expected) {                                                     \
-			*expected = *a;                                                    \
-			return 0;                                                          \
-		}                                                                          \
-		*a = v;                                                                    \
-		return 1;                                                                  \
-	}                                                                                  \
-	CHANGE(n, type, exchange, v)                                                       \
-	CHANGE(n, type, fetch_add, old + v)                                                \
-	CHANGE(n, type, fetch_sub, old - v)                                                \
-	CHANGE(n, type, fetch_or, old | v)                                                 \
-	CHANGE(n, type, fetch_and, old &v)                                                 \
+#define ATOMIC(n, type)                                                                          \
+	type __tsan_atomic##n##_load(const volatile type *a, int order);                         \
+	void __tsan_atomic##n##_store(volatile type *a, type v, int order);                      \
+	int __tsan_atomic##n##_compare_exchange_strong(volatile type *a, type *expected, type v, \
+						       int order, int failed);                   \
+	type __tsan_atomic##n##_load(const volatile type *a, int order)                          \
+	{                                                                                        \
+		before_load((uintptr_t)a, sizeof(type), order, PC);                              \
+		return *a;                                                                       \
+	}                                                                                        \
+	void __tsan_atomic##n##_store(volatile type *a, type v, int order)                       \
+	{                                                                                        \
+		before_store((uintptr_t)a, sizeof(type), order, PC);                             \
+		*a = v;                                                                          \
+	}                                                                                        \
+	int __tsan_atomic##n##_compare_exchange_strong(volatile type *a, type *expected, type v, \
+						       int order, int failed)                    \
+	{                                                                                        \
+		(void)failed;                                                                    \
+		if (before((uintptr_t)a, sizeof(type), "cas", true, true, PC))                   \
+			before_change((uintptr_t)a, sizeof(type), order, *a == *expected, PC);   \
+		if (*a != *expected) {                                                           \
+			*expected = *a;                                                          \
+			return 0;                                                                \
+		}                                                                                \
+		*a = v;                                                                          \
+		return 1;                                                                        \
+	}                                                                                        \
+	CHANGE(n, type, exchange, v)                                                             \
+	CHANGE(n, type, fetch_add, old + v)                                                      \
+	CHANGE(n, type, fetch_sub, old - v)                                                      \
+	CHANGE(n, type, fetch_or, old | v)                                                       \
+	CHANGE(n, type, fetch_and, old &v)                                                       \
 	CHANGE(n, type, fetch_xor, old ^ v)
 
 ATOMIC(8, uint8_t)

@@ -132,7 +132,20 @@ static unsigned choose_warm(enum host_choice kind, unsigned n)
 	return kind == HOST_CHOOSE_CPU ? turn++ % n : 0;
 }
 
-/* Leaving a CPU whose stores nobody else has seen: are they seen now? */
+/*
+ * Leaving a CPU whose stores nobody else has seen: all are seen now, or none, or one of the newest
+ * only.
+ */
+static void choose_visible(void)
+{
+	unsigned which = decide(2 + memory_overtakers(), 1);
+
+	if (!which)
+		memory_drain();
+	else if (which > 1)
+		memory_overtake(which - 2);
+}
+
 static unsigned choose_switch(void)
 {
 	bool offered = x->offered;
@@ -140,8 +153,8 @@ static unsigned choose_switch(void)
 	x->offered = false;
 	if (!offered || !anybody_else() || !decide(2, 1))
 		return 0;
-	if (!memory_buffered() || !decide(2, 1))
-		memory_drain();
+	if (memory_buffered())
+		choose_visible();
 	return 1;
 }
 
@@ -230,6 +243,8 @@ static void observe(bool quiet)
 {
 	bool on = search_on;
 
+	if (on && !memory_is_whole())
+		return;
 	search_on = false;
 	check_machine(quiet);
 	if (quiet && on)
@@ -275,9 +290,9 @@ static void dies(int status)
 	(void)status;
 	search_on = false;
 	fflush(stdout);
-	fprintf(stderr, "FAILED %s%s after %llu runs, %u preemptions\nreplay: ",
-		x->configuration->name, search_weak ? " --weak" : "", (unsigned long long)x->runs,
-		x->spent);
+	fprintf(stderr,
+		"FAILED %s%s after %llu runs, %u preemptions\nreplay: ", x->configuration->name,
+		search_weak ? " --weak" : "", (unsigned long long)x->runs, x->spent);
 	fprintf(stderr, "tests/search/run.py --replay=");
 	print_choices();
 	fprintf(stderr, "%s %s\n", search_weak ? " --weak" : "", x->configuration->name);
@@ -304,8 +319,8 @@ static void trace_event(enum sched_event what, struct cpu *cpu, const struct thr
 
 static void note(enum host_note what, unsigned cpu, unsigned arg)
 {
-	static const char *const names[] = { "goes on",	  "waits or computes",
-					     "spins",	  "is sent an interrupt",
+	static const char *const names[] = { "goes on",   "waits or computes",
+					     "spins",     "is sent an interrupt",
 					     "interrupt", "time moves" };
 
 	if (!search_on)
@@ -400,6 +415,8 @@ static void by_seed(void)
 		x->odds = odds[seed % ARRAY_SIZE(odds)];
 		one_run();
 	}
+	if (memory_races())
+		exit(1);
 }
 
 static void replay(const char *choices)
@@ -496,8 +513,8 @@ static void report(double seconds)
 		printf("bound %u, ", x->bound);
 	printf("%llu runs, %llu pruned, %llu states, %llu choices, %u deep, %u ends, %.1f s, %.0f runs/s%s\n",
 	       (unsigned long long)x->runs, (unsigned long long)x->pruned_runs,
-	       (unsigned long long)x->states, (unsigned long long)x->choices, x->deepest, x->n_ends, seconds,
-	       (double)x->runs / seconds, x->full ? ", table of states full" : "");
+	       (unsigned long long)x->states, (unsigned long long)x->choices, x->deepest, x->n_ends,
+	       seconds, (double)x->runs / seconds, x->full ? ", table of states full" : "");
 }
 
 int main(int argc, char **argv)

@@ -16,8 +16,8 @@ struct configuration {
 	unsigned cpus;
 	unsigned bound;      /* preemptions in one run, in `make test` */
 	unsigned soak_bound; /* in `make soak` */
-	bool timers;         /* the clock may move while CPUs have work, at the price of a preemption */
-	void (*run)(void);   /* warm-up, search_begin(), the race, search_end() */
+	bool timers; /* the clock may move while CPUs have work, at the price of a preemption */
+	void (*run)(void); /* warm-up, search_begin(), the race, search_end() */
 };
 extern const struct configuration configurations[];
 extern const unsigned configurations_n;
@@ -31,9 +31,9 @@ __noreturn void search_end(void);
 
 /* ---- search.c for memory.c ------------------------------------------------------------------- */
 
-extern bool search_on;       /* behind search_begin(), and nobody looks at the machine */
-extern bool search_weak;     /* stores wait in buffers */
-extern bool search_races;    /* plain accesses are looked at */
+extern bool search_on;    /* behind search_begin(), and nobody looks at the machine */
+extern bool search_weak;  /* stores wait in buffers */
+extern bool search_races; /* plain accesses are looked at */
 extern bool search_tracing;
 /* An atomic access comes: whoever may go first does. */
 void search_yield(void);
@@ -46,13 +46,19 @@ void search_written(uint64_t granule);
 void memory_map(uintptr_t at, size_t bytes);
 void memory_init(uintptr_t from, uintptr_t to); /* the kernel's variables */
 void memory_reset(void);                        /* a new run begins */
-uint64_t memory_signature(void);                /* of all that happened, whatever the order of what is independent */
+uint64_t memory_signature(
+	void); /* of all that happened, whatever the order of what is independent */
 void memory_note(enum host_note what, unsigned cpu, unsigned arg);
 bool memory_spins_in_vain(unsigned cpu); /* it relaxed, and what it looked at did not change */
 void memory_forgive_spinners(void);
+/* No other CPU has stores in its buffer: what lies in memory is a state of the kernel's own. */
+bool memory_is_whole(void);
 /* Stores of the CPU that runs which nobody else has seen. */
 unsigned memory_buffered(void);
 void memory_drain(void);
+/* How many of the newest stores may be visible before all others; makes one of these so. */
+unsigned memory_overtakers(void);
+void memory_overtake(unsigned back);
 unsigned memory_races(void); /* found so far */
 /* Allocation: everything a run may change lies in here. */
 struct memory_range {
