@@ -317,9 +317,9 @@ LOCK_UNCHECKED uint64_t sched_runtime_ns(struct thread *t)
 }
 
 /*
- * One that runs is interrupted. One that does not is marked, and when it is next switched to, its
- * CPU interrupts itself: so the hook is run at the end of a trap in any case, and nobody who
- * returns from a wait has to look.
+ * One that runs is interrupted. All are marked, since one that runs may block before the interrupt
+ * comes: when a marked one is next switched to, its CPU interrupts itself. So the hook is run at the
+ * end of a trap in any case, and nobody who returns from a wait has to look.
  */
 LOCK_UNCHECKED void sched_notify(struct thread *t)
 {
@@ -327,8 +327,7 @@ LOCK_UNCHECKED void sched_notify(struct thread *t)
 	struct runqueue *rq = rq_lock_thread(t);
 	bool running = rq->curr == t;
 
-	if (!running)
-		t->sched.unusual |= SCHED_HOOK;
+	t->sched.unusual |= SCHED_HOOK;
 	spin_unlock(&rq->lock);
 	if (running)
 		ipi_send(cpu_of_rq(rq));
