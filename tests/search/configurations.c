@@ -18,6 +18,7 @@ static struct thread *threads[THREADS];
 static bool done[THREADS];
 static struct semaphore gate[THREADS], sem[THREADS];
 static int timed;
+static struct thread *hooked;
 
 static struct thread *make(unsigned i, unsigned cpus, int policy, int level, void *(*entry)(void *))
 {
@@ -214,6 +215,41 @@ static void mutex_pass(void)
 	finish(2);
 }
 
+static struct spinlock spin = SPINLOCK_INIT(LOCK_WAIT);
+static unsigned inside;
+
+static void *do_spin(void *arg)
+{
+	unsigned long flags;
+
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	flags = spin_lock_irqsave(&spin);
+	inside++;
+	spin_unlock_irqrestore(&spin, flags);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/* Three CPUs at one spinlock: its queue. */
+static void lock_three(void)
+{
+	unsigned long flags;
+
+	begin(1, SCHED_FIFO, 10);
+	make(0, 2, SCHED_FIFO, 20, do_spin);
+	make(1, 4, SCHED_FIFO, 20, do_spin);
+	settle();
+	search_begin();
+	go(0);
+	go(1);
+	flags = spin_lock_irqsave(&spin);
+	inside++;
+	spin_unlock_irqrestore(&spin, flags);
+	settle();
+	CHECK(inside == 3);
+	finish(2);
+}
+
 /* ---- steal and switch ------------------------------------------------------------------------ */
 
 /* CPU 0 switches between A and B; CPU 1 has nothing to do from some moment on, and takes one. */
@@ -345,6 +381,47 @@ static void policy_preempt(void)
 	finish(2);
 }
 
+/*
+ * A moves to an idle CPU when it is woken, while a third CPU changes its class and affinity: whoever
+ * holds the lock of A's new CPU sees all that was written under that of the old one.
+ */
+static void move_change(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	make(0, 1, SCHED_OTHER, 0, do_wait);
+	make(1, 1, SCHED_FIFO, 20, do_post);
+	settle();
+	go(0);
+	settle();
+	set_cpus(0, 5);
+	search_begin();
+	go(1);
+	CHECK(!sched_set_policy(threads[0], SCHED_FIFO, 30, 0));
+	set_cpus(0, 4);
+	set_nice(0, 3);
+	finish(2);
+}
+
+static void hook(struct thread *t)
+{
+	hooked = t;
+}
+
+/* A hook is set for a thread that runs, blocks or is woken. */
+static void notify(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	make(0, 1, SCHED_OTHER, 0, do_wait);
+	settle();
+	search_begin();
+	go(0);
+	CHECK(!thread_set_hook(threads[0], hook));
+	semaphore_post(&sem[0]);
+	settle();
+	CHECK(done[0] && hooked == threads[0]);
+	search_end();
+}
+
 /* ---- ends ------------------------------------------------------------------------------------ */
 
 static void join_exit(void)
@@ -420,11 +497,56 @@ static void kick_used(void)
 	finish(2);
 }
 
+/* ---- lag ------------------------------------------------------------------------------------- */
+
+static void *do_bursts(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	for (unsigned i = 0; i < 20; i++) {
+		host_compute(NSEC_PER_MSEC);
+		thread_sleep_until(time_now_ns() + NSEC_PER_USEC);
+	}
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+static void *do_hog(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	for (;;)
+		host_compute(NSEC_PER_SEC);
+	return NULL;
+}
+
+/*
+ * A sleeps for nothing after each third of a slice, B never does: what A owed and was owed when it
+ * fell asleep counts when it comes back, so both have the same, to one slice.
+ */
+static void lag(void)
+{
+	int64_t a, b;
+
+	begin(1, SCHED_FIFO, 10);
+	make(0, 1, SCHED_OTHER, 0, do_bursts);
+	make(1, 1, SCHED_OTHER, 0, do_hog);
+	settle();
+	search_begin();
+	go(0);
+	go(1);
+	while (!done[0])
+		settle();
+	a = (int64_t)thread_runtime_ns(threads[0]);
+	b = (int64_t)thread_runtime_ns(threads[1]);
+	CHECK(a - b <= (int64_t)FAIR_SLICE_NS && b - a <= (int64_t)FAIR_SLICE_NS);
+	search_end();
+}
+
 const struct configuration configurations[] = {
 	{ "wake-block", "a FIFO thread blocks while another CPU wakes it", 2, 3, 5, false,
 	  wake_block },
 	{ "wake-block-fair", "the same of a fair thread", 2, 3, 5, false, wake_block_fair },
 	{ "wake-two", "two CPUs wake two threads of a third", 3, 2, 3, false, wake_two },
+	{ "lock-three", "three CPUs at one spinlock", 3, 2, 3, false, lock_three },
 	{ "mutex-pass", "a mutex among three threads", 2, 2, 3, false, mutex_pass },
 	{ "steal-switch", "an idle CPU takes a fair thread while its CPU switches", 2, 3, 4, false,
 	  steal_switch },
@@ -438,6 +560,9 @@ const struct configuration configurations[] = {
 	  weight_change },
 	{ "policy-preempt", "a thread changes class while it is preempted", 2, 2, 4, false,
 	  policy_preempt },
+	{ "move-change", "a thread changes while a wake-up moves it", 3, 2, 3, false, move_change },
+	{ "notify", "a hook is set for a thread that blocks and is woken", 2, 2, 4, false, notify },
+	{ "lag", "lag lasts through sleep", 1, 0, 1, false, lag },
 	{ "join-exit", "threads end while they are joined and detached", 2, 2, 4, false,
 	  join_exit },
 	{ "timed-post", "a wait ends in time or not", 2, 2, 4, true, timed_post },

@@ -13,8 +13,8 @@
  * Store buffer (search_weak). A CPU works with its own stores applied. When it is left for another
  * CPU, those that nobody else may see yet are taken back, newest first, and applied again when it
  * goes on. Plain stores are delayed as well as atomic ones. Stores become visible in order, but one
- * that is no release may overtake. Of a read-modify-write that is not sequentially consistent the
- * write is delayed, too: readers may miss it, writers may not. A fence, an inter-processor
+ * that is no release may overtake. A read-modify-write makes all stores before it visible; its own
+ * write may be delayed: readers miss it, writers do not. A fence, an inter-processor
  * interrupt, idling and spinning empty the buffer.
  *
  * Races (search_races). Vector clocks say which accesses of two CPUs are not ordered by locks or
@@ -297,13 +297,65 @@ static void visible(struct seen *c, const struct store *s)
 	c->drained = hash;
 }
 
+static void take_back(struct seen *c)
+{
+	for (unsigned i = c->n; i-- > 0;) {
+		struct store *s = &c->buffer[i];
+
+		s->value = value_at(s->addr, s->size);
+		memcpy((void *)s->addr, &s->old, s->size);
+	}
+}
+
+static void apply(struct seen *c)
+{
+	for (unsigned i = 0; i < c->n; i++) {
+		struct store *s = &c->buffer[i];
+
+		s->old = value_at(s->addr, s->size);
+		memcpy((void *)s->addr, &s->value, s->size);
+	}
+}
+
+/* A change is always the oldest store of its buffer. */
+static bool has_change(const struct seen *c, uintptr_t addr)
+{
+	return c->n && c->buffer[0].change && c->buffer[0].addr / 8 == addr / 8;
+}
+
+static void forget(struct seen *c, unsigned at, unsigned n)
+{
+	c->n -= n;
+	memmove(c->buffer + at, c->buffer + at + n, (c->n - at) * sizeof(c->buffer[0]));
+}
+
+/*
+ * A write of the CPU that runs is to be visible at @addr: changes that others made there come
+ * first, since nothing comes between their read and their write.
+ */
+static void drain_changes(uintptr_t addr)
+{
+	for (unsigned k = 0; k < host_nr_cpus; k++) {
+		struct seen *c = &m->cpu[k];
+
+		if (c == self_seen() || !has_change(c, addr))
+			continue;
+		take_back(self_seen());
+		memcpy((void *)c->buffer[0].addr, &c->buffer[0].value, c->buffer[0].size);
+		visible(c, &c->buffer[0]);
+		forget(c, 0, 1);
+		apply(self_seen());
+	}
+}
+
 /* The CPU that runs: its first @n stores are seen by all. Memory has them already. */
 static void drain(struct seen *c, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
+		drain_changes(c->buffer[i].addr);
 		visible(c, &c->buffer[i]);
-	c->n -= n;
-	memmove(c->buffer, c->buffer + n, c->n * sizeof(c->buffer[0]));
+	}
+	forget(c, 0, n);
 }
 
 void memory_drain(void)
@@ -322,28 +374,6 @@ bool memory_is_whole(void)
 unsigned memory_buffered(void)
 {
 	return self_seen()->n;
-}
-
-/*
- * Somebody else is about to write at @addr: changes that other CPUs made there are visible first,
- * with the stores before them.
- */
-static void drain_changes(uintptr_t addr)
-{
-	for (unsigned k = 0; k < host_nr_cpus; k++) {
-		struct seen *c = &m->cpu[k];
-		unsigned n = 0;
-
-		if (c == self_seen())
-			continue;
-		for (unsigned i = 0; i < c->n; i++)
-			if (c->buffer[i].change && c->buffer[i].addr / 8 == addr / 8)
-				n = i + 1;
-		for (unsigned i = 0; i < n; i++)
-			memcpy((void *)c->buffer[i].addr, &c->buffer[i].value, c->buffer[i].size);
-		if (n)
-			drain(c, n);
-	}
 }
 
 /*
@@ -377,9 +407,9 @@ void memory_overtake(unsigned back)
 	struct seen *c = self_seen();
 	unsigned at = c->n - 1 - back;
 
+	drain_changes(c->buffer[at].addr);
 	visible(c, &c->buffer[at]);
-	c->n--;
-	memmove(c->buffer + at, c->buffer + at + 1, (c->n - at) * sizeof(c->buffer[0]));
+	forget(c, at, 1);
 }
 
 /* Before the store itself. */
@@ -396,26 +426,6 @@ static void buffer_store(uintptr_t addr, unsigned size, bool release, bool chang
 					    .change = change,
 					    .old = value_at(addr, size),
 					    .hash = c->hash };
-}
-
-static void take_back(struct seen *c)
-{
-	for (unsigned i = c->n; i-- > 0;) {
-		struct store *s = &c->buffer[i];
-
-		s->value = value_at(s->addr, s->size);
-		memcpy((void *)s->addr, &s->old, s->size);
-	}
-}
-
-static void apply(struct seen *c)
-{
-	for (unsigned i = 0; i < c->n; i++) {
-		struct store *s = &c->buffer[i];
-
-		s->old = value_at(s->addr, s->size);
-		memcpy((void *)s->addr, &s->value, s->size);
-	}
 }
 
 /* ---- races ----------------------------------------------------------------------------------- */
@@ -743,9 +753,10 @@ static void before_store(uintptr_t a, unsigned size, int order, const void *pc)
 		event_write(a / 8);
 }
 
-/* It reads what is there now, and what it writes may be seen later. */
+/* It reads what is there now; what it writes may be seen later, but all before it is seen now. */
 static void change_buffered(uintptr_t a, unsigned size, bool release)
 {
+	memory_drain();
 	event_read(a / 8);
 	buffer_store(a, size, release, true);
 }
