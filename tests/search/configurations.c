@@ -480,6 +480,20 @@ static void *wait_and_compute(void *arg)
 	return NULL;
 }
 
+/* The first thread is displaced on CPU 0 while CPU 1 runs out of work: it goes on there. */
+static void displaced(void)
+{
+	begin(1, SCHED_OTHER, 0);
+	make(0, 1, SCHED_FIFO, 20, do_compute);
+	make(1, 2, SCHED_FIFO, 20, do_nothing);
+	settle();
+	pin_self(3);
+	search_begin();
+	go(1);
+	go(0);
+	finish(2);
+}
+
 /*
  * The first thread, displaced on CPU 0, may run on the idle CPUs 1 and 2. The one that is told of it
  * is given work of its own before it looks.
@@ -542,31 +556,33 @@ static void lag(void)
 }
 
 const struct configuration configurations[] = {
-	{ "wake-block", "a FIFO thread blocks while another CPU wakes it", 2, 3, 5, false,
+	{ "wake-block", "a FIFO thread blocks while another CPU wakes it", 2, 4, 5, false,
 	  wake_block },
-	{ "wake-block-fair", "the same of a fair thread", 2, 3, 5, false, wake_block_fair },
-	{ "wake-two", "two CPUs wake two threads of a third", 3, 2, 3, false, wake_two },
-	{ "lock-three", "three CPUs at one spinlock", 3, 2, 3, false, lock_three },
+	{ "wake-block-fair", "the same of a fair thread", 2, 4, 5, false, wake_block_fair },
+	{ "wake-two", "two CPUs wake two threads of a third", 3, 3, 4, false, wake_two },
+	{ "lock-three", "three CPUs at one spinlock", 3, 3, 4, false, lock_three },
 	{ "mutex-pass", "a mutex among three threads", 2, 2, 3, false, mutex_pass },
-	{ "steal-switch", "an idle CPU takes a fair thread while its CPU switches", 2, 3, 4, false,
+	{ "steal-switch", "an idle CPU takes a fair thread while its CPU switches", 2, 4, 5, false,
 	  steal_switch },
-	{ "steal-rt", "the same of real-time threads", 2, 3, 4, false, steal_rt },
-	{ "steal-three", "two thieves", 3, 2, 3, false, steal_three },
-	{ "affinity-exit", "a thread is sent away while it ends", 2, 2, 4, false, affinity_exit },
-	{ "affinity-wake", "a thread is sent away while it is woken", 2, 2, 4, false,
+	{ "steal-rt", "the same of real-time threads", 2, 4, 5, false, steal_rt },
+	{ "steal-three", "two thieves", 3, 3, 4, false, steal_three },
+	{ "affinity-exit", "a thread is sent away while it ends", 2, 4, 5, false, affinity_exit },
+	{ "affinity-wake", "a thread is sent away while it is woken", 2, 4, 5, false,
 	  affinity_wake },
-	{ "affinity-run", "threads are sent away while they run", 2, 2, 4, false, affinity_run },
-	{ "weight", "weights change while threads run, block, wake and are taken", 2, 2, 4, false,
+	{ "affinity-run", "threads are sent away while they run", 2, 4, 5, false, affinity_run },
+	{ "weight", "weights change while threads run, block, wake and are taken", 2, 4, 5, false,
 	  weight_change },
-	{ "policy-preempt", "a thread changes class while it is preempted", 2, 2, 4, false,
+	{ "policy-preempt", "a thread changes class while it is preempted", 2, 4, 5, false,
 	  policy_preempt },
-	{ "move-change", "a thread changes while a wake-up moves it", 3, 2, 3, false, move_change },
-	{ "notify", "a hook is set for a thread that blocks and is woken", 2, 2, 4, false, notify },
+	{ "move-change", "a thread changes while a wake-up moves it", 3, 3, 4, false, move_change },
+	{ "notify", "a hook is set for a thread that blocks and is woken", 2, 4, 5, false, notify },
 	{ "lag", "lag lasts through sleep", 1, 0, 1, false, lag },
-	{ "join-exit", "threads end while they are joined and detached", 2, 2, 4, false,
+	{ "join-exit", "threads end while they are joined and detached", 2, 4, 5, false,
 	  join_exit },
-	{ "timed-post", "a wait ends in time or not", 2, 2, 4, true, timed_post },
-	{ "kick-used", "the idle CPU that is told of a waiting thread gets its own", 3, 2, 3, false,
+	{ "timed-post", "a wait ends in time or not", 2, 4, 5, true, timed_post },
+	{ "displaced", "a thread is displaced while another CPU becomes idle", 2, 4, 5, false,
+	  displaced },
+	{ "kick-used", "the idle CPU that is told of a waiting thread gets its own", 3, 3, 4, false,
 	  kick_used },
 };
 const unsigned configurations_n = ARRAY_SIZE(configurations);

@@ -19,6 +19,7 @@
  *
  * Exit status: 0 all explored, 1 a failure, which was printed with the choices that lead to it.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -306,6 +307,25 @@ void check_failed(const char *expr, const char *file, int line)
 	host_die(1);
 }
 
+/* On a stack of its own: the kernel's may be what is wrong. */
+static void crashed(int number)
+{
+	fprintf(stderr, "crashed: signal %d\n", number);
+	dies(number);
+}
+
+static void catch_crashes(void)
+{
+	static const int numbers[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	static char stack[64 << 10];
+	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	struct sigaction action = { .sa_handler = crashed, .sa_flags = SA_ONSTACK };
+
+	sigaltstack(&alternate, NULL);
+	for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++)
+		sigaction(numbers[i], &action, NULL);
+}
+
 static void trace_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
 			const struct thread *b, uint64_t arg)
 {
@@ -460,6 +480,7 @@ static void prepare(const struct configuration *c)
 					.sched_event = trace_event,
 					.search = &hooks };
 
+	catch_crashes();
 	x->configuration = c;
 	memory_init((uintptr_t)__data_start, (uintptr_t)_end);
 	host_run_options(&options, first, NULL);
