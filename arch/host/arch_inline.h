@@ -137,6 +137,8 @@ static inline unsigned long arch_irq_flags_masked(void)
 static inline uint64_t arch_counter(void)
 {
 	host_sync_point();
+	if (host_self->debt_ns)
+		host_pay();
 	return host_now_ns;
 }
 

@@ -250,7 +250,7 @@ const char *symbol_name(uintptr_t pc, char *buf, size_t size)
 
 /* ---- what everybody does --------------------------------------------------------------------- */
 
-static const char *const cpu_states[] = { "off", "runs", "idle", "computes", "halted" };
+static const char *const cpu_states[] = { "off", "runs", "idle", "computes", "pays", "halted" };
 
 static void dump_cpu(const struct host_cpu *c)
 {

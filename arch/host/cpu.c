@@ -30,9 +30,11 @@
 #define FIBER_FINISH(fake, bottom, bytes) ((void)(fake), (void)(bottom), (void)(bytes))
 #endif
 
-#define STEP_NS   10u
-#define STEPS_MAX 100000000ull
-#define LONELY_NS 1000u /* a spin while nobody else can run: only time can end it */
+#define STEP_NS     10u
+#define STEPS_MAX   100000000ull
+#define LONELY_NS   1000u /* a spin while nobody else can run: only time can end it */
+#define RELAX_NS    50u   /* with costs: between two looks of a spin loop */
+#define DEBT_MAX_NS 500u  /* a CPU with costs is ahead of the clock by no more than about this */
 
 static struct host_cpu no_cpu = { .timer_ns = UINT64_MAX };
 
@@ -47,7 +49,13 @@ static struct {
 	struct host_options options;
 	struct host_cpu **runs; /* those that can go on */
 	unsigned nr_runs;
-	uint64_t next_event_ns; /* no CPU set aside is due before */
+	/* those set aside that go on by themselves: a binary heap, earliest first */
+	struct host_cpu **heap;
+	unsigned nr_heap;
+	uint64_t next_event_ns; /* of heap[0]; UINT64_MAX: none */
+	unsigned nr_paying;
+	struct host_costs costs;
+	bool has_costs;
 	uint64_t steps;
 	uint64_t random;
 	unsigned switch_odds; /* one sync point in so many gives another CPU its turn */
@@ -112,6 +120,9 @@ void host_machine_init(const struct host_options *options)
 		machine.options.step_ns = 0;
 	else if (!options->step_ns)
 		machine.options.step_ns = STEP_NS;
+	machine.has_costs = options->costs;
+	if (options->costs)
+		machine.costs = *options->costs;
 	if (!machine.options.steps_max)
 		machine.options.steps_max = STEPS_MAX;
 	machine.random = options->seed * 0x2545f4914f6cdd1dull;
@@ -121,9 +132,10 @@ void host_machine_init(const struct host_options *options)
 	host_nr_cpus = options->cpus;
 	host_cpus = calloc(options->cpus, sizeof(*host_cpus));
 	machine.runs = calloc(options->cpus, sizeof(struct host_cpu *));
-	ASSERT(host_cpus && machine.runs);
+	machine.heap = calloc(options->cpus, sizeof(struct host_cpu *));
+	ASSERT(host_cpus && machine.runs && machine.heap);
 	for (unsigned i = 0; i < options->cpus; i++)
-		host_cpus[i].timer_ns = UINT64_MAX;
+		host_cpus[i].timer_ns = host_cpus[i].event_ns = UINT64_MAX;
 }
 
 /* ---- stacks ---------------------------------------------------------------------------------- */
@@ -222,6 +234,7 @@ void arch_switch(struct thread *prev, struct thread *next, unsigned long irq_fla
 {
 	struct thread *outgoing;
 
+	host_self->debt_ns += machine.costs.switch_ns;
 	prev->context.irq_flags = irq_flags;
 	host_self->tls = next->context.tls;
 	host_self->stack_bottom = next->context.stack_bottom;
@@ -233,10 +246,76 @@ void arch_switch(struct thread *prev, struct thread *next, unsigned long irq_fla
 	sched_finish(outgoing, prev->context.irq_flags);
 }
 
+/* ---- who is set aside ------------------------------------------------------------------------ */
+
+/* The lower index first, when two are due at once. */
+static bool is_earlier(const struct host_cpu *a, const struct host_cpu *b)
+{
+	return a->event_ns != b->event_ns ? a->event_ns < b->event_ns : a < b;
+}
+
+static void heap_put(struct host_cpu *c, unsigned place)
+{
+	machine.heap[place] = c;
+	c->place = place;
+}
+
+/* @c has a free place at @place, and no later one above it. */
+static void heap_sink(struct host_cpu *c, unsigned place)
+{
+	unsigned child;
+
+	while ((child = 2 * place + 1) < machine.nr_heap) {
+		if (child + 1 < machine.nr_heap &&
+		    is_earlier(machine.heap[child + 1], machine.heap[child]))
+			child++;
+		if (!is_earlier(machine.heap[child], c))
+			break;
+		heap_put(machine.heap[child], place);
+		place = child;
+	}
+	heap_put(c, place);
+}
+
+static void heap_rise(struct host_cpu *c, unsigned place)
+{
+	while (place && is_earlier(c, machine.heap[(place - 1) / 2])) {
+		heap_put(machine.heap[(place - 1) / 2], place);
+		place = (place - 1) / 2;
+	}
+	heap_put(c, place);
+}
+
+static void heap_changed(void)
+{
+	machine.next_event_ns = machine.nr_heap ? machine.heap[0]->event_ns : UINT64_MAX;
+}
+
+static void heap_add(struct host_cpu *c)
+{
+	heap_rise(c, machine.nr_heap++);
+	heap_changed();
+}
+
+static void heap_remove(struct host_cpu *c)
+{
+	struct host_cpu *last = machine.heap[--machine.nr_heap];
+	unsigned place = c->place;
+
+	if (last != c) {
+		heap_sink(last, place);
+		heap_rise(last, last->place);
+	}
+	heap_changed();
+}
+
 /* ---- who runs -------------------------------------------------------------------------------- */
 
 void host_cpu_make_run(struct host_cpu *c)
 {
+	if (c->event_ns != UINT64_MAX)
+		heap_remove(c);
+	c->event_ns = UINT64_MAX;
 	c->state = HOST_CPU_RUNS;
 	c->place = machine.nr_runs;
 	machine.runs[machine.nr_runs++] = c;
@@ -248,40 +327,61 @@ static void put_at(struct host_cpu *c, unsigned place)
 	c->place = place;
 }
 
-static void cpu_set_aside(struct host_cpu *c, enum host_cpu_state state)
+bool host_ipi_due(const struct host_cpu *c)
 {
-	put_at(machine.runs[--machine.nr_runs], c->place);
-	c->state = state;
+	return c->ipi_pending && c->ipi_due_ns <= host_now_ns;
 }
 
 static bool interrupt_due(const struct host_cpu *c)
 {
-	return c->ipi_pending || c->timer_ns <= host_now_ns;
+	return host_ipi_due(c) || c->timer_ns <= host_now_ns;
+}
+
+static uint64_t interrupt_ns(const struct host_cpu *c)
+{
+	return c->ipi_pending ? MIN(c->ipi_due_ns, c->timer_ns) : c->timer_ns;
 }
 
 /* When a CPU that is set aside has something to do again, if nobody interrupts it. */
 static uint64_t event_ns(const struct host_cpu *c)
 {
 	if (c->state == HOST_CPU_IDLE)
-		return c->timer_ns;
-	if (c->state == HOST_CPU_COMPUTES)
-		return c->irqs_on ? MIN(c->busy_until_ns, c->timer_ns) : c->busy_until_ns;
+		return interrupt_ns(c);
+	if (c->state == HOST_CPU_COMPUTES && c->irqs_on)
+		return MIN(c->busy_until_ns, interrupt_ns(c));
+	if (c->state == HOST_CPU_COMPUTES || c->state == HOST_CPU_PAYS)
+		return c->busy_until_ns;
 	return UINT64_MAX;
+}
+
+static void cpu_set_aside(struct host_cpu *c, enum host_cpu_state state)
+{
+	put_at(machine.runs[--machine.nr_runs], c->place);
+	c->state = state;
+	c->event_ns = event_ns(c);
+	if (c->event_ns != UINT64_MAX)
+		heap_add(c);
+}
+
+/* @c, set aside, has an interrupt to come. */
+static void event_changed(struct host_cpu *c)
+{
+	uint64_t ns = event_ns(c);
+
+	if (ns <= host_now_ns) {
+		host_cpu_make_run(c);
+		return;
+	}
+	if (c->event_ns != UINT64_MAX)
+		heap_remove(c);
+	c->event_ns = ns;
+	heap_add(c);
 }
 
 static void wake_due(void)
 {
-	machine.next_event_ns = UINT64_MAX;
-	for (struct host_cpu *c = host_cpus; c < host_cpus + host_nr_cpus; c++) {
-		uint64_t ns = event_ns(c);
-
-		if (ns == UINT64_MAX)
-			continue;
-		if (ns <= host_now_ns)
-			host_cpu_make_run(c);
-		else
-			machine.next_event_ns = MIN(machine.next_event_ns, ns);
-	}
+	while (machine.next_event_ns <= host_now_ns)
+		host_cpu_make_run(machine.heap[0]);
 }
 
 static void observe(bool quiet)
@@ -306,13 +406,22 @@ void host_dies(int status)
 		machine.options.search->dies(status);
 }
 
-static void time_passes(uint64_t ns)
+static void time_moves(uint64_t ns)
 {
 	host_now_ns += ns;
 	if (ns)
 		host_note(HOST_NOTE_TIME, host_self, 0);
 	if (host_now_ns >= machine.next_event_ns)
 		wake_due();
+}
+
+/* Costs of the CPU that runs: noted with costs, for all at once without. */
+static void time_passes(uint64_t ns)
+{
+	if (machine.has_costs)
+		host_self->debt_ns += machine.costs.step_ns;
+	else
+		time_moves(ns);
 	if (++machine.steps > machine.options.steps_max)
 		give_up("livelock: the limit of sync points is reached");
 	if (machine.observe_in && !--machine.observe_in) {
@@ -325,12 +434,8 @@ static void time_passes(uint64_t ns)
 static void time_jumps(void)
 {
 	if (machine.next_event_ns == UINT64_MAX)
-		wake_due(); /* what was a guess becomes exact */
-	if (machine.nr_runs)
-		return;
-	if (machine.next_event_ns == UINT64_MAX)
 		give_up("deadlock: every CPU is idle and no timer is set");
-	observe(true);
+	observe(!machine.nr_paying);
 	host_now_ns = MAX(host_now_ns, machine.next_event_ns);
 	host_note(HOST_NOTE_TIME, host_self, 0);
 	wake_due();
@@ -397,6 +502,8 @@ void host_sync_point(void)
 	time_passes(machine.options.step_ns);
 	if (machine.nr_runs > 1 && host_choose(HOST_CHOOSE_SWITCH, 2))
 		another_runs();
+	if (host_self->debt_ns >= DEBT_MAX_NS)
+		host_pay();
 	host_take_interrupts();
 }
 
@@ -407,7 +514,12 @@ void host_relax(void)
 	host_self->where = __builtin_return_address(0);
 	host_note(HOST_NOTE_RELAX, host_self, 0);
 	time_passes(machine.nr_runs > 1 ? machine.options.step_ns : LONELY_NS);
-	another_runs();
+	if (machine.has_costs) {
+		host_self->debt_ns += RELAX_NS;
+		host_pay();
+	} else {
+		another_runs();
+	}
 	host_take_interrupts();
 }
 
@@ -419,16 +531,40 @@ static void wait_aside(enum host_cpu_state state)
 	self->where = __builtin_return_address(0);
 	host_note(HOST_NOTE_ASIDE, self, 0);
 	cpu_set_aside(self, state);
-	machine.next_event_ns = MIN(machine.next_event_ns, event_ns(self));
 	while (self->state != HOST_CPU_RUNS)
 		if (!another_runs())
 			time_jumps();
 }
 
+/* Nobody else has anything to do before: the clock simply moves. */
+void host_pay(void)
+{
+	uint64_t until_ns = host_now_ns + host_self->debt_ns;
+
+	host_self->debt_ns = 0;
+	if (machine.nr_runs == 1 && until_ns < machine.next_event_ns) {
+		host_now_ns = until_ns;
+		return;
+	}
+	host_self->busy_until_ns = until_ns;
+	machine.nr_paying++;
+	wait_aside(HOST_CPU_PAYS);
+	machine.nr_paying--;
+}
+
+void host_charge_interrupt(void)
+{
+	host_self->debt_ns += machine.costs.interrupt_ns;
+}
+
+/* What the kernel did before is paid along with it. */
 void host_compute(uint64_t ns)
 {
 	while (ns) {
 		uint64_t start_ns = host_now_ns;
+
+		ns += host_self->debt_ns;
+		host_self->debt_ns = 0;
 
 		host_self->busy_until_ns = start_ns + ns;
 		if (!(host_self->irqs_on && interrupt_due(host_self)))
@@ -472,13 +608,16 @@ int arch_cpu_start(struct cpu *cpu)
 
 void arch_cpu_idle(void)
 {
+	if (host_self->debt_ns)
+		host_pay();
 	if (!interrupt_due(host_self))
 		wait_aside(HOST_CPU_IDLE);
+	host_charge_interrupt();
 	if (host_self->timer_ns <= host_now_ns) {
 		host_note(HOST_NOTE_INTERRUPT, host_self, 1);
 		trap_timer(NULL);
 	}
-	if (host_self->ipi_pending) {
+	if (host_ipi_due(host_self)) {
 		host_note(HOST_NOTE_INTERRUPT, host_self, 0);
 		host_self->ipi_pending = false;
 		trap_ipi();
@@ -496,11 +635,16 @@ void arch_cpu_halt(void)
 void host_ipi_send(struct cpu *target)
 {
 	struct host_cpu *c = target->arch.host;
+	uint64_t due_ns = host_now_ns;
 
 	host_note(HOST_NOTE_IPI_SEND, c, 0);
+	if (machine.has_costs)
+		due_ns += host_self->debt_ns + machine.costs.ipi_ns;
+	if (!c->ipi_pending || due_ns < c->ipi_due_ns)
+		c->ipi_due_ns = due_ns;
 	c->ipi_pending = true;
 	if (c->state == HOST_CPU_IDLE || (c->state == HOST_CPU_COMPUTES && c->irqs_on))
-		host_cpu_make_run(c);
+		event_changed(c);
 	host_sync_point();
 }
 

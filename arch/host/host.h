@@ -25,13 +25,31 @@ enum host_choice {
 };
 unsigned host_choose(enum host_choice kind, unsigned n);
 
+/*
+ * What the kernel's own work costs, in ns (= instructions at 1 GHz). With costs each CPU uses time
+ * for itself while the others go on; without, time stands still for all but the CPU that runs.
+ */
+struct host_costs {
+	uint32_t step_ns;   /* an atomic operation, a change of the interrupt mask, a clock read */
+	uint32_t switch_ns; /* from one thread to another, beside its steps */
+	uint32_t interrupt_ns; /* entry and exit of an interrupt, beside its steps */
+	uint32_t ipi_ns;       /* from sending an inter-processor interrupt to its arrival */
+};
+/* What `make bench` counts on the boards, spread over these four. */
+#define HOST_COSTS_BENCH                                                           \
+	{                                                                          \
+		.step_ns = 10, .switch_ns = 100, .interrupt_ns = 60, .ipi_ns = 200 \
+	}
+
 struct host_options {
 	/* Told of what the scheduler does (core/arch.h). Touches nothing, like @observe. */
 	void (*sched_event)(enum sched_event what, struct cpu *cpu, const struct thread *a,
 			    const struct thread *b, uint64_t arg);
 	unsigned cpus; /* 1..1024 */
 	uint64_t seed;
-	uint64_t step_ns; /* virtual time that one sync point takes; 0: 10 ns */
+	/* virtual time that one sync point takes; 0: 10 ns; not used with @costs */
+	uint64_t step_ns;
+	const struct host_costs *costs; /* NULL: none */
 	/* sync points after which the run counts as a livelock; 0: 100 million */
 	uint64_t steps_max;
 	/*
@@ -114,6 +132,9 @@ void host_machine_init(const struct host_options *options);
 void host_enter(void (*fn)(void), void *stack, size_t bytes);
 __noreturn void host_leave(void); /* and back */
 void host_cpu_make_run(struct host_cpu *c);
+/* the CPU that runs owes that much more time; 0 without costs */
+void host_charge_interrupt(void);
+bool host_ipi_due(const struct host_cpu *c);
 void host_ipi_send(struct cpu *target);
 void host_take_interrupts(void); /* vectors.c */
 void host_note(enum host_note what, const struct host_cpu *c, unsigned arg);

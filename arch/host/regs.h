@@ -18,6 +18,7 @@ enum host_cpu_state {
 	HOST_CPU_IDLE, /* in arch_cpu_idle() until an interrupt is due */
 	/* in host_compute(): uses time and nothing else, until busy_until_ns or an interrupt */
 	HOST_CPU_COMPUTES,
+	HOST_CPU_PAYS, /* uses time for what the kernel did, until busy_until_ns */
 	HOST_CPU_HALTED,
 };
 
@@ -27,11 +28,14 @@ struct host_cpu {
 	bool irqs_on;
 	bool window; /* masked, but for the timer */
 	bool ipi_pending;
-	uint64_t timer_ns; /* one-shot, level: due from here on; UINT64_MAX: never */
+	uint64_t ipi_due_ns; /* a pending one arrives then */
+	uint64_t timer_ns;   /* one-shot, level: due from here on; UINT64_MAX: never */
+	uint64_t debt_ns;    /* costs of what it did, not yet paid by standing aside */
 	enum host_cpu_state state;
-	uint64_t busy_until_ns; /* while it computes */
-	unsigned place;         /* in the list of those that run */
-	uintptr_t sp;           /* while another CPU runs */
+	uint64_t busy_until_ns; /* while it computes or pays */
+	uint64_t event_ns;      /* while it is set aside: when it goes on by itself */
+	unsigned place; /* in the list of those that run, or in the heap of those set aside */
+	uintptr_t sp;   /* while another CPU runs */
 	uintptr_t stack_bottom; /* of the stack it is on */
 	size_t stack_bytes;
 	void *fake_stack;
@@ -43,5 +47,7 @@ extern uint64_t host_now_ns;       /* virtual time */
 
 /* Time passes a little; another CPU may run; due interrupts are taken if they are on. */
 void host_sync_point(void);
+/* Stands aside for as long as the debt says; the others go on meanwhile. */
+void host_pay(void);
 /* The same in a spin loop: another CPU does run, if any can. */
 void host_relax(void);

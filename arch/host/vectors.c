@@ -15,7 +15,7 @@ static bool timer_due(const struct host_cpu *c)
 
 static bool ipi_due(const struct host_cpu *c)
 {
-	return c->ipi_pending && c->irqs_on;
+	return host_ipi_due(c) && c->irqs_on;
 }
 
 static bool timer_goes_first(const struct host_cpu *c)
@@ -33,6 +33,7 @@ static void take_one(void)
 	host_note(HOST_NOTE_INTERRUPT, host_self, timer);
 	host_self->irqs_on = false;
 	host_self->window = false;
+	host_charge_interrupt();
 	if (timer) {
 		trap_timer(NULL);
 	} else {

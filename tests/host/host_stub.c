@@ -17,6 +17,10 @@ void host_sync_point(void)
 {
 }
 
+void host_pay(void)
+{
+}
+
 void host_relax(void)
 {
 }
