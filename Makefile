@@ -186,7 +186,7 @@ endif
 
 # ---- targets ----------------------------------------------------------------------------------------------------------
 
-.PHONY: help run test bench image app gdb lint clean compile_commands host-tests app-check
+.PHONY: help run test bench sim sim-program fairness image app gdb lint clean compile_commands host-tests app-check
 
 app-check:
 	@test -n "$(APP_SRC)" || { echo "make: APP=$(APP): neither a name under apps/ nor a folder with C files" >&2; exit 2; }
@@ -199,6 +199,21 @@ image: app
 
 bench:
 	@$(PYTHON) tools/bench.py --out build/bench $(if $(filter command% environment%,$(origin BOARD)),--board $(BOARD))
+
+# The simulator is a program of this machine, whatever BOARD is. What is given on the command line goes before the scenario's own.
+SCENARIO ?=
+POLICY   ?=
+SIM_RUN = $(PYTHON) tools/sim.py --policy '$(POLICY)' --seed '$(if $(filter command% environment%,$(origin SEED)),$(SEED))' \
+	--cpus '$(if $(filter command% environment%,$(origin CPUS)),$(CPUS))'
+
+sim-program:
+	@$(MAKE) BOARD=host APP=sim SAN=0 app
+
+sim: sim-program
+	@$(SIM_RUN) --out build/sim $(if $(SCENARIO),'$(SCENARIO)')
+
+fairness: sim-program
+	@$(SIM_RUN) --out build/fairness $(if $(SCENARIO),'$(SCENARIO)',$(sort $(wildcard tests/sim/*.scn tests/sim/long/*.scn)))
 
 test:
 	@$(PYTHON) tests/run_all.py --san $(SAN)
@@ -222,6 +237,8 @@ help:
 	@echo "  make run     build APP for BOARD, boot it in QEMU, capture the UART, report"
 	@echo "  make test    all tests, both architectures (SAN=1: with KASAN and UBSan in the image)"
 	@echo "  make bench   counted instructions of the hot paths, beside the peers and the limits"
+	@echo "  make sim     scenarios in the simulator (SCENARIO=file SEED=number CPUS=number), docs/SIM.md"
+	@echo "  make fairness  the same with the long ones: 300 and 10,000 virtual seconds"
 	@echo "  make image   the bootable image of APP for BOARD, under build/BOARD/"
 	@echo "  make gdb     boot stopped and attach a debugger"
 	@echo "  make lint    layering, style, kernel objects, lock annotations"

@@ -11,6 +11,7 @@
 #include "core/fdt.h"
 #include "core/irq.h"
 #include "core/main.h"
+#include "core/mem/mem.h"
 #include "core/panic.h"
 #include "core/print.h"
 #include "core/thread.h"
@@ -18,13 +19,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define BOOT_STACK_BYTES (64ul * 1024)
+#define BOOT_CPU_ORDER   2
+
+_Static_assert(sizeof(struct cpu) <= PAGE_SIZE << BOOT_CPU_ORDER, "a CPU fits");
 
 struct boot_info boot_info;
 
-static struct cpu boot_cpu;
+static struct cpu *boot_cpu;
 static struct thread boot_idle __aligned_to(64);
 static struct dt boot_dt; /* firmware.c answers for it */
 static void *boot_stack;
@@ -75,7 +78,9 @@ static void host_boot(void)
 				    .detached = true };
 	const char *why;
 
-	cpu_init_boot(&boot_cpu, &boot_idle, NULL, 0);
+	boot_cpu = page_alloc_zero(BOOT_CPU_ORDER);
+	ASSERT(boot_cpu);
+	cpu_init_boot(boot_cpu, &boot_idle, NULL, 0);
 	boot_idle.context.stack_bottom = (uintptr_t)host_stack_bottom(boot_stack);
 	boot_idle.context.stack_bytes =
 		(uintptr_t)boot_stack + BOOT_STACK_BYTES - boot_idle.context.stack_bottom;
@@ -83,8 +88,8 @@ static void host_boot(void)
 	irq_root_set(&host_chip);
 	ipi_send = host_ipi_send;
 	ipi_name = "host";
-	irq_cpu_init(&boot_cpu);
-	arch_timer_init(&boot_cpu);
+	irq_cpu_init(boot_cpu);
+	arch_timer_init(boot_cpu);
 	ASSERT(!cpu_enumerate(&boot_dt));
 	cpu_start_all(0);
 	ASSERT(!thread_create(NULL, &attr, first_thread, NULL));
@@ -163,13 +168,6 @@ size_t console_write(const char *text, size_t n)
 void console_flush(void)
 {
 	fflush(stdout);
-}
-
-void host_die(int status)
-{
-	host_dies(status);
-	fflush(NULL);
-	_exit(status);
 }
 
 void system_exit(int status)

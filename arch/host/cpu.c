@@ -543,6 +543,7 @@ void host_pay(void)
 
 	host_self->debt_ns = 0;
 	if (machine.nr_runs == 1 && until_ns < machine.next_event_ns) {
+		observe(false);
 		host_now_ns = until_ns;
 		return;
 	}

@@ -53,8 +53,8 @@ struct host_options {
 	/* sync points after which the run counts as a livelock; 0: 100 million */
 	uint64_t steps_max;
 	/*
-	 * Called every @observe_every (0: never) sync points, and whenever no CPU has anything to
-	 * do before the next event (@quiet). Looks and touches nothing: no atomics of
+	 * Called every @observe_every (0: never) sync points, and before time jumps to the next
+	 * event; @quiet: no CPU has anything to do before that. Looks and touches nothing: no atomics of
 	 * core/atomic.h, no locks.
 	 */
 	void (*observe)(bool quiet);
@@ -143,8 +143,12 @@ void *host_stack_map(size_t bytes);
 void *host_stack_bottom(const void *stack);
 /* tells a search */
 void host_dies(int status);
-/* boot.c: flushes and ends the process */
-__noreturn void host_die(int status);
+/* linux.c: what the process gives */
+void *host_memory_map(size_t bytes); /* zeroed, used only where it is touched; NULL: none */
+void host_memory_unmap(void *va, size_t bytes);
+int host_memory_protect(void *va, size_t bytes, unsigned prot); /* MAP_...; 0, -EINVAL */
+int host_call_chain(void **pc, int n); /* return addresses, the caller's first; how many */
+__noreturn void host_die(int status);  /* flushes and ends the process */
 
 /*
  * switch.S: saves what a function must keep and sp in *save_sp, goes on at @load_sp; @arg is

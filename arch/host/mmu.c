@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Memory: the process's own, where a physical address is the virtual one. In place of core/mem:
- * pages from malloc, and thread stacks from mmap.
+ * Memory: the process's own, where a physical address is the virtual one. In place of core/mem.
  *
- *   mapping:  | record | guard | extra room | slot: what core/thread.c asked for |
+ * Pages come from one arena, lowest address first, so that what is allocated first has the lower
+ * address wherever the process lies: the order of two run-queue locks does not depend on the
+ * process. Freed ones are used again before new ones, poisoned while they are free.
+ *
+ *   a stack:  | guard | extra room | slot: what core/thread.c asked for | record |
  *
  * The extra room is for the host's larger frames (its C library, sanitizers). Freed slots are kept,
  * oldest first out, poisoned while they are free, and filled with junk when used again: whoever
- * touches a dead thread or counts on cleared memory is found out. One OS thread: no locks.
+ * touches a dead thread or counts on cleared memory is found out. A guard costs the process a
+ * mapping, of which Linux gives it 65530: the first GUARDS stacks have one. One OS thread: no locks.
  */
 #include "arch/host/host.h"
 #include "core/mem/mem.h"
@@ -16,7 +20,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -26,28 +29,64 @@
 #endif
 
 #define EXTRA_BYTES (64ul * 1024)
-#define KEEP_FREE   64 /* freed slots kept at least, before the oldest is used again */
-#define JUNK        0xa5
+#define GUARDS      10000
+#ifndef HOST_ARENA_BYTES
+#define HOST_ARENA_BYTES (1ul << 30)
+#endif
+#define KEEP_FREE 64 /* freed slots kept at least, before the oldest is used again */
+#define JUNK      0xa5
 
 struct stack_record {
 	struct list_head node; /* in live or in freed */
 	size_t bytes;          /* of the slot */
-};
+	bool guarded;
+} __aligned_to(64);
 
 static struct list_head live = { &live, &live }, freed = { &freed, &freed };
-static unsigned nr_freed;
+static unsigned nr_freed, nr_guards;
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
-static size_t pages_used;
+static struct {
+	char *at, *end;
+	struct list_head free[PAGE_MAX_ORDER + 1]; /* the next pointer is NULL: not used yet */
+	size_t used;
+} arena;
+
+static void *arena_take(unsigned order)
+{
+	char *va;
+
+	if (!arena.end) {
+		arena.at = host_memory_map(HOST_ARENA_BYTES);
+		if (!arena.at)
+			return NULL;
+		arena.end = arena.at + HOST_ARENA_BYTES;
+	}
+	va = (char *)ALIGN_UP((uintptr_t)arena.at, PAGE_SIZE << order);
+	if (va > arena.end || (size_t)(arena.end - va) < PAGE_SIZE << order)
+		return NULL;
+	arena.at = va + (PAGE_SIZE << order);
+	return va;
+}
 
 void *page_alloc(unsigned order)
 {
-	void *va = order > PAGE_MAX_ORDER ? NULL :
-					    aligned_alloc(PAGE_SIZE << order, PAGE_SIZE << order);
+	void *va;
 
-	if (va)
-		pages_used += PAGE_SIZE << order;
+	if (order > PAGE_MAX_ORDER)
+		return NULL;
+	if (arena.free[order].next && !list_empty(&arena.free[order])) {
+		va = arena.free[order].next;
+		list_del(va);
+	} else {
+		va = arena_take(order);
+		if (!va)
+			return NULL;
+	}
+	ASAN_UNPOISON_MEMORY_REGION(va, PAGE_SIZE << order);
+	memset(va, JUNK, PAGE_SIZE << order);
+	arena.used += PAGE_SIZE << order;
 	return va;
 }
 
@@ -60,8 +99,13 @@ void *page_alloc_zero(unsigned order)
 
 void page_free(void *va, unsigned order)
 {
-	pages_used -= PAGE_SIZE << order;
-	free(va);
+	if (!arena.free[order].next)
+		list_init(&arena.free[order]);
+	list_add_head(va, &arena.free[order]);
+	arena.used -= PAGE_SIZE << order;
+	/* all but the links of the list */
+	ASAN_POISON_MEMORY_REGION((char *)va + sizeof(struct list_head),
+				  (PAGE_SIZE << order) - sizeof(struct list_head));
 }
 
 size_t page_total_bytes(void)
@@ -71,39 +115,39 @@ size_t page_total_bytes(void)
 
 size_t page_free_bytes(void)
 {
-	return page_total_bytes() - MIN(pages_used, page_total_bytes());
+	return page_total_bytes() - MIN(arena.used, page_total_bytes());
 }
 
 /* ---- stacks ---------------------------------------------------------------------------------- */
 
-static struct stack_record *record_of(const void *stack)
+static struct stack_record *record_of(const void *stack, size_t bytes)
 {
-	return (struct stack_record *)((uintptr_t)stack - EXTRA_BYTES - 2 * PAGE_SIZE);
+	return (struct stack_record *)((uintptr_t)stack + bytes);
 }
 
 static void *stack_of(struct stack_record *r)
 {
-	return (char *)r + 2 * PAGE_SIZE + EXTRA_BYTES;
+	return (char *)r - r->bytes;
 }
 
 void *host_stack_bottom(const void *stack)
 {
-	return (char *)record_of(stack) + 2 * PAGE_SIZE;
+	return (char *)(uintptr_t)stack - EXTRA_BYTES;
 }
 
 void *host_stack_map(size_t bytes)
 {
-	size_t all = 2 * PAGE_SIZE + EXTRA_BYTES + bytes;
-	struct stack_record *r = mmap(NULL, all, PROT_READ | PROT_WRITE,
-				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t all =
+		ALIGN_UP(PAGE_SIZE + EXTRA_BYTES + bytes + sizeof(struct stack_record), PAGE_SIZE);
+	char *base = host_memory_map(all);
+	struct stack_record *r;
 
-	if (r == MAP_FAILED)
+	if (!base)
 		return NULL;
-	if (mprotect((char *)r + PAGE_SIZE, PAGE_SIZE, PROT_NONE)) {
-		munmap(r, all);
-		return NULL;
-	}
+	r = (struct stack_record *)(base + all) - 1;
 	r->bytes = bytes;
+	r->guarded = nr_guards < GUARDS && !host_memory_protect(base, PAGE_SIZE, 0);
+	nr_guards += r->guarded;
 	list_add_tail(&r->node, &live);
 	return stack_of(r);
 }
@@ -138,7 +182,7 @@ void *stack_alloc(size_t bytes, bool *cached)
 
 void stack_free(void *stack, size_t bytes)
 {
-	struct stack_record *r = record_of(stack);
+	struct stack_record *r = record_of(stack, bytes);
 
 	ASSERT(r->bytes == bytes);
 	list_del(&r->node);
@@ -149,9 +193,13 @@ void stack_free(void *stack, size_t bytes)
 
 bool stack_is_guard(uintptr_t addr)
 {
-	list_for_each(node, &live)
-		if (addr - (uintptr_t)node - PAGE_SIZE < PAGE_SIZE)
+	list_for_each(node, &live) {
+		struct stack_record *r = container_of(node, struct stack_record, node);
+		uintptr_t guard = ALIGN_DOWN((uintptr_t)host_stack_bottom(stack_of(r)), PAGE_SIZE);
+
+		if (r->guarded && addr < guard && guard - addr <= PAGE_SIZE)
 			return true;
+	}
 	return false;
 }
 
@@ -175,17 +223,12 @@ void host_each_thread(void (*each)(struct thread *t, void *arg), void *arg)
 
 int arch_map(uintptr_t va, pa_t pa, size_t bytes, unsigned prot)
 {
-	int host_prot = (prot & MAP_READ ? PROT_READ : 0) | (prot & MAP_WRITE ? PROT_WRITE : 0) |
-			(prot & MAP_EXEC ? PROT_EXEC : 0);
-
-	if (va != pa || mprotect((void *)va, bytes, host_prot))
-		return -EINVAL;
-	return 0;
+	return va == pa ? host_memory_protect((void *)va, bytes, prot) : -EINVAL;
 }
 
 void arch_unmap(uintptr_t va, size_t bytes)
 {
-	if (mprotect((void *)va, bytes, PROT_NONE))
+	if (host_memory_protect((void *)va, bytes, 0))
 		panic("unmap of 0x%lx: not memory of this process", (unsigned long)va);
 }
 

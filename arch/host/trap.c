@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Exceptions: the process has none of its own (a bad access ends it, with the sanitizer's report),
- * so there is no trap frame to look into. The backtrace is the host's unwinder's.
+ * so there is no trap frame to look into. The backtrace is the process's unwinder's.
  */
+#include "arch/host/host.h"
 #include "core/arch.h"
 #include "core/console.h"
-
-#include <execinfo.h>
 
 uintptr_t arch_trap_pc(const struct trap_frame *tf)
 {
@@ -23,7 +22,7 @@ void arch_trap_dump(const struct trap_frame *tf)
 void arch_backtrace(const struct trap_frame *tf, void (*each)(void *ctx, uintptr_t pc), void *ctx)
 {
 	void *pc[64];
-	int n = backtrace(pc, ARRAY_SIZE(pc));
+	int n = host_call_chain(pc, ARRAY_SIZE(pc));
 
 	(void)tf;
 	for (int i = 1; i < n; i++)

@@ -9,9 +9,15 @@ HOST_BIN := $(OUT)/$(APP_NAME)/fairlead$(if $(filter 1,$(SAN)),-san)
 HOST_SAN_1 := -fsanitize=address,undefined -DLOCK_DEBUG=1
 HOST_CFLAGS := -std=gnu11 -O2 -g $(WARN) -I. -Iarch/host -fno-strict-aliasing -fno-omit-frame-pointer $(HOST_SAN_$(SAN))
 HOST_SRC := $(HOST_KERNEL_SRC) posix/start.c $(APP_SRC)
+HOST_RUN = FAIRLEAD_SEED=$(SEED) $(HOST_BIN) --cpus=$(CPUS) -- $(ARGS)
+# The simulator reads its scenario before there is a machine, so its main() is the process's.
+ifeq ($(APP_NAME),sim)
+HOST_SRC := $(filter-out arch/host/main.c,$(HOST_KERNEL_SRC)) $(APP_SRC) apps/sim/host/main.c
+HOST_RUN = $(HOST_BIN) $(ARGS)
+endif
 HOST_OBJECTS := $(patsubst %,$(HOST_OBJ)/%.o,$(HOST_SRC))
 # The process has a main() of its own: arch/host/main.c.
-HOST_RENAME = $(if $(filter posix/start.c $(APP_SRC),$<),-Dmain=app_main -Wno-missing-prototypes)
+HOST_RENAME = $(if $(filter posix/start.c $(filter-out apps/sim/%,$(APP_SRC)),$<),-Dmain=app_main -Wno-missing-prototypes)
 
 $(HOST_OBJ)/%.o: % Makefile boards/host/rules.mk
 	@mkdir -p $(@D)
@@ -30,4 +36,4 @@ app: app-check $(HOST_BIN)
 
 # The last line and the exit status are those of every board.
 run: app
-	@FAIRLEAD_SEED=$(SEED) $(HOST_BIN) --cpus=$(CPUS) -- $(ARGS); status=$$?; echo "exit status $$status"; exit $$status
+	@$(HOST_RUN); status=$$?; echo "exit status $$status"; exit $$status

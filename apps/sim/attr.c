@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* See attr.h. st->attr keeps what the thread has, so that a change names only what it changes. */
+#include "apps/sim/attr.h"
+
+static void merge(struct change *now, const struct change *c)
+{
+	if (c->given & GIVEN_POLICY) {
+		now->policy = c->policy;
+		now->priority = 0;
+	}
+	if (c->given & GIVEN_PRIORITY)
+		now->priority = c->priority;
+	if (c->given & GIVEN_NICE)
+		now->nice = c->nice;
+	if (c->given & GIVEN_SLICE)
+		now->slice_ns = c->slice_ns;
+}
+
+static const struct cpumask *mask_of(const struct sim_thread *st, const struct change *c,
+				     struct cpumask *one)
+{
+	if (!c->each_cpu)
+		return &c->cpus;
+	cpumask_clear(one);
+	cpumask_set(one, (unsigned)(st - watch.threads) % cpu_count);
+	return one;
+}
+
+static int set_attr(struct sim_thread *st)
+{
+	const struct change *a = &st->attr;
+
+	return sched_set_policy(st->thread, a->policy, a->priority, a->policy ? 0 : a->nice);
+}
+
+int attr_create(struct sim_thread *st, const struct change *c, void *(*entry)(void *))
+{
+	struct cpumask one;
+	struct thread_attr attr = { .name = st->spec->name,
+				    .stack_bytes = ARCH_STACK_MIN_BYTES,
+				    .affinity = mask_of(st, c, &one),
+				    .detached = true };
+
+	merge(&st->attr, c);
+	attr.policy = st->attr.policy;
+	attr.priority = st->attr.priority;
+	attr.nice = st->attr.policy ? 0 : st->attr.nice;
+	return thread_create(&st->thread, &attr, entry, st);
+}
+
+static bool is_real_time(const struct change *c)
+{
+	return c->policy == POLICY_FIFO || c->policy == POLICY_RR;
+}
+
+/* Who comes back from real time is new to the fair class: the reference has to be told. */
+int attr_set(struct sim_thread *st, const struct change *c)
+{
+	struct cpumask one;
+	bool was_real_time = is_real_time(&st->attr);
+	int err = 0;
+
+	if (c->given & GIVEN_CPUS)
+		err = thread_set_affinity(st->thread, mask_of(st, c, &one));
+	if (err || !(c->given & ~GIVEN_CPUS))
+		return err;
+	merge(&st->attr, c);
+	if (was_real_time && !is_real_time(&st->attr))
+		fluid_forget(&st->fluid);
+	return set_attr(st);
+}

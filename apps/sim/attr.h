@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* From the attributes of a scenario to the kernel's calls. */
+#pragma once
+
+#include "apps/sim/watch.h"
+
+/* 0 or -errno. Context: thread. */
+int attr_create(struct sim_thread *st, const struct change *c, void *(*entry)(void *));
+int attr_set(struct sim_thread *st, const struct change *c);

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Threads of a scenario are small interpreters of their list of operations. The director is a FIFO
+ * thread of the highest priority that sleeps until the next event; it alone creates threads. A
+ * thread that has exited is left alone by whatever is meant for it.
+ *
+ * What threads of the machine share (samples, times of posts) needs no lock: nothing of it is
+ * touched between two steps of the machine.
+ */
+#include "apps/sim/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "apps/sim/attr.h"
+#include "core/panic.h"
+#include "core/time.h"
+
+/* A semaphore with the times at which it was posted, oldest first. */
+struct timed_semaphore {
+	struct semaphore semaphore;
+	uint64_t *posted_ns; /* a ring */
+	unsigned first, nr, room;
+};
+
+struct samples *run_samples;
+
+static const struct scenario *scenario;
+static struct mutex *mutexes;
+static struct timed_semaphore *semaphores;
+static uint64_t start_ns;
+
+/* ---- samples --------------------------------------------------------------------------------- */
+
+static void add_sample(struct sim_thread *st, uint64_t late_ns)
+{
+	struct samples *all = &run_samples[st->spec - scenario->specs];
+	uint64_t wake = st->wakes++;
+
+	if (host_now_ns < start_ns + scenario->from_ns)
+		return;
+	if (all->nr == all->room) {
+		all->room = all->room ? 2 * all->room : 64;
+		all->at = realloc(all->at, all->room * sizeof(struct sample));
+		ASSERT(all->at);
+	}
+	all->at[all->nr++] = (struct sample){ .late_ns = (uint32_t)MIN(late_ns, UINT32_MAX),
+					      .wake = (uint32_t)MIN(wake, UINT32_MAX) };
+}
+
+static void note_post(struct timed_semaphore *s, uint64_t now_ns)
+{
+	if (s->nr == s->room) {
+		unsigned room = s->room ? 2 * s->room : 16;
+		uint64_t *ring = malloc(room * sizeof(uint64_t));
+
+		ASSERT(ring);
+		for (unsigned i = 0; i < s->nr; i++)
+			ring[i] = s->posted_ns[(s->first + i) % s->room];
+		free(s->posted_ns);
+		s->posted_ns = ring;
+		s->first = 0;
+		s->room = room;
+	}
+	s->posted_ns[(s->first + s->nr++) % s->room] = now_ns;
+}
+
+/* Units that were there at the start have no time. */
+static uint64_t take_post(struct timed_semaphore *s)
+{
+	uint64_t ns;
+
+	if (!s->nr)
+		return 0;
+	ns = s->posted_ns[s->first];
+	s->first = (s->first + 1) % s->room;
+	s->nr--;
+	return ns;
+}
+
+/* ---- what a thread does ---------------------------------------------------------------------- */
+
+struct loops {
+	uint64_t left[LOOPS_MAX]; /* times, of the loops that are open; 0: for ever */
+	unsigned depth;
+};
+
+static uint64_t draw(struct sim_thread *st, uint64_t low, uint64_t high)
+{
+	if (low == high)
+		return low;
+	st->random ^= st->random << 13;
+	st->random ^= st->random >> 7;
+	st->random ^= st->random << 17;
+	return low + (st->random >> 11) % (high - low + 1);
+}
+
+static void sleep_until(struct sim_thread *st, uint64_t ns)
+{
+	thread_sleep_until(ns);
+	add_sample(st, time_now_ns() - ns);
+}
+
+static void wait_for(struct sim_thread *st, struct timed_semaphore *s)
+{
+	uint64_t posted_ns;
+
+	if (!semaphore_trywait(&s->semaphore)) {
+		take_post(s);
+		return;
+	}
+	semaphore_wait(&s->semaphore);
+	posted_ns = take_post(s);
+	if (posted_ns)
+		add_sample(st, time_now_ns() - posted_ns);
+}
+
+static void post(struct timed_semaphore *s)
+{
+	note_post(s, time_now_ns());
+	if (semaphore_post(&s->semaphore))
+		panic("a semaphore of the scenario overflows");
+}
+
+static void must(int err, const char *what, const struct sim_thread *st)
+{
+	if (err)
+		panic("%s of thread %s[%u]: error %d", what, st->spec->name,
+		      (unsigned)(st - watch.threads) - st->spec->first, err);
+}
+
+static void *thread_main(void *arg);
+
+static void create(struct sim_thread *st)
+{
+	if (st->thread)
+		return;
+	semaphore_init(&st->woken, 0);
+	must(attr_create(st, &st->spec->attr, thread_main), "create", st);
+}
+
+/* Calls @each for the threads that @target names; @self: when it names none. */
+static void each_target(const struct op *op, struct sim_thread *self,
+			void (*each)(struct sim_thread *st, const struct op *op))
+{
+	const struct target *t = &op->target;
+	const struct spec *spec;
+
+	if (t->spec < 0) {
+		each(self, op);
+		return;
+	}
+	spec = &scenario->specs[t->spec];
+	for (unsigned i = 0; i < spec->count; i++)
+		if (t->instance < 0 || i == (unsigned)t->instance)
+			each(&watch.threads[spec->first + i], op);
+}
+
+static void do_wake(struct sim_thread *st, const struct op *op)
+{
+	(void)op;
+	if (st->thread && !st->exited)
+		semaphore_post(&st->woken);
+}
+
+static void do_start(struct sim_thread *st, const struct op *op)
+{
+	(void)op;
+	create(st);
+}
+
+static void do_set(struct sim_thread *st, const struct op *op)
+{
+	if (!st->thread || st->exited)
+		return;
+	must(attr_set(st, &scenario->changes[op->a]), "set", st);
+}
+
+/* What needs nothing of the thread that does it. */
+static void do_common(const struct op *op, struct sim_thread *self)
+{
+	if (op->code == OP_POST)
+		post(&semaphores[op->a]);
+	else if (op->code == OP_WAKE)
+		each_target(op, self, do_wake);
+	else if (op->code == OP_START)
+		each_target(op, self, do_start);
+	else if (op->code == OP_SET)
+		each_target(op, self, do_set);
+}
+
+/* The index of what comes next. */
+static unsigned do_loop(struct loops *l, const struct op *op, unsigned i)
+{
+	if (op->code == OP_LOOP) {
+		l->left[l->depth++] = op->a;
+		return i + 1;
+	}
+	if (l->left[l->depth - 1] == 1) {
+		l->depth--;
+		return i + 1;
+	}
+	if (l->left[l->depth - 1])
+		l->left[l->depth - 1]--;
+	return (unsigned)op->a;
+}
+
+static void next_period(struct sim_thread *st, uint64_t begin_ns, uint64_t period_ns)
+{
+	uint64_t done = (time_now_ns() - begin_ns) / period_ns;
+
+	sleep_until(st, begin_ns + (done + 1) * period_ns);
+}
+
+static void do_op(struct sim_thread *st, const struct op *op, uint64_t begin_ns)
+{
+	switch (op->code) {
+	case OP_RUN:
+		host_compute(draw(st, op->a, op->b));
+		break;
+	case OP_SLEEP:
+		sleep_until(st, time_now_ns() + draw(st, op->a, op->b));
+		break;
+	case OP_PERIOD:
+		next_period(st, begin_ns, op->a);
+		break;
+	case OP_LOCK:
+		must(mutex_lock(&mutexes[op->a]), "lock", st);
+		break;
+	case OP_UNLOCK:
+		must(mutex_unlock(&mutexes[op->a]), "unlock", st);
+		break;
+	case OP_WAIT:
+		wait_for(st, &semaphores[op->a]);
+		break;
+	case OP_YIELD:
+		sched_yield_current();
+		break;
+	case OP_BLOCK:
+		semaphore_wait(&st->woken);
+		break;
+	default:
+		do_common(op, st);
+	}
+}
+
+static void *thread_main(void *arg)
+{
+	struct sim_thread *st = arg;
+	const struct spec *spec = st->spec;
+	struct loops loops = { .depth = 0 };
+	uint64_t begin_ns = time_now_ns();
+	unsigned i = 0;
+
+	while (i < spec->nr_ops && spec->ops[i].code != OP_EXIT) {
+		const struct op *op = &spec->ops[i];
+
+		if (op->code != OP_LOOP && op->code != OP_END) {
+			do_op(st, op, begin_ns);
+			i++;
+			continue;
+		}
+		st->loops += op->code == OP_END && loops.depth == 1;
+		i = do_loop(&loops, op, i);
+	}
+	st->exited = true;
+	return NULL;
+}
+
+/* ---- the director ---------------------------------------------------------------------------- */
+
+struct moment {
+	uint64_t at_ns;
+	unsigned order; /* of the file, when two are at once */
+	struct op op;
+	void (*call)(void);
+};
+
+static int compare_moments(const void *a, const void *b)
+{
+	const struct moment *x = a, *y = b;
+
+	if (x->at_ns != y->at_ns)
+		return x->at_ns < y->at_ns ? -1 : 1;
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+/* `from`, late starts, events and the end, in the order of time. */
+static struct moment *moments(unsigned *nr)
+{
+	struct moment *all =
+		calloc(scenario->nr_specs + scenario->nr_events + 2, sizeof(struct moment));
+	unsigned n = 0;
+
+	ASSERT(all);
+	all[n++] = (struct moment){ .at_ns = scenario->from_ns, .call = watch_from };
+	for (unsigned i = 0; i < scenario->nr_specs; i++)
+		if (scenario->specs[i].start_ns && scenario->specs[i].start_ns != START_NEVER)
+			all[n++] = (struct moment){
+				.at_ns = scenario->specs[i].start_ns,
+				.op = { .code = OP_START,
+					.target = { .spec = (int)i, .instance = -1 } },
+			};
+	for (unsigned i = 0; i < scenario->nr_events; i++)
+		all[n++] = (struct moment){ .at_ns = scenario->events[i].at_ns,
+					    .op = scenario->events[i].op };
+	all[n++] = (struct moment){ .at_ns = scenario->time_ns, .call = watch_end };
+	for (unsigned i = 0; i < n; i++)
+		all[i].order = i;
+	qsort(all, n, sizeof(struct moment), compare_moments);
+	*nr = n;
+	return all;
+}
+
+void run_init(const struct scenario *s)
+{
+	scenario = s;
+	mutexes = calloc(s->nr_mutexes + 1, sizeof(struct mutex));
+	semaphores = calloc(s->nr_semaphores + 1, sizeof(struct timed_semaphore));
+	run_samples = calloc(s->nr_specs, sizeof(struct samples));
+	ASSERT(mutexes && semaphores && run_samples);
+	for (unsigned i = 0; i < s->nr_mutexes; i++)
+		mutex_init(&mutexes[i]);
+	for (unsigned i = 0; i < s->nr_semaphores; i++)
+		semaphore_init(&semaphores[i].semaphore, (int32_t)s->semaphores[i].value);
+	for (unsigned i = 0; i < s->nr_specs; i++)
+		for (unsigned k = 0; k < s->specs[i].count; k++) {
+			struct sim_thread *st = &watch.threads[s->specs[i].first + k];
+
+			st->spec = &s->specs[i];
+			st->random = (host_seed() + 1) * 0x9e3779b97f4a7c15ull +
+				     (s->specs[i].first + k) * 0xd1342543de82ef95ull;
+			st->random |= 1;
+		}
+}
+
+void run_director(void *unused)
+{
+	unsigned nr;
+	struct moment *all = moments(&nr);
+
+	(void)unused;
+	if (sched_set_policy(thread_current(), SCHED_FIFO, 99, 0))
+		panic("the director is refused its priority");
+	for (unsigned i = 0; i < scenario->nr_threads; i++)
+		if (!watch.threads[i].spec->start_ns)
+			create(&watch.threads[i]);
+	start_ns = time_now_ns();
+	watch_start();
+	for (unsigned i = 0; i < nr; i++) {
+		if (all[i].at_ns)
+			thread_sleep_until(start_ns + all[i].at_ns);
+		if (all[i].call)
+			all[i].call();
+		else
+			do_common(&all[i].op, NULL);
+	}
+	host_exit(0);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The simulator: one scenario, once. */
+#pragma once
+
+#include <stdint.h>
+
+struct sim_options {
+	const char *file, *text;
+	unsigned cpus; /* 0: the scenario's */
+	uint64_t seed;
+	void (*progress)(uint64_t now_ns, uint64_t end_ns); /* NULL: none */
+};
+
+/*
+ * Prints the result of each expectation and the hash to standard output. 0: all hold; 1: one does
+ * not; 2: the scenario has a mistake and nothing ran.
+ */
+int sim_run(const struct sim_options *options);

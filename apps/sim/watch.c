@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See watch.h. Everything here runs between two steps of the machine: it may read the scheduler's
+ * data, because nothing moves, and must not call what a virtual CPU would: no atomics of
+ * core/atomic.h, no locks, no clock but host_now_ns.
+ *
+ * CPU time is counted twice: by the switches seen here and by the scheduler's own account; the
+ * difference is a result (clock_error). The fluid reference goes by the scheduler's account,
+ * because that is what it can share out.
+ */
+#include "apps/sim/watch.h"
+
+#include <stdlib.h>
+
+#include "sched/sched.h"
+
+#define NO_CPU UINT32_MAX
+
+struct watch watch;
+
+static const struct scenario *scenario;
+
+/* The entry function of a scenario's threads gives its struct sim_thread as argument. */
+static struct sim_thread *sim_thread_of(const struct thread *t)
+{
+	struct sim_thread *st = t->arg;
+
+	if (st >= watch.threads && st < watch.threads + scenario->nr_threads)
+		return st;
+	return NULL;
+}
+
+/* Fair threads that are not the scenario's: the director. */
+static struct fluid_member *member_of(const struct thread *t)
+{
+	struct sim_thread *st = sim_thread_of(t);
+
+	return st ? &st->fluid : &watch.director.fluid;
+}
+
+void watch_init(const struct scenario *s)
+{
+	scenario = s;
+	watch.threads = calloc(s->nr_threads, sizeof(struct sim_thread));
+	watch.cpus = calloc(s->cpus, sizeof(struct watch_cpu));
+	watch.busy_at_ns = calloc(s->nr_expects + 1, sizeof(uint64_t));
+	ASSERT(watch.threads && watch.cpus && watch.busy_at_ns);
+	for (unsigned i = 0; i < s->nr_threads; i++)
+		watch.threads[i].cpu = NO_CPU;
+	for (unsigned i = 0; i < s->nr_expects; i++)
+		watch.busy_at_ns[i] = UINT64_MAX;
+	watch.hash = 0xcbf29ce484222325ull;
+	watch.all_busy_since_ns = UINT64_MAX;
+	watch.wasted_since_ns = UINT64_MAX;
+	watch.start_ns = UINT64_MAX;
+}
+
+/* ---- switches -------------------------------------------------------------------------------- */
+
+/* FNV-1a over the bytes of @value, lowest first. */
+static void hash_add(uint64_t value, unsigned bytes)
+{
+	for (; bytes; bytes--, value >>= 8)
+		watch.hash = (watch.hash ^ (value & 0xff)) * 0x100000001b3ull;
+}
+
+static void hash_switch(const struct cpu *cpu, const struct thread *prev, const struct thread *next,
+			uint64_t reason)
+{
+	hash_add(host_now_ns, 8);
+	hash_add(cpu->index, 2);
+	hash_add((uint64_t)prev->tid, 4);
+	hash_add((uint64_t)next->tid, 4);
+	hash_add(reason, 1);
+	watch.hashed++;
+}
+
+/* All CPUs have been busy up to now: whose moment was in that time? */
+static void note_all_busy(void)
+{
+	if (watch.all_busy_since_ns == UINT64_MAX || watch.start_ns == UINT64_MAX)
+		return;
+	for (unsigned i = 0; i < scenario->nr_expects; i++) {
+		const struct expect *e = &scenario->expects[i];
+		uint64_t after_ns = watch.start_ns + e->after;
+
+		if (e->metric == METRIC_ALL_BUSY && watch.busy_at_ns[i] == UINT64_MAX &&
+		    host_now_ns >= after_ns)
+			watch.busy_at_ns[i] = MAX(watch.all_busy_since_ns, after_ns) - after_ns;
+	}
+}
+
+static void count_busy(const struct sim_thread *prev, const struct sim_thread *next)
+{
+	if (!prev == !next)
+		return;
+	if (next && ++watch.nr_busy == scenario->cpus)
+		watch.all_busy_since_ns = host_now_ns;
+	if (prev && watch.nr_busy-- == scenario->cpus) {
+		note_all_busy();
+		watch.all_busy_since_ns = UINT64_MAX;
+	}
+}
+
+static void charge(struct watch_cpu *c)
+{
+	uint64_t ns = host_now_ns - c->since_ns;
+
+	c->since_ns = host_now_ns;
+	if (!c->curr)
+		return;
+	c->curr->cpu_ns += ns;
+	c->curr->whole_ns += ns;
+}
+
+/* An event is told after @st, which runs, was charged: both accounts are exact now. */
+static void compare_clocks(const struct sim_thread *st, const struct thread *t)
+{
+	int64_t off_ns = (int64_t)(st->whole_ns - t->sched.runtime_ns);
+
+	watch.clock_error_ns = MAX(watch.clock_error_ns, (uint64_t)(off_ns < 0 ? -off_ns : off_ns));
+}
+
+static void end_stint(struct watch_cpu *c, uint64_t reason)
+{
+	uint64_t ns = host_now_ns - c->stint_ns;
+
+	if (!c->curr || reason != STOP_PREEMPTED || watch.start_ns == UINT64_MAX ||
+	    c->stint_ns < watch.start_ns + scenario->from_ns)
+		return;
+	c->curr->stint_min_ns = MIN(c->curr->stint_min_ns, ns);
+	c->curr->stint_max_ns = MAX(c->curr->stint_max_ns, ns);
+}
+
+static void switched(struct cpu *cpu, const struct thread *prev, const struct thread *next,
+		     uint64_t reason)
+{
+	struct watch_cpu *c = &watch.cpus[cpu->index];
+	struct sim_thread *to = sim_thread_of(next);
+
+	hash_switch(cpu, prev, next, reason);
+	end_stint(c, reason);
+	count_busy(c->curr, to);
+	fluid_runs(&c->fluid, member_of(next), next->sched.runtime_ns);
+	c->curr = to;
+	c->thread = next;
+	c->stint_ns = host_now_ns;
+	watch.switches++;
+	if (!to)
+		return;
+	to->switches++;
+	if (to->cpu != cpu->index && to->cpu != NO_CPU) {
+		to->migrations++;
+		watch.migrations++;
+	}
+	to->cpu = cpu->index;
+}
+
+void watch_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
+		 const struct thread *b, uint64_t arg)
+{
+	struct watch_cpu *c = &watch.cpus[cpu->index];
+
+	charge(c);
+	if (c->curr)
+		compare_clocks(c->curr, c->thread);
+	if (c->thread)
+		fluid_served(&c->fluid, c->thread->sched.runtime_ns);
+	switch (what) {
+	case SCHED_EVENT_SWITCH:
+		switched(cpu, a, b, arg);
+		break;
+	case SCHED_EVENT_JOIN:
+		fluid_join(&c->fluid, member_of(a), (uint32_t)arg, a->sched.runtime_ns);
+		if (c->thread == a)
+			fluid_runs(&c->fluid, member_of(a), a->sched.runtime_ns);
+		break;
+	case SCHED_EVENT_LEAVE:
+		fluid_leave(&c->fluid, member_of(a));
+		break;
+	case SCHED_EVENT_WEIGHT:
+		fluid_weight(&c->fluid, member_of(a), (uint32_t)arg);
+		break;
+	}
+	if (watch.progress && !(watch.hashed & 0xffff))
+		watch.progress(host_now_ns);
+}
+
+/* ---- idle while waiting ---------------------------------------------------------------------- */
+
+static bool may_run(const struct runqueue *rq, unsigned cpu)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(sched_classes); i++)
+		if (sched_classes[i]->steal(rq, cpu))
+			return true;
+	return false;
+}
+
+static bool wastes(unsigned idle)
+{
+	for (unsigned i = 0; i < scenario->cpus; i++)
+		if (i != idle && cpu_at(i)->rq.nr_ready && may_run(&cpu_at(i)->rq, idle))
+			return true;
+	return false;
+}
+
+static bool wasted_now(void)
+{
+	for (unsigned i = 0; i < scenario->cpus; i++)
+		if (host_cpu_is_idle(i) && wastes(i))
+			return true;
+	return false;
+}
+
+/* Looked at wherever time is about to pass: what is so now stays so until then. */
+void watch_waste(bool quiet)
+{
+	(void)quiet;
+	if (watch.start_ns == UINT64_MAX)
+		return;
+	if (watch.wasted_since_ns != UINT64_MAX)
+		watch.wasted_max_ns = MAX(watch.wasted_max_ns, host_now_ns - watch.wasted_since_ns);
+	if (!wasted_now())
+		watch.wasted_since_ns = UINT64_MAX;
+	else if (watch.wasted_since_ns == UINT64_MAX)
+		watch.wasted_since_ns = host_now_ns;
+}
+
+/* ---- phases ---------------------------------------------------------------------------------- */
+
+void watch_start(void)
+{
+	watch.start_ns = host_now_ns;
+}
+
+/* All that counts from here on is set back. */
+void watch_from(void)
+{
+	for (unsigned i = 0; i < scenario->cpus; i++)
+		charge(&watch.cpus[i]);
+	for (unsigned i = 0; i < scenario->nr_threads; i++) {
+		struct sim_thread *st = &watch.threads[i];
+
+		fluid_reset(&st->fluid);
+		st->cpu_ns = st->switches = st->migrations = st->loops = 0;
+		st->stint_min_ns = UINT64_MAX;
+		st->stint_max_ns = 0;
+	}
+	fluid_reset(&watch.director.fluid);
+	watch.switches = watch.migrations = 0;
+	watch.wasted_max_ns = 0;
+	watch.wasted_since_ns = UINT64_MAX;
+}
+
+void watch_end(void)
+{
+	note_all_busy();
+	for (unsigned i = 0; i < scenario->cpus; i++)
+		charge(&watch.cpus[i]);
+	for (unsigned i = 0; i < scenario->nr_threads; i++)
+		fluid_settle(&watch.threads[i].fluid);
+}

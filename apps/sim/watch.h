@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the simulator sees of a run: the log of the scheduler's events on each CPU, as CPU time,
+ * stints, migrations, a hash of all switches, and the fluid reference. It looks on from outside the
+ * machine and changes nothing in it.
+ */
+#pragma once
+
+#include "apps/sim/fluid.h"
+#include "apps/sim/scenario.h"
+#include "arch/host/host.h"
+#include "core/sync.h"
+
+/* A thread of the scenario. Its own fields are written by itself, the rest by the observer. */
+struct sim_thread {
+	struct fluid_member fluid;
+	const struct spec *spec;
+	struct thread *thread; /* NULL: not created yet */
+	struct semaphore woken;
+	struct change attr; /* what it has now */
+	uint64_t random;
+	/* since `from` */
+	uint64_t cpu_ns, switches, migrations, stint_min_ns, stint_max_ns, loops;
+	uint64_t wakes;    /* since its start */
+	unsigned cpu;      /* where it ran last */
+	uint64_t whole_ns; /* CPU time since its start */
+	bool exited;
+};
+
+struct watch_cpu {
+	struct fluid_queue fluid;
+	struct sim_thread *curr; /* NULL: idle, or no thread of the scenario */
+	const struct thread *thread;
+	uint64_t since_ns; /* up to which curr's cpu_ns counts */
+	uint64_t stint_ns; /* when curr began to run */
+};
+
+struct watch {
+	struct sim_thread *threads;
+	struct watch_cpu *cpus;
+	struct sim_thread director; /* its time as a fair thread counts in the reference, too */
+	uint64_t hash, hashed;
+	uint64_t switches, migrations; /* since `from` */
+	unsigned nr_busy;
+	uint64_t all_busy_since_ns; /* UINT64_MAX: not all are */
+	uint64_t start_ns;          /* when the scenario began */
+	uint64_t wasted_since_ns, wasted_max_ns;
+	/* of expectations about all_busy: when it came true, UINT64_MAX: not yet */
+	uint64_t *busy_at_ns;
+	uint64_t clock_error_ns;
+	void (*progress)(uint64_t now_ns);
+};
+
+extern struct watch watch;
+
+void watch_init(const struct scenario *s);
+/* For host_options. */
+void watch_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
+		 const struct thread *b, uint64_t arg);
+/* The longest time a CPU is idle while a thread waits that may run there. */
+void watch_waste(bool quiet);
+/* The director: time 0 of the scenario; measuring begins; the end. */
+void watch_start(void);
+void watch_from(void);
+void watch_end(void);
