@@ -127,6 +127,11 @@ KERNEL_OBJ := $(patsubst %,$(OBJ)/%.o,$(KERNEL_SRC))
 POSIX_OBJ  := $(patsubst %,$(OBJ)/%.o,$(POSIX_SRC))
 APP_OBJ    := $(patsubst %,$(OBJ)/%.o,$(APP_SRC))
 
+# The simulator in an image: a kernel on virtual CPUs within a thread of this one. See apps/sim/image.mk.
+ifeq ($(APP_NAME),sim)
+include apps/sim/image.mk
+endif
+
 APP_OUT := $(OUT)/$(APP_NAME)
 ELF     := $(APP_OUT)/fairlead$(VARIANT).elf
 IMAGE   := $(APP_OUT)/Image$(VARIANT)

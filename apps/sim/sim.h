@@ -16,3 +16,13 @@ struct sim_options {
  * not; 2: the scenario has a mistake and nothing ran.
  */
 int sim_run(const struct sim_options *options);
+
+/* What is around the simulator: host/process.c, target/process.c. */
+const char *process_read(const char *path); /* the file's text; NULL: said why */
+void process_progress(uint64_t now_ns, uint64_t end_ns);
+
+/* Scenarios in the image; the last one has no name. */
+struct sim_scenario {
+	const char *file, *text;
+};
+extern const struct sim_scenario sim_scenarios[];

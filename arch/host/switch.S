@@ -89,8 +89,80 @@ host_stack_start:
 	.equ	frame_fn, 16
 	.equ	frame_pc, 8
 
+#elif defined(__riscv)
+
+host_stack_switch:
+	addi	sp, sp, -208
+	sd	ra, 0(sp)
+	sd	s0, 8(sp)
+	sd	s1, 16(sp)
+	sd	s2, 24(sp)
+	sd	s3, 32(sp)
+	sd	s4, 40(sp)
+	sd	s5, 48(sp)
+	sd	s6, 56(sp)
+	sd	s7, 64(sp)
+	sd	s8, 72(sp)
+	sd	s9, 80(sp)
+	sd	s10, 88(sp)
+	sd	s11, 96(sp)
+	fsd	fs0, 104(sp)
+	fsd	fs1, 112(sp)
+	fsd	fs2, 120(sp)
+	fsd	fs3, 128(sp)
+	fsd	fs4, 136(sp)
+	fsd	fs5, 144(sp)
+	fsd	fs6, 152(sp)
+	fsd	fs7, 160(sp)
+	fsd	fs8, 168(sp)
+	fsd	fs9, 176(sp)
+	fsd	fs10, 184(sp)
+	fsd	fs11, 192(sp)
+	sd	sp, 0(a0)
+	mv	sp, a1
+	ld	ra, 0(sp)
+	ld	s0, 8(sp)
+	ld	s1, 16(sp)
+	ld	s2, 24(sp)
+	ld	s3, 32(sp)
+	ld	s4, 40(sp)
+	ld	s5, 48(sp)
+	ld	s6, 56(sp)
+	ld	s7, 64(sp)
+	ld	s8, 72(sp)
+	ld	s9, 80(sp)
+	ld	s10, 88(sp)
+	ld	s11, 96(sp)
+	fld	fs0, 104(sp)
+	fld	fs1, 112(sp)
+	fld	fs2, 120(sp)
+	fld	fs3, 128(sp)
+	fld	fs4, 136(sp)
+	fld	fs5, 144(sp)
+	fld	fs6, 152(sp)
+	fld	fs7, 160(sp)
+	fld	fs8, 168(sp)
+	fld	fs9, 176(sp)
+	fld	fs10, 184(sp)
+	fld	fs11, 192(sp)
+	addi	sp, sp, 208
+	mv	a0, a2
+	ret
+	.size	host_stack_switch, . - host_stack_switch
+
+host_stack_start:
+	mv	s0, zero
+	mv	ra, zero
+	jalr	s1
+	ebreak
+	.size	host_stack_start, . - host_stack_start
+
+	.equ	frame_bytes, 208
+	.equ	frame_fn, 16
+	.equ	frame_pc, 0
+
 #else
-#error "arch/host/switch.S knows x86-64 and aarch64: add host_stack_switch() for this machine"
+#error "arch/host/switch.S knows x86-64, aarch64 and riscv64: add host_stack_switch() for this machine"
 #endif
 
 	.section .rodata

@@ -12,7 +12,7 @@ HOST_SRC := $(HOST_KERNEL_SRC) posix/start.c $(APP_SRC)
 HOST_RUN = FAIRLEAD_SEED=$(SEED) $(HOST_BIN) --cpus=$(CPUS) -- $(ARGS)
 # The simulator reads its scenario before there is a machine, so its main() is the process's.
 ifeq ($(APP_NAME),sim)
-HOST_SRC := $(filter-out arch/host/main.c,$(HOST_KERNEL_SRC)) $(APP_SRC) apps/sim/host/main.c
+HOST_SRC := $(filter-out arch/host/main.c,$(HOST_KERNEL_SRC)) $(APP_SRC) apps/sim/host/process.c
 HOST_RUN = $(HOST_BIN) $(ARGS)
 endif
 HOST_OBJECTS := $(patsubst %,$(HOST_OBJ)/%.o,$(HOST_SRC))
