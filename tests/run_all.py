@@ -5,6 +5,7 @@
   host tests   tests/host/test_*.c with cmocka and the address and undefined-behaviour sanitizers, and 20 s of fuzzing
   tool tests   tests/tools/ by pytest
   QEMU tests   tests/qemu/ by pytest: boots of both boards
+  simulator    tests/sim/ by pytest: its scenarios, and some of them on both boards
 
 Two jobs run at a time. Failures are repeated in short at the end, the very last line is `N passed, M failed`, and
 build/test/junit.xml has every result. Exit status 1 if anything failed.
@@ -28,7 +29,7 @@ import xml.etree.ElementTree as ET
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OUT = os.path.join("build", "test")
 BOARDS = ("virt-arm64", "virt-riscv64")
-APPS = ("selftest", "hello", "latency")
+APPS = ("selftest", "hello", "latency", "sim")
 JOBS = 2
 FUZZ_SECONDS = 20
 PROGRESS_SECONDS = 20
@@ -273,6 +274,7 @@ def pytest_jobs(san):
     if not san:
         tools = sorted(glob.glob("tests/tools/test_*.py", root_dir=ROOT))
         jobs.append(("tools", run_pytest, "tools", san, tools))
+        jobs.append(("sim", run_pytest, "sim", san, ["tests/sim/test_sim.py"]))
     return jobs
 
 

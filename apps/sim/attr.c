@@ -66,6 +66,6 @@ int attr_set(struct sim_thread *st, const struct change *c)
 		return err;
 	merge(&st->attr, c);
 	if (was_real_time && !is_real_time(&st->attr))
-		fluid_forget(&st->fluid);
+		watch_forget(st);
 	return set_attr(st);
 }

@@ -14,7 +14,7 @@ int main(int argc, char **argv);
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sim [--seed=N] [--cpus=1..1024] [--progress] SCENARIO\n");
+	fprintf(stderr, "usage: sim [--seed=N] [--cpus=1..1024] [--progress] [--log] SCENARIO\n");
 	return 2;
 }
 
@@ -41,6 +41,10 @@ static bool read_option(struct sim_options *o, const char *arg)
 	}
 	if (!strcmp(arg, "--progress")) {
 		o->progress = process_progress;
+		return true;
+	}
+	if (!strcmp(arg, "--log")) {
+		o->log = true;
 		return true;
 	}
 	if (arg[0] == '-' || o->file)

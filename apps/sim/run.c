@@ -312,7 +312,7 @@ static struct moment *moments(unsigned *nr)
 	return all;
 }
 
-void run_init(const struct scenario *s)
+void run_init(const struct scenario *s, uint64_t seed)
 {
 	scenario = s;
 	mutexes = calloc(s->nr_mutexes + 1, sizeof(struct mutex));
@@ -328,7 +328,7 @@ void run_init(const struct scenario *s)
 			struct sim_thread *st = &watch.threads[s->specs[i].first + k];
 
 			st->spec = &s->specs[i];
-			st->random = (host_seed() + 1) * 0x9e3779b97f4a7c15ull +
+			st->random = (seed + 1) * 0x9e3779b97f4a7c15ull +
 				     (s->specs[i].first + k) * 0xd1342543de82ef95ull;
 			st->random |= 1;
 		}

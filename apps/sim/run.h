@@ -18,6 +18,6 @@ struct samples {
 
 extern struct samples *run_samples; /* [declaration] */
 
-void run_init(const struct scenario *s);
+void run_init(const struct scenario *s, uint64_t seed);
 /* The first thread of the machine: creates the others, does what is to happen when; ends the run. */
 void run_director(void *unused);

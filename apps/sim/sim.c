@@ -271,7 +271,8 @@ int sim_run(const struct sim_options *o)
 		machine.observe = watch_waste;
 	watch_init(&scenario);
 	watch.progress = o->progress ? show_progress : NULL;
-	run_init(&scenario);
+	watch.log = o->log;
+	run_init(&scenario, o->seed);
 	status = host_run_options(&machine, run_director, NULL);
 	if (status)
 		return status;

@@ -2,12 +2,14 @@
 /* The simulator: one scenario, once. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct sim_options {
 	const char *file, *text;
 	unsigned cpus; /* 0: the scenario's */
 	uint64_t seed;
+	bool log; /* every event of the scheduler to standard output */
 	void (*progress)(uint64_t now_ns, uint64_t end_ns); /* NULL: none */
 };
 

@@ -10,6 +10,7 @@
  */
 #include "apps/sim/watch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "sched/sched.h"
@@ -156,11 +157,35 @@ static void switched(struct cpu *cpu, const struct thread *prev, const struct th
 	to->cpu = cpu->index;
 }
 
+/*
+ * "log <event> <ns> <cpu> <tid> <tid or 0> <arg> <tid that runs> <its CPU time, by the scheduler>":
+ * all that the reference goes by, for a check of the reference itself.
+ */
+static void log_event(enum sched_event what, const struct cpu *cpu, const struct thread *a,
+		      const struct thread *b, uint64_t arg)
+{
+	static const char *const names[] = { "switch", "join", "leave", "weight" };
+	const struct thread *runs = watch.cpus[cpu->index].thread;
+
+	printf("log %s %llu %u %d %d %llu %d %llu\n", names[what], (unsigned long long)host_now_ns,
+	       cpu->index, (int)a->tid, b ? (int)b->tid : 0, (unsigned long long)arg,
+	       runs ? (int)runs->tid : 0, runs ? (unsigned long long)runs->sched.runtime_ns : 0);
+}
+
+void watch_forget(struct sim_thread *st)
+{
+	fluid_forget(&st->fluid);
+	if (watch.log)
+		printf("log forget %d\n", (int)st->thread->tid);
+}
+
 void watch_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
 		 const struct thread *b, uint64_t arg)
 {
 	struct watch_cpu *c = &watch.cpus[cpu->index];
 
+	if (watch.log)
+		log_event(what, cpu, a, b, arg);
 	charge(c);
 	if (c->curr)
 		compare_clocks(c->curr, c->thread);
@@ -236,6 +261,8 @@ void watch_start(void)
 /* All that counts from here on is set back. */
 void watch_from(void)
 {
+	if (watch.log)
+		printf("log from %llu\n", (unsigned long long)host_now_ns);
 	for (unsigned i = 0; i < scenario->cpus; i++)
 		charge(&watch.cpus[i]);
 	for (unsigned i = 0; i < scenario->nr_threads; i++) {
@@ -254,6 +281,8 @@ void watch_from(void)
 
 void watch_end(void)
 {
+	if (watch.log)
+		printf("log end %llu\n", (unsigned long long)host_now_ns);
 	note_all_busy();
 	for (unsigned i = 0; i < scenario->cpus; i++)
 		charge(&watch.cpus[i]);

@@ -49,6 +49,7 @@ struct watch {
 	uint64_t *busy_at_ns;
 	uint64_t clock_error_ns;
 	void (*progress)(uint64_t now_ns);
+	bool log; /* prints every event: see log_event() */
 };
 
 extern struct watch watch;
@@ -57,6 +58,8 @@ void watch_init(const struct scenario *s);
 /* For host_options. */
 void watch_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
 		 const struct thread *b, uint64_t arg);
+/* @st, which was in another class, is new to the fair one when it joins next. */
+void watch_forget(struct sim_thread *st);
 /* The longest time a CPU is idle while a thread waits that may run there. */
 void watch_waste(bool quiet);
 /* The director: time 0 of the scenario; measuring begins; the end. */

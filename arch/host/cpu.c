@@ -494,6 +494,13 @@ static bool another_runs(void)
 	return true;
 }
 
+/* With costs: whoever is due while this CPU pays gets in between, so the seed decides when. */
+static bool pays_now(void)
+{
+	return host_self->debt_ns >= DEBT_MAX_NS ||
+	       (host_nr_cpus > 1 && host_choose(HOST_CHOOSE_SWITCH, 2));
+}
+
 void host_sync_point(void)
 {
 	if (host_self == &no_cpu || machine.observing)
@@ -502,7 +509,7 @@ void host_sync_point(void)
 	time_passes(machine.options.step_ns);
 	if (machine.nr_runs > 1 && host_choose(HOST_CHOOSE_SWITCH, 2))
 		another_runs();
-	if (host_self->debt_ns >= DEBT_MAX_NS)
+	if (host_self->debt_ns && pays_now())
 		host_pay();
 	host_take_interrupts();
 }
