@@ -15,7 +15,7 @@
 #define PERCENT        1000000ll
 #define TIME_MAX_NS    (1000000 * NSEC_PER_SEC)
 #define SCENARIO_SEEDS 1
-#define FOREVER_NS     (1ull << 60)
+#define FOREVER_NS     (1ull << 50) /* more than TIME_MAX_NS */
 #define START_NEVER    UINT64_MAX
 #define NOT_A_NUMBER   INT64_MIN /* a value that could not be taken: no expectation holds for it */
 
