@@ -49,6 +49,14 @@ static inline bool cpumask_empty(const struct cpumask *m)
 	return true;
 }
 
+static inline bool cpumask_intersects(const struct cpumask *a, const struct cpumask *b)
+{
+	for (unsigned i = 0; i < CPUMASK_WORDS; i++)
+		if (a->bits[i] & b->bits[i])
+			return true;
+	return false;
+}
+
 static inline void cpumask_and(struct cpumask *out, const struct cpumask *a,
 			       const struct cpumask *b)
 {

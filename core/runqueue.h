@@ -86,8 +86,16 @@ struct runqueue {
 	uint64_t since_ns;   /* [q] up to when curr is charged */
 	/* [q] when curr's slice ends; UINT64_MAX: it has none or is alone */
 	uint64_t slice_end_ns;
-	/* [q] threads that wait here for the CPU; others read it without the lock */
-	uint32_t nr_ready;
+	union {
+		struct {
+			/* [q] threads that wait here for the CPU; others read it without the lock */
+			uint32_t nr_ready;
+			/* [a] somebody counts on this CPU to take a thread that waits elsewhere */
+			uint32_t kicked;
+		};
+		/* both in one load: 0 or 1 when there is no more to do than run that one thread */
+		uint64_t nr_ready_kicked;
+	};
 	/*
 	 * [q] the fair thread in the sums but not in the tree: it runs, or it waits in this
 	 * one-place front slot until real time leaves the CPU to its class

@@ -263,12 +263,8 @@ static bool affinity_changed(struct runqueue *rq, struct thread *t, bool allowed
 	bool waiting = t->sched.state == THREAD_RUNNABLE && rq->curr != t;
 	bool was_leaving = t->sched.unusual & SCHED_MOVE;
 
-	if (allowed && !was_leaving) {
-		if (waiting)
-			/* it may have become one that somebody idle can take */
-			balance_kick_idle(cpu_of_rq(rq), &t->affinity);
+	if (allowed && !was_leaving)
 		return false;
-	}
 	if (waiting)
 		stop_waiting(rq, t);
 	t->sched.unusual &= (uint8_t)~SCHED_MOVE;

@@ -34,9 +34,11 @@ static bool cpu_is_idle(const struct cpu *cpu)
 /*
  * Claims one idle CPU of @allowed other than @from, looking upwards from there: clears its bit, so
  * that two wakers do not choose the same one. (@from's own bit may still be set: an idle CPU takes
- * interrupts before it clears it.)
+ * interrupts before it clears it.) With @kick, a waiting thread counts on it: the mark is set
+ * before the bit is cleared, so that a CPU which leaves idle with its bit claimed sees it. A mark
+ * without a claim costs one look, no more.
  */
-static struct cpu *claim_idle(const struct cpumask *allowed, unsigned from)
+static struct cpu *claim_idle(const struct cpumask *allowed, unsigned from, bool kick)
 {
 	struct cpumask idle;
 
@@ -50,6 +52,8 @@ static struct cpu *claim_idle(const struct cpumask *allowed, unsigned from)
 		if (i >= ARCH_CPU_MAX)
 			i = cpumask_next(&idle, 0);
 		bit = 1ull << (i % 64);
+		if (kick)
+			atomic_store_relaxed(&cpu_at(i)->rq.kicked, 1u);
 		if (atomic_fetch_and_acq_rel(&cpu_idle_mask.bits[i / 64], ~bit) & bit)
 			return cpu_at(i);
 		cpumask_reset(&idle, i);
@@ -89,7 +93,7 @@ struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork)
 
 	if (allowed && cpu_is_idle(prev))
 		return prev;
-	cpu = claim_idle(&t->affinity, prev->index);
+	cpu = claim_idle(&t->affinity, prev->index, false);
 	if (cpu)
 		return cpu;
 	if (allowed && (!fork || cpu_count == 1))
@@ -104,9 +108,30 @@ void balance_kick_idle(struct cpu *from, const struct cpumask *allowed)
 	struct cpu *cpu;
 
 	atomic_fence_seq_cst(); /* what waits is visible before the mask is read: see idle_wait() */
-	cpu = claim_idle(allowed, from->index);
+	cpu = claim_idle(allowed, from->index, true);
 	if (cpu)
 		ipi_send(cpu);
+}
+
+static struct thread *steal(const struct runqueue *rq, const struct cpumask *cpus)
+{
+	struct thread *t = NULL;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(sched_classes) && !t; i++)
+		t = sched_classes[i]->steal(rq, cpus);
+	return t;
+}
+
+void balance_kick_waiting(struct runqueue *rq)
+{
+	struct cpumask idle;
+	struct thread *t;
+
+	cpumask_snapshot(&idle, &cpu_idle_mask);
+	cpumask_reset(&idle, cpu_of_rq(rq)->index);
+	t = steal(rq, &idle);
+	if (t)
+		balance_kick_idle(cpu_of_rq(rq), &t->affinity);
 }
 
 /* Moves @t, which waits on @from, to @to; both locked. */
@@ -121,11 +146,12 @@ static void move(struct runqueue *from, struct runqueue *to, struct thread *t)
 
 static bool pull_from(struct cpu *cpu, struct cpu *victim)
 {
-	struct thread *t = NULL;
+	struct cpumask self = { 0 };
+	struct thread *t;
 
+	cpumask_set(&self, cpu->index);
 	spin_lock_pair(&cpu->rq.lock, &victim->rq.lock);
-	for (unsigned i = 0; i < ARRAY_SIZE(sched_classes) && !t; i++)
-		t = sched_classes[i]->steal(&victim->rq, cpu->index);
+	t = steal(&victim->rq, &self);
 	if (t)
 		move(&victim->rq, &cpu->rq, t);
 	spin_unlock(&victim->rq.lock);
@@ -155,9 +181,27 @@ bool balance_pull(struct cpu *cpu)
 	return false;
 }
 
+/*
+ * Whoever kicked @cpu counts on it to take one thread, but it has work of its own, took another
+ * one, or may not run that one. Each thread that waits anywhere is its CPU's to look at again.
+ */
+void balance_pass_on(struct cpu *cpu)
+{
+	atomic_store_relaxed(&cpu->rq.kicked, 0u);
+	for (unsigned i = 0; i < cpu_count && !cpumask_empty(&cpu_idle_mask); i++) {
+		struct cpu *victim = cpu_at(i);
+
+		if (!has_waiting(victim))
+			continue;
+		spin_lock(&victim->rq.lock);
+		balance_kick_waiting(&victim->rq);
+		spin_unlock(&victim->rq.lock);
+	}
+}
+
 void balance_send_away(struct runqueue *rq, struct thread *t)
 {
-	struct cpu *to = claim_idle(&t->affinity, cpu_of_rq(rq)->index);
+	struct cpu *to = claim_idle(&t->affinity, cpu_of_rq(rq)->index, false);
 
 	if (!to)
 		to = least_loaded(&t->affinity, cpu_of_rq(rq));

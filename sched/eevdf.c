@@ -214,15 +214,15 @@ static struct eevdf_entity *fair_prev(struct eevdf_entity *e)
  * Whoever would wait longest here, of those that may run there; then the one that waits for real
  * time to end.
  */
-static struct thread *fair_steal(const struct runqueue *rq, unsigned cpu)
+static struct thread *fair_steal(const struct runqueue *rq, const struct cpumask *cpus)
 {
 	struct eevdf_entity *e = eevdf_steal_candidate(&rq->fair);
 
 	for (unsigned scanned = 0; e && scanned < STEAL_SCAN; scanned++, e = fair_prev(e))
-		if (cpumask_test(&fair_thread(e)->affinity, cpu))
+		if (cpumask_intersects(&fair_thread(e)->affinity, cpus))
 			return fair_thread(e);
 	if (rq->fair_curr && rq->fair_curr != rq->curr &&
-	    cpumask_test(&rq->fair_curr->affinity, cpu))
+	    cpumask_intersects(&rq->fair_curr->affinity, cpus))
 		return rq->fair_curr;
 	return NULL;
 }

@@ -21,10 +21,10 @@ static void idle_start(struct runqueue *rq, struct thread *t)
 	ASSERT(t == rq->idle);
 }
 
-static struct thread *idle_steal(const struct runqueue *rq, unsigned cpu)
+static struct thread *idle_steal(const struct runqueue *rq, const struct cpumask *cpus)
 {
 	(void)rq;
-	(void)cpu;
+	(void)cpus;
 	return NULL;
 }
 

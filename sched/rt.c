@@ -139,11 +139,11 @@ static uint64_t rt_slice_ns(const struct runqueue *rq, const struct thread *t)
 	return t->sched.rr_left_ns;
 }
 
-static struct thread *rt_steal(const struct runqueue *rq, unsigned cpu)
+static struct thread *rt_steal(const struct runqueue *rq, const struct cpumask *cpus)
 {
 	unsigned scanned = 0;
 
-	if (rq->rt.front && cpumask_test(&rq->rt.front->affinity, cpu))
+	if (rq->rt.front && cpumask_intersects(&rq->rt.front->affinity, cpus))
 		return rq->rt.front;
 	for (unsigned level = rq->rt.highest; level > 0; level--) {
 		if (!(rq->rt.bitmap[level / 64] >> (level % 64) & 1))
@@ -151,7 +151,7 @@ static struct thread *rt_steal(const struct runqueue *rq, unsigned cpu)
 		list_for_each(node, &rq->rt.level[level]) {
 			struct thread *t = container_of(node, struct thread, sched.node);
 
-			if (cpumask_test(&t->affinity, cpu))
+			if (cpumask_intersects(&t->affinity, cpus))
 				return t;
 			if (++scanned == STEAL_SCAN)
 				return NULL;

@@ -114,15 +114,13 @@ static __noinline void remind_of_hook(struct runqueue *rq, struct thread *next)
  */
 static __noinline void kick_for_waiting(struct runqueue *rq, struct thread *prev)
 {
-	struct cpu *cpu = cpu_of_rq(rq);
 	bool displaced = prev->sched.state == THREAD_RUNNABLE && prev != rq->curr &&
 			 prev != rq->idle && !(prev->sched.unusual & SCHED_MOVE);
-	struct thread *t = displaced ? prev : NULL;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(sched_classes) && !t; i++)
-		t = sched_classes[i]->steal(rq, cpu->index);
-	if (t)
-		balance_kick_idle(cpu, &t->affinity);
+	if (displaced)
+		balance_kick_idle(cpu_of_rq(rq), &prev->affinity);
+	else
+		balance_kick_waiting(rq);
 }
 
 /* The end of a decision for the thread that runs already. */
@@ -328,7 +326,9 @@ static LOCK_UNCHECKED void place(struct runqueue *rq, struct thread *t, enum eev
 
 	t->sched.state = THREAD_RUNNABLE;
 	if (unlikely(t->sched.unusual & SCHED_MOVE)) {
+		/* its affinity changed on the way: this CPU, claimed for it, may be idle still */
 		balance_send_away(rq, t);
+		ipi_send(cpu);
 	} else {
 		sched_enqueue(rq, t, how);
 		act = sched_check_preempt(rq, t);
@@ -575,9 +575,22 @@ static inline void idle_wait(struct cpu *cpu, unsigned index)
 {
 	cpumask_atomic_set(&cpu_idle_mask, index);
 	atomic_fence_seq_cst();
-	if (!balance_pull(cpu) && !atomic_load_relaxed(&cpu->rq.nr_ready))
+	if (!balance_pull(cpu) && likely(!atomic_load_relaxed(&cpu->rq.nr_ready_kicked)))
 		arch_cpu_idle();
+	else if (cpu->rq.kicked)
+		balance_pass_on(cpu);
 	cpumask_atomic_reset(&cpu_idle_mask, index);
+}
+
+/* Not for one FIFO thread alone. A kick that came meanwhile was for somebody else. */
+static __noinline LOCK_UNCHECKED void idle_leave_general(struct runqueue *rq)
+{
+	if (rq->kicked) {
+		spin_unlock(&rq->lock);
+		balance_pass_on(cpu_of_rq(rq));
+		spin_lock(&rq->lock);
+	}
+	schedule(rq, rq->idle, STOP_PREEMPTED, arch_irq_flags_masked());
 }
 
 /* Somebody waits here. */
@@ -587,10 +600,10 @@ static __noinline LOCK_UNCHECKED void idle_leave(struct runqueue *rq)
 
 	spin_lock(&rq->lock);
 	next = rq->rt.front;
-	if (unlikely(!next || next->sched.unusual || rq->nr_ready > 1))
-		return schedule(rq, idle, STOP_PREEMPTED, arch_irq_flags_masked());
+	if (unlikely(!next || next->sched.unusual || rq->nr_ready_kicked > 1))
+		return idle_leave_general(rq);
 	rt_take(&rq->rt, next);
-	rq->nr_ready--;
+	rq->nr_ready = 0; /* it was the only one */
 	/* idle is charged for nothing: its time is what no thread had */
 	rq->since_ns = time_now_ns();
 	switch_to(rq, idle, next, STOP_PREEMPTED, arch_irq_flags_masked());

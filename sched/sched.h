@@ -69,8 +69,8 @@ struct sched_class {
 	uint64_t (*slice_ns)(const struct runqueue *rq, const struct thread *t);
 	/* t, waiting, of curr's rank: before curr? */
 	bool (*preempts)(struct runqueue *rq, struct thread *t);
-	/* a waiting thread that may run on @cpu */
-	struct thread *(*steal)(const struct runqueue *rq, unsigned cpu);
+	/* a waiting thread that may run on one of @cpus */
+	struct thread *(*steal)(const struct runqueue *rq, const struct cpumask *cpus);
 };
 
 extern const struct sched_class rt_class, fair_class, idle_class;
@@ -136,6 +136,10 @@ void sched_reschedule_self(unsigned long flags);
 bool balance_pull(struct cpu *cpu);
 /* somebody waits on @from: tells one idle CPU */
 void balance_kick_idle(struct cpu *from, const struct cpumask *allowed);
+/* somebody may wait on @rq, locked, who could run on an idle CPU: tells that one */
+void balance_kick_waiting(struct runqueue *rq);
+/* @cpu was kicked and takes nobody, or somebody else: tells the next one; no lock held */
+void balance_pass_on(struct cpu *cpu);
 /* where @t, which is in no queue, should run */
 struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork);
 /* runnable, may not run here; rq locked */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The scheduler, threads, waiting and timers on 1..4 virtual CPUs, each scenario with many seeds:
+ * The scheduler, threads, waiting and timers on 1..4 virtual CPUs, or more, each scenario with many seeds:
  * order of FIFO threads, preemption, quanta, fair shares against a fluid model, lag through sleep,
  * races of wake-ups with time-outs, join and detach, affinity, policies, hooks, timers across CPUs.
  * host_check.c looks at the scheduler's invariants all the while; a failure names the seed that
@@ -827,7 +827,47 @@ static void affinity_first(void *arg)
 static void affinity(void **state)
 {
 	(void)state;
-	run(affinity_first, 1, 4, 2 * SEEDS);
+	run(affinity_first, 1, 5, 2 * SEEDS);
+}
+
+static void *doze(void *arg)
+{
+	while (!atomic_load_relaxed(&stop))
+		sleep_for(draw(2 * US));
+	return arg;
+}
+
+static void *move_others(void *arg)
+{
+	struct cpumask mask;
+
+	for (unsigned i = 0; i < 60; i++) {
+		draw_mask(&mask);
+		CHECK(!thread_set_affinity(threads[draw((uintptr_t)arg)], &mask));
+		host_compute(draw(US));
+	}
+	return arg;
+}
+
+/* Their affinity changes while they are between two CPUs: the one they do not come to stays idle. */
+static void moved_first(void *arg)
+{
+	unsigned n = 2 + (unsigned)draw(3);
+
+	(void)arg;
+	for (unsigned i = 0; i < n; i++)
+		threads[i] = make_any(doze, i);
+	threads[n] = make_anywhere(SCHED_FIFO, 50, move_others, n);
+	threads[n + 1] = make_anywhere(SCHED_FIFO, 50, move_others, n);
+	CHECK(!thread_join(threads[n], NULL) && !thread_join(threads[n + 1], NULL));
+	stop = true;
+	join_all(n);
+}
+
+static void affinity_on_the_way(void **state)
+{
+	(void)state;
+	run(moved_first, 3, 6, SEEDS / 2);
 }
 
 static void policy_first(void *arg)
@@ -972,7 +1012,7 @@ static void load_first(void *arg)
 static void work_conservation(void **state)
 {
 	(void)state;
-	run(load_first, 1, 4, SEEDS);
+	run(load_first, 1, 8, SEEDS);
 }
 
 /* ---- timers ---------------------------------------------------------------------------------- */
@@ -1207,6 +1247,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(conditions),
 		cmocka_unit_test(join_detach_exit),
 		cmocka_unit_test(affinity),
+		cmocka_unit_test(affinity_on_the_way),
 		cmocka_unit_test(policies),
 		cmocka_unit_test(hooks),
 		cmocka_unit_test(hook_of_a_hog),
