@@ -42,6 +42,8 @@ enum sched_event {
 	SCHED_EVENT_JOIN,   /* @a enters the fair sums of @cpu; @arg: its weight */
 	SCHED_EVENT_LEAVE,  /* @a leaves them */
 	SCHED_EVENT_WEIGHT, /* @a, in the sums, has the weight @arg from here on */
+	SCHED_EVENT_DELAY,  /* @a blocks and owes: stays in the sums until it has paid */
+	SCHED_EVENT_RESUME, /* @a, delayed, runs or waits again */
 };
 
 /* ---- inline, this CPU ------------------------------------------------------------------------ */

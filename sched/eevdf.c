@@ -62,6 +62,9 @@ void fair_leave_delayed(struct runqueue *rq, struct thread *t)
 	if (rq_has_fair_running(rq))
 		sched_charge_curr(rq);
 	fair_settle(rq);
+	fair_release(rq, 0);
+	if (!t->sched.fair.delayed)
+		return;
 	eevdf_leave_delayed(&rq->fair, &t->sched.fair);
 	arch_sched_event(SCHED_EVENT_LEAVE, cpu_of_rq(rq), t, NULL, 0);
 }
@@ -89,6 +92,7 @@ static void fair_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place
 	if (e->delayed) {
 		eevdf_undelay(&rq->fair, e);
 		eevdf_request(e);
+		arch_sched_event(SCHED_EVENT_RESUME, cpu_of_rq(rq), t, NULL, 0);
 	} else {
 		fair_join(rq, t, place);
 	}
@@ -99,6 +103,7 @@ static void fair_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place
 static void fair_dequeue(struct runqueue *rq, struct thread *t)
 {
 	fair_settle(rq);
+	fair_release(rq, 0);
 	if (rq->fair_curr == t) {
 		rq->fair_curr = NULL;
 		rq->fair_held = false;
@@ -130,11 +135,14 @@ static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason wh
 	struct eevdf_entity *e = &t->sched.fair;
 
 	if (why == STOP_BLOCKED) {
+		fair_release(rq, 0); /* before anybody takes its share of what they were given */
 		rq->fair_curr = NULL;
-		if (t->sched.state == THREAD_BLOCKED && !eevdf_eligible(&rq->fair, e))
+		if (t->sched.state == THREAD_BLOCKED && !eevdf_eligible(&rq->fair, e)) {
 			eevdf_delay(&rq->fair, e);
-		else
+			arch_sched_event(SCHED_EVENT_DELAY, cpu_of_rq(rq), t, NULL, 0);
+		} else {
 			fair_leave(rq, t);
+		}
 		return;
 	}
 	if (why == STOP_YIELDED)
