@@ -201,7 +201,7 @@ static LOCK_UNCHECKED int change(struct runqueue *rq, struct thread *t, const st
 		spin_unlock_irqrestore(&rq->lock, flags);
 		return -ESRCH;
 	}
-	if (rq_has_fair_running(rq))
+	if (rq_has_fair_running(rq) || rq->curr == t) /* so far it ran in its old class */
 		sched_charge_curr(rq);
 	if (rq->curr == t) {
 		change_running(rq, t, a);
