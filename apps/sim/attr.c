@@ -26,11 +26,24 @@ static const struct cpumask *mask_of(const struct sim_thread *st, const struct c
 	return one;
 }
 
+static bool is_real_time(const struct change *c)
+{
+	return c->policy == POLICY_FIFO || c->policy == POLICY_RR;
+}
+
 static int set_attr(struct sim_thread *st)
 {
-	const struct change *a = &st->attr;
+	const struct change *c = &st->attr;
+	bool rt = is_real_time(c);
+	const struct sched_attr attr = {
+		.size = sizeof(attr),
+		.sched_policy = c->policy,
+		.sched_priority = c->priority,
+		.sched_nice = rt ? 0 : c->nice,
+		.sched_runtime = rt ? 0 : c->slice_ns,
+	};
 
-	return sched_set_policy(st->thread, a->policy, a->priority, a->policy ? 0 : a->nice);
+	return sched_set_attr(st->thread, &attr);
 }
 
 int attr_create(struct sim_thread *st, const struct change *c, void *(*entry)(void *))
@@ -44,13 +57,9 @@ int attr_create(struct sim_thread *st, const struct change *c, void *(*entry)(vo
 	merge(&st->attr, c);
 	attr.policy = st->attr.policy;
 	attr.priority = st->attr.priority;
-	attr.nice = st->attr.policy ? 0 : st->attr.nice;
+	attr.nice = st->attr.nice;
+	attr.slice_ns = st->attr.slice_ns;
 	return thread_create(&st->thread, &attr, entry, st);
-}
-
-static bool is_real_time(const struct change *c)
-{
-	return c->policy == POLICY_FIFO || c->policy == POLICY_RR;
 }
 
 /* Who comes back from real time is new to the fair class: the reference has to be told. */

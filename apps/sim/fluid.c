@@ -33,19 +33,87 @@ static void settle_all(struct fluid_queue *q)
 }
 
 /* The members together get @amount more, by weight. */
-static void give(struct fluid_queue *q, fluid_t amount, bool from_lag)
+static void share_out(struct fluid_queue *q, fluid_t amount)
 {
-	fluid_t each;
-
 	if (!q->weight || !amount)
 		return;
-	each = amount / (fluid_t)q->weight;
+	q->virtual += amount / (fluid_t)q->weight;
 	q->roundings++;
-	q->virtual += each;
-	if (from_lag) {
-		q->shift += each;
-		settle_all(q);
+}
+
+static void take(struct fluid_queue *q, struct fluid_member *m)
+{
+	struct fluid_member *last = q->members[--q->nr];
+
+	last->place = m->place;
+	q->members[m->place] = last;
+	q->weight -= m->weight;
+	q->nr_delayed -= m->delayed;
+	m->delayed = false;
+	m->queue = NULL;
+}
+
+/* The others' ideal moves by @lag, which somebody takes along (> 0: leaves) or brings. */
+static void shift(struct fluid_queue *q, fluid_t lag)
+{
+	fluid_t before = q->virtual;
+
+	if (!lag || !q->weight)
+		return;
+	settle_all(q);
+	share_out(q, lag);
+	q->shift += q->virtual - before;
+	settle_all(q);
+}
+
+/* The delayed member whose lag is 0 first, if the queue's virtual time moves on; NULL: none. */
+static struct fluid_member *first_to_pay(const struct fluid_queue *q, fluid_t *when)
+{
+	struct fluid_member *first = NULL;
+
+	*when = 0;
+	for (unsigned i = 0; q->nr_delayed && i < q->nr; i++) {
+		struct fluid_member *m = q->members[i];
+		fluid_t at = m->since - (m->lag - m->weight + 1) / m->weight;
+
+		if (m->delayed && (!first || at < *when)) {
+			first = m;
+			*when = at;
+		}
 	}
+	return first;
+}
+
+/* What is left of its lag after the exact moment, by rounding or by a shift, is the others'. */
+static void release(struct fluid_queue *q, struct fluid_member *m)
+{
+	fluid_t rest;
+
+	fluid_settle(m);
+	rest = m->lag;
+	take(q, m);
+	m->lag = 0;
+	shift(q, rest);
+}
+
+/* @m is served; delayed members leave at the moment they have paid. */
+static void serve(struct fluid_queue *q, struct fluid_member *m, fluid_t amount)
+{
+	struct fluid_member *payer;
+	fluid_t when;
+
+	while ((payer = first_to_pay(q, &when))) {
+		fluid_t needed = MAX(when - q->virtual, 0) * (fluid_t)q->weight;
+
+		if (needed > amount)
+			break;
+		amount -= needed;
+		m->lag -= needed;
+		q->virtual += needed / (fluid_t)q->weight;
+		release(q, payer);
+	}
+	m->lag -= amount;
+	share_out(q, amount);
 }
 
 void fluid_served(struct fluid_queue *q, uint64_t runtime_ns)
@@ -58,8 +126,7 @@ void fluid_served(struct fluid_queue *q, uint64_t runtime_ns)
 	ns = runtime_ns - m->service_ns;
 	m->service_ns = runtime_ns;
 	m->had_ns += ns;
-	give(q, (fluid_t)ns * ONE, false);
-	m->lag -= (fluid_t)ns * ONE;
+	serve(q, m, (fluid_t)ns * ONE);
 }
 
 static void add(struct fluid_queue *q, struct fluid_member *m)
@@ -77,36 +144,60 @@ static void add(struct fluid_queue *q, struct fluid_member *m)
 	m->shifted = q->shift;
 }
 
-static void take(struct fluid_queue *q, struct fluid_member *m)
-{
-	struct fluid_member *last = q->members[--q->nr];
-
-	last->place = m->place;
-	q->members[m->place] = last;
-	q->weight -= m->weight;
-	m->queue = NULL;
-}
-
 void fluid_join(struct fluid_queue *q, struct fluid_member *m, uint32_t weight, uint64_t runtime_ns)
 {
 	ASSERT(!m->queue && weight && weight <= WEIGHT_MAX);
 	if (!q->nr)
 		m->lag = 0;
-	give(q, -m->lag, true);
+	shift(q, -m->lag);
 	m->weight = weight;
 	m->service_ns = runtime_ns;
 	add(q, m);
 	fluid_settle(m);
 }
 
+/* One that was delayed may be gone already, and takes no more than a debt along. */
 void fluid_leave(struct fluid_queue *q, struct fluid_member *m)
 {
+	bool delayed = m->delayed;
+
+	if (!m->queue)
+		return;
 	ASSERT(m->queue == q);
 	fluid_settle(m);
 	if (q->runs == m)
 		q->runs = NULL;
+	if (delayed && m->lag >= 0) {
+		release(q, m);
+		return;
+	}
 	take(q, m);
-	give(q, m->lag, true);
+	shift(q, m->lag);
+}
+
+void fluid_delay(struct fluid_queue *q, struct fluid_member *m)
+{
+	ASSERT(m->queue == q && !m->delayed);
+	fluid_settle(m);
+	if (q->runs == m)
+		q->runs = NULL;
+	m->delayed = true;
+	q->nr_delayed++;
+	if (m->lag >= 0)
+		release(q, m);
+}
+
+/* By the reference it may have paid to the last fraction of a ns when the scheduler sees it owe. */
+void fluid_resume(struct fluid_queue *q, struct fluid_member *m, uint64_t runtime_ns)
+{
+	if (!m->queue) {
+		fluid_join(q, m, m->weight, runtime_ns);
+		return;
+	}
+	ASSERT(m->queue == q && m->delayed);
+	fluid_settle(m);
+	m->delayed = false;
+	q->nr_delayed--;
 }
 
 void fluid_weight(struct fluid_queue *q, struct fluid_member *m, uint32_t weight)
@@ -145,6 +236,12 @@ void fluid_reset(struct fluid_member *m)
 static fluid_t distance(fluid_t a)
 {
 	return a < 0 ? -a : a;
+}
+
+int64_t fluid_lag_ns(struct fluid_member *m)
+{
+	fluid_settle(m);
+	return (int64_t)(m->lag / ONE);
 }
 
 uint64_t fluid_lag_max_ns(const struct fluid_member *m)

@@ -12,7 +12,9 @@
  * systems): who leaves with lag L takes it along; for the sum to stay 0, the others' ideal grows
  * together by L, shared by weight. Who joins with lag L brings it back: the others' ideal falls by
  * L, shared by weight. Who joins when there is nobody else, for the first time, or after it was in
- * another class (fluid_forget()), has lag 0. A change of weight keeps the lag, as CPU time.
+ * another class (fluid_forget()), has lag 0. A change of weight keeps the lag, as CPU time. Who blocks
+ * while it owes (fluid_delay()) is a member until what the others get has made its lag 0; then it is
+ * gone, whenever the scheduler takes notice.
  *
  * Arithmetic: the service per unit of weight is kept in units of 2^-64 ns, in 128 bits, each
  * quotient rounded down; what rounding can have added up to is counted (error) and is part of every
@@ -29,6 +31,7 @@ typedef __int128 fluid_t; /* ns * 2^64, or ns * 2^64 per unit of weight */
 struct fluid_member {
 	struct fluid_queue *queue; /* NULL: in no sums */
 	unsigned place;            /* in queue->members */
+	bool delayed;              /* a member until its lag is 0 */
 	uint32_t weight;
 	uint64_t service_ns; /* by the scheduler's account, when last looked at */
 	fluid_t since;       /* queue->virtual, up to which ideal counts */
@@ -47,7 +50,7 @@ struct fluid_queue {
 	uint64_t weight; /* of all members */
 	uint64_t roundings;
 	struct fluid_member **members;
-	unsigned nr, room;
+	unsigned nr, room, nr_delayed;
 	struct fluid_member *runs; /* the one that is served */
 };
 
@@ -57,6 +60,9 @@ void fluid_join(struct fluid_queue *q, struct fluid_member *m, uint32_t weight,
 		uint64_t runtime_ns);
 void fluid_leave(struct fluid_queue *q, struct fluid_member *m);
 void fluid_weight(struct fluid_queue *q, struct fluid_member *m, uint32_t weight);
+/* @m blocks with a lag below 0; runs on before the debt is paid. */
+void fluid_delay(struct fluid_queue *q, struct fluid_member *m);
+void fluid_resume(struct fluid_queue *q, struct fluid_member *m, uint64_t runtime_ns);
 /* From here on @m (NULL: no member) is served. */
 void fluid_runs(struct fluid_queue *q, struct fluid_member *m, uint64_t runtime_ns);
 /* The next join is as the first one. */
@@ -66,6 +72,8 @@ void fluid_settle(struct fluid_member *m);
 /* Extremes, had_ns and ideal begin anew. */
 void fluid_reset(struct fluid_member *m);
 
+/* Of @m, brought up to date. */
+int64_t fluid_lag_ns(struct fluid_member *m);
 /* The largest |lag| that @m had, rounded up. */
 uint64_t fluid_lag_max_ns(const struct fluid_member *m);
 /* |had - ideal| / ideal in units of @one; 0 when nothing was ideal. */

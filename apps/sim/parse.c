@@ -639,6 +639,7 @@ static const struct {
 	[METRIC_SWITCHES] = { "switches", UNIT_COUNT, OF_THREADS | OF_ALL, 0 },
 	[METRIC_MIGRATIONS] = { "migrations", UNIT_COUNT, OF_THREADS | OF_ALL, 0 },
 	[METRIC_CLOCK_ERROR] = { "clock_error", UNIT_NS, OF_ALL, 0 },
+	[METRIC_LAG_DIFFERENCE] = { "lag_difference", UNIT_NS, OF_ALL, 0 },
 	[METRIC_ALL_BUSY] = { "all_busy", UNIT_NS, OF_ALL, 't' },
 	[METRIC_IDLE_WHILE_WAITING] = { "idle_while_waiting", UNIT_NS, OF_ALL, 0 },
 };

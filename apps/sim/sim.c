@@ -160,6 +160,8 @@ static int64_t measured(const struct expect *e)
 		return stint(st, n, e->metric == METRIC_STINT_MAX);
 	case METRIC_CLOCK_ERROR:
 		return (int64_t)watch.clock_error_ns;
+	case METRIC_LAG_DIFFERENCE:
+		return (int64_t)watch.lag_difference_ns;
 	case METRIC_ALL_BUSY:
 		return watch.busy_at_ns[i] == UINT64_MAX ? NOT_A_NUMBER :
 							   (int64_t)watch.busy_at_ns[i];
@@ -236,10 +238,10 @@ static void show_progress(uint64_t now_ns)
 		options->progress(now_ns - watch.start_ns, scenario.time_ns);
 }
 
-static bool expects_waste(void)
+static bool expects(enum metric metric)
 {
 	for (unsigned i = 0; i < scenario.nr_expects; i++)
-		if (scenario.expects[i].metric == METRIC_IDLE_WHILE_WAITING)
+		if (scenario.expects[i].metric == metric)
 			return true;
 	return false;
 }
@@ -267,11 +269,12 @@ int sim_run(const struct sim_options *o)
 	set_cost(&costs.interrupt_ns, scenario.interrupt_ns);
 	set_cost(&costs.ipi_ns, scenario.ipi_ns);
 	machine.cpus = scenario.cpus;
-	if (expects_waste())
+	if (expects(METRIC_IDLE_WHILE_WAITING))
 		machine.observe = watch_waste;
 	watch_init(&scenario);
 	watch.progress = o->progress ? show_progress : NULL;
 	watch.log = o->log;
+	watch.compares_lags = expects(METRIC_LAG_DIFFERENCE);
 	run_init(&scenario, o->seed);
 	status = host_run_options(&machine, run_director, NULL);
 	if (status)

@@ -114,23 +114,48 @@ static void charge(struct watch_cpu *c)
 	c->curr->whole_ns += ns;
 }
 
-/* An event is told after @st, which runs, was charged: both accounts are exact now. */
-static void compare_clocks(const struct sim_thread *st, const struct thread *t)
+/*
+ * An event is told after @st, which runs, was charged: since the last one both accounts have grown
+ * by the same, but for the steps between the scheduler's look at the clock and its word.
+ */
+static void compare_clocks(struct sim_thread *st, const struct thread *t)
 {
 	int64_t off_ns = (int64_t)(st->whole_ns - t->sched.runtime_ns);
 
 	watch.clock_error_ns = MAX(watch.clock_error_ns, (uint64_t)(off_ns < 0 ? -off_ns : off_ns));
+	st->whole_ns = t->sched.runtime_ns;
 }
 
-static void end_stint(struct watch_cpu *c, uint64_t reason)
+/* Not one that the director cut in two. */
+static void end_stint(struct watch_cpu *c, const struct sim_thread *next, uint64_t reason)
 {
 	uint64_t ns = host_now_ns - c->stint_ns;
 
-	if (!c->curr || reason != STOP_PREEMPTED || watch.start_ns == UINT64_MAX ||
-	    c->stint_ns < watch.start_ns + scenario->from_ns)
+	if (!c->curr || !next || c->resumed || reason != STOP_PREEMPTED ||
+	    watch.start_ns == UINT64_MAX || c->stint_ns < watch.start_ns + scenario->from_ns)
 		return;
 	c->curr->stint_min_ns = MIN(c->curr->stint_min_ns, ns);
 	c->curr->stint_max_ns = MAX(c->curr->stint_max_ns, ns);
+}
+
+/*
+ * What the scheduler thinks of its members' lag beside what the reference does: the one place that
+ * reads it, and for nothing else. Not while real time has taken the CPU from a fair thread, which is
+ * charged later.
+ */
+static void compare_lags(struct cpu *cpu, struct fluid_queue *q)
+{
+	for (unsigned i = 0; !cpu->rq.fair_owed_ns && i < q->nr; i++) {
+		struct sim_thread *st = container_of(q->members[i], struct sim_thread, fluid);
+		int64_t off_ns;
+
+		if (!st->thread)
+			continue;
+		off_ns = eevdf_lag_ns(&cpu->rq.fair, &st->thread->sched.fair) -
+			 fluid_lag_ns(&st->fluid);
+		watch.lag_difference_ns =
+			MAX(watch.lag_difference_ns, (uint64_t)(off_ns < 0 ? -off_ns : off_ns));
+	}
 }
 
 static void switched(struct cpu *cpu, const struct thread *prev, const struct thread *next,
@@ -140,9 +165,12 @@ static void switched(struct cpu *cpu, const struct thread *prev, const struct th
 	struct sim_thread *to = sim_thread_of(next);
 
 	hash_switch(cpu, prev, next, reason);
-	end_stint(c, reason);
+	end_stint(c, to, reason);
 	count_busy(c->curr, to);
 	fluid_runs(&c->fluid, member_of(next), next->sched.runtime_ns);
+	if (watch.compares_lags)
+		compare_lags(cpu, &c->fluid);
+	c->resumed = !c->curr && prev->tid;
 	c->curr = to;
 	c->thread = next;
 	c->stint_ns = host_now_ns;
@@ -164,7 +192,9 @@ static void switched(struct cpu *cpu, const struct thread *prev, const struct th
 static void log_event(enum sched_event what, const struct cpu *cpu, const struct thread *a,
 		      const struct thread *b, uint64_t arg)
 {
-	static const char *const names[] = { "switch", "join", "leave", "weight" };
+	static const char *const names[] = {
+		"switch", "join", "leave", "weight", "delay", "resume"
+	};
 	const struct thread *runs = watch.cpus[cpu->index].thread;
 
 	printf("log %s %llu %u %d %d %llu %d %llu\n", names[what], (unsigned long long)host_now_ns,
@@ -205,6 +235,12 @@ void watch_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
 		break;
 	case SCHED_EVENT_WEIGHT:
 		fluid_weight(&c->fluid, member_of(a), (uint32_t)arg);
+		break;
+	case SCHED_EVENT_DELAY:
+		fluid_delay(&c->fluid, member_of(a));
+		break;
+	case SCHED_EVENT_RESUME:
+		fluid_resume(&c->fluid, member_of(a), a->sched.runtime_ns);
 		break;
 	}
 	if (watch.progress && !(watch.hashed & 0xffff))

@@ -23,7 +23,7 @@ struct sim_thread {
 	uint64_t cpu_ns, switches, migrations, stint_min_ns, stint_max_ns, loops;
 	uint64_t wakes;    /* since its start */
 	unsigned cpu;      /* where it ran last */
-	uint64_t whole_ns; /* CPU time since its start */
+	uint64_t whole_ns; /* CPU time since its start, as compare_clocks() left it */
 	bool exited;
 };
 
@@ -32,6 +32,7 @@ struct watch_cpu {
 	struct sim_thread *curr; /* NULL: idle, or no thread of the scenario */
 	const struct thread *thread;
 	uint64_t since_ns; /* up to which curr's cpu_ns counts */
+	bool resumed;      /* curr goes on after the director */
 	uint64_t stint_ns; /* when curr began to run */
 };
 
@@ -47,7 +48,8 @@ struct watch {
 	uint64_t wasted_since_ns, wasted_max_ns;
 	/* of expectations about all_busy: when it came true, UINT64_MAX: not yet */
 	uint64_t *busy_at_ns;
-	uint64_t clock_error_ns;
+	uint64_t clock_error_ns, lag_difference_ns;
+	bool compares_lags;
 	void (*progress)(uint64_t now_ns);
 	bool log; /* prints every event: see log_event() */
 };

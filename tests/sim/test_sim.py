@@ -205,8 +205,9 @@ class Fluid:
 
     def __init__(self):
         self.weights = collections.defaultdict(dict)   # cpu -> tid -> weight
+        self.delayed = collections.defaultdict(set)     # cpu -> those that have yet to pay
         self.lag = collections.defaultdict(fractions.Fraction)
-        self.runtime = {}                               # tid -> at its last event
+        self.runtime, self.weight = {}, {}              # tid -> at its last event
         self.worst = collections.defaultdict(fractions.Fraction)
 
     def note(self, cpu):
@@ -219,25 +220,46 @@ class Fluid:
             self.lag[tid] += fractions.Fraction(amount) * weight / total
         self.note(cpu)
 
+    def leave(self, cpu, tid):
+        self.note(cpu)
+        del self.weights[cpu][tid]
+        self.share(cpu, self.lag[tid])
+        if tid in self.delayed[cpu]:
+            self.delayed[cpu].remove(tid)
+            self.lag[tid] = min(self.lag[tid], fractions.Fraction(0))
+
     def served(self, cpu, tid, runtime):
-        ns = runtime - self.runtime.get(tid, 0)
+        left = fractions.Fraction(runtime - self.runtime.get(tid, 0))
         self.runtime[tid] = runtime
-        if tid in self.weights[cpu] and ns:
-            self.lag[tid] -= ns
-            self.share(cpu, ns)
+        while tid in self.weights[cpu] and left:
+            total = sum(self.weights[cpu].values())
+            pays = [(-self.lag[d] * total / self.weights[cpu][d], d) for d in self.delayed[cpu]]
+            part, payer = min(pays, default=(left, None))
+            part = min(left, max(part, 0))
+            self.lag[tid] -= part
+            self.share(cpu, part)
+            left -= part
+            if payer is not None and self.lag[payer] >= 0:
+                self.leave(cpu, payer)
 
     def event(self, what, cpu, tid, weight):
         members = self.weights[cpu]
         if what == "join":
             if not members:
                 self.lag[tid] = fractions.Fraction(0)
+            self.note(cpu)
             self.share(cpu, -self.lag[tid])
             members[tid] = weight
-        elif what == "leave":
-            del members[tid]
-            self.share(cpu, self.lag[tid])
+        elif what == "leave" and tid in members:
+            self.leave(cpu, tid)
         elif what == "weight":
             members[tid] = weight
+        elif what == "delay":
+            self.delayed[cpu].add(tid)
+        elif what == "resume":
+            members[tid] = self.weight[tid]  # it may have paid here, when the scheduler still sees it owe
+            self.delayed[cpu].discard(tid)
+        self.weight.update(members)
         self.note(cpu)
         assert sum(self.lag[member] for member in members) == 0
 
