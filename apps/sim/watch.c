@@ -249,26 +249,26 @@ void watch_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
 
 /* ---- idle while waiting ---------------------------------------------------------------------- */
 
-static bool may_run(const struct runqueue *rq, unsigned cpu)
+static bool may_run(const struct runqueue *rq, const struct cpumask *idle)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(sched_classes); i++)
-		if (sched_classes[i]->steal(rq, cpu))
-			return true;
-	return false;
-}
-
-static bool wastes(unsigned idle)
-{
-	for (unsigned i = 0; i < scenario->cpus; i++)
-		if (i != idle && cpu_at(i)->rq.nr_ready && may_run(&cpu_at(i)->rq, idle))
+		if (sched_classes[i]->steal(rq, idle))
 			return true;
 	return false;
 }
 
 static bool wasted_now(void)
 {
+	struct cpumask idle = { 0 };
+
 	for (unsigned i = 0; i < scenario->cpus; i++)
-		if (host_cpu_is_idle(i) && wastes(i))
+		if (host_cpu_is_idle(i))
+			cpumask_set(&idle, i);
+	if (cpumask_empty(&idle))
+		return false;
+	for (unsigned i = 0; i < scenario->cpus; i++)
+		if (!cpumask_test(&idle, i) && cpu_at(i)->rq.nr_ready &&
+		    may_run(&cpu_at(i)->rq, &idle))
 			return true;
 	return false;
 }
