@@ -135,7 +135,8 @@ static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason wh
 	struct eevdf_entity *e = &t->sched.fair;
 
 	if (why == STOP_BLOCKED) {
-		fair_release(rq, 0); /* before anybody takes its share of what they were given */
+		if (eevdf_has_paid(&rq->fair)) /* they go before anybody leaves with a lag */
+			fair_release(rq, 0);
 		rq->fair_curr = NULL;
 		if (t->sched.state == THREAD_BLOCKED && !eevdf_eligible(&rq->fair, e)) {
 			eevdf_delay(&rq->fair, e);
