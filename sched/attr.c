@@ -203,6 +203,8 @@ static LOCK_UNCHECKED int change(struct runqueue *rq, struct thread *t, const st
 	}
 	if (rq_has_fair_running(rq) || rq->curr == t) /* so far it ran in its old class */
 		sched_charge_curr(rq);
+	fair_settle(rq);
+	fair_release(rq, 0);
 	if (rq->curr == t) {
 		change_running(rq, t, a);
 	} else {

@@ -29,6 +29,16 @@ const struct sched_class *const sched_classes[3] = { &rt_class, &fair_class, &id
 
 /* ---- small steps ----------------------------------------------------------------------------- */
 
+/*
+ * Asked after somebody began to wait here, and the fence puts it in that order: a CPU that goes
+ * idle says so before it looks for waiting threads, so one of the two sees the other.
+ */
+static inline bool somebody_idles(void)
+{
+	atomic_fence_seq_cst();
+	return !cpumask_atomic_empty(&cpu_idle_mask);
+}
+
 /* Reads the clock and books what @curr has used since the last time. Returns how much that was. */
 static inline uint64_t account(struct runqueue *rq, struct thread *curr)
 {
@@ -147,7 +157,7 @@ static __noinline LOCK_UNCHECKED void schedule(struct runqueue *rq, struct threa
 	next = pick(rq);
 	class_of(next)->start(rq, next);
 	rq->curr = next;
-	if (unlikely(rq->nr_ready && !cpumask_atomic_empty(&cpu_idle_mask)))
+	if (unlikely(rq->nr_ready && somebody_idles()))
 		kick_for_waiting(rq, prev);
 	slice_begin(rq, next);
 	if (unlikely(next->sched.unusual & SCHED_HOOK))
@@ -332,7 +342,7 @@ static LOCK_UNCHECKED void place(struct runqueue *rq, struct thread *t, enum eev
 	} else {
 		sched_enqueue(rq, t, how);
 		act = sched_check_preempt(rq, t);
-		if (!act && !cpumask_atomic_empty(&cpu_idle_mask))
+		if (!act && somebody_idles())
 			balance_kick_idle(cpu, &t->affinity);
 	}
 	if (act && local && arch_irq_flags_enabled(flags))
@@ -394,16 +404,22 @@ static __noinline LOCK_UNCHECKED void wake_idle_cpu(struct runqueue *rq, struct 
 	arch_irq_restore(flags);
 }
 
-/*
- * The woken FIFO thread is better than a running one that is not, or an idle CPU should hear of the
- * one it displaces.
- */
+/* The woken FIFO thread is better than a running one that is not FIFO. */
 static __noinline LOCK_UNCHECKED void wake_switch(struct runqueue *rq, struct thread *t,
 						  unsigned long flags)
 {
 	rt_put_tail(&rq->rt, t);
 	rq->nr_ready++;
 	schedule(rq, rq->curr, STOP_PREEMPTED, flags);
+}
+
+/* An idle CPU hears of @curr, which waits from here on. */
+static __noinline void switch_and_kick(struct runqueue *rq, struct thread *curr,
+				       struct thread *next, unsigned long flags)
+{
+	balance_kick_idle(cpu_of_rq(rq), &curr->affinity);
+	account(rq, curr);
+	switch_to(rq, curr, next, STOP_PREEMPTED, flags);
 }
 
 static __noinline LOCK_UNCHECKED void wake_elsewhere(struct runqueue *rq, struct thread *t,
@@ -436,14 +452,18 @@ LOCK_UNCHECKED void sched_wake(struct thread *t, unsigned long flags)
 		rq->nr_ready++;
 		if (better)
 			rq->resched = 1;
+		else if (unlikely(somebody_idles()))
+			balance_kick_idle(cpu, &t->affinity);
 		spin_unlock(&rq->lock);
 		arch_irq_restore(flags);
 		return;
 	}
-	if (unlikely(curr->sched.unusual || rq->resched || !cpumask_atomic_empty(&cpu_idle_mask)))
+	if (unlikely(curr->sched.unusual || rq->resched))
 		return wake_switch(rq, t, flags);
 	rt_put_head(&rq->rt, curr);
 	rq->nr_ready++;
+	if (unlikely(somebody_idles()))
+		return switch_and_kick(rq, curr, t, flags);
 	account(rq, curr);
 	switch_to(rq, curr, t, STOP_PREEMPTED, flags);
 }

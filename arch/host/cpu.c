@@ -435,7 +435,7 @@ static void time_jumps(void)
 {
 	if (machine.next_event_ns == UINT64_MAX)
 		give_up("deadlock: every CPU is idle and no timer is set");
-	observe(!machine.nr_paying);
+	observe(!machine.nr_paying && machine.next_event_ns > host_now_ns);
 	host_now_ns = MAX(host_now_ns, machine.next_event_ns);
 	host_note(HOST_NOTE_TIME, host_self, 0);
 	wake_due();
