@@ -413,6 +413,15 @@ static __noinline LOCK_UNCHECKED void wake_switch(struct runqueue *rq, struct th
 	schedule(rq, rq->curr, STOP_PREEMPTED, flags);
 }
 
+/* An idle CPU hears of @t, which waits here. */
+static __noinline LOCK_UNCHECKED void kick_and_unlock(struct runqueue *rq, struct thread *t,
+						      unsigned long flags)
+{
+	balance_kick_idle(cpu_of_rq(rq), &t->affinity);
+	spin_unlock(&rq->lock);
+	arch_irq_restore(flags);
+}
+
 /* An idle CPU hears of @curr, which waits from here on. */
 static __noinline void switch_and_kick(struct runqueue *rq, struct thread *curr,
 				       struct thread *next, unsigned long flags)
@@ -453,7 +462,7 @@ LOCK_UNCHECKED void sched_wake(struct thread *t, unsigned long flags)
 		if (better)
 			rq->resched = 1;
 		else if (unlikely(somebody_idles()))
-			balance_kick_idle(cpu, &t->affinity);
+			return kick_and_unlock(rq, t, flags);
 		spin_unlock(&rq->lock);
 		arch_irq_restore(flags);
 		return;
