@@ -106,6 +106,12 @@ struct runqueue {
 	 * deadline may take the rest of it
 	 */
 	bool fair_held;
+	/*
+	 * [q] in the sums; was interrupted within its request by another fair thread: if it still
+	 * waits with that request when it comes to a choice, it goes on, unless an earlier deadline
+	 * has come. NULL: none
+	 */
+	struct thread *fair_paused;
 	/* [q] what fair_curr ran and is not yet charged for: real time took the CPU from it */
 	uint64_t fair_owed_ns;
 	struct thread *idle;     /* [i] */

@@ -29,6 +29,8 @@ void fair_join(struct runqueue *rq, struct thread *t, enum eevdf_place place)
 /* @t, not in the tree, leaves the sums. */
 void fair_leave(struct runqueue *rq, struct thread *t)
 {
+	if (rq->fair_paused == t)
+		rq->fair_paused = NULL;
 	eevdf_leave(&rq->fair, &t->sched.fair);
 	arch_sched_event(SCHED_EVENT_LEAVE, cpu_of_rq(rq), t, NULL, 0);
 }
@@ -139,6 +141,8 @@ static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason wh
 			fair_release(rq, 0);
 		rq->fair_curr = NULL;
 		if (t->sched.state == THREAD_BLOCKED && !eevdf_eligible(&rq->fair, e)) {
+			if (rq->fair_paused == t)
+				rq->fair_paused = NULL;
 			eevdf_delay(&rq->fair, e);
 			arch_sched_event(SCHED_EVENT_DELAY, cpu_of_rq(rq), t, NULL, 0);
 		} else {
@@ -154,15 +158,24 @@ static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason wh
 }
 
 /*
- * A thread that real time took the CPU from has owed a little ever since it ran, so by the rule
- * alone anybody who is owed would go first, and each interruption would cost a switch. It goes on
- * to the end of its request, unless an earlier deadline has come.
+ * A thread that was interrupted has owed a little ever since it ran, so by the rule alone anybody
+ * who is owed would go first: each interruption would cost a switch and leave a piece of a request
+ * behind, whose near deadline then delays those who asked for little. It goes on to the end of its
+ * request, unless an earlier deadline has come.
  */
-static struct thread *fair_pick_held(struct runqueue *rq)
+static struct thread *fair_pick_interrupted(struct runqueue *rq, struct thread *t)
 {
-	struct eevdf_entity *n = eevdf_first(&rq->fair), *front = fair_front(rq);
+	struct eevdf_entity *n = eevdf_first(&rq->fair);
 
-	return fair_thread(n && eevdf_before(n->deadline, front->deadline) ? n : front);
+	return n && eevdf_before(n->deadline, t->sched.fair.deadline) ? fair_thread(n) : t;
+}
+
+/* The thread that was interrupted last may have run and ended its request since. */
+static bool fair_is_paused(const struct runqueue *rq)
+{
+	const struct eevdf_entity *e = rq->fair_paused ? &rq->fair_paused->sched.fair : NULL;
+
+	return e && eevdf_in_tree(&rq->fair, e) && eevdf_begun(e);
 }
 
 static struct thread *fair_pick(struct runqueue *rq)
@@ -172,7 +185,9 @@ static struct thread *fair_pick(struct runqueue *rq)
 	fair_settle(rq);
 	fair_release(rq, 0);
 	if (rq->fair_held)
-		return fair_pick_held(rq);
+		return fair_pick_interrupted(rq, rq->fair_curr);
+	if (fair_is_paused(rq) && !rq->fair_curr)
+		return fair_pick_interrupted(rq, rq->fair_paused);
 	e = eevdf_pick(&rq->fair, fair_front(rq));
 	while (unlikely(!e && rq->fair.nr)) { /* more than RELEASE_MAX delayed ones have paid */
 		release_one(rq);
@@ -188,8 +203,10 @@ static void fair_start(struct runqueue *rq, struct thread *t)
 	if (rq->fair_curr == t)
 		return;
 	eevdf_take(&rq->fair, &t->sched.fair);
-	if (rq->fair_curr)
+	if (rq->fair_curr) {
 		eevdf_put(&rq->fair, fair_front(rq));
+		rq->fair_paused = rq->fair_curr;
+	}
 	rq->fair_curr = t;
 }
 

@@ -208,7 +208,7 @@ static __noinline void yield_slow(struct runqueue *rq, struct thread *prev, unsi
 {
 	bool fair = prev->sched.rank == RANK_FAIR && prev->sched.unusual == SCHED_SLICED;
 
-	if (likely(fair && !rq->rt.highest && rq->fair.left && !rq->resched))
+	if (likely(fair && !rq->rt.highest && rq->fair.left))
 		yield_fair(rq, prev, flags);
 	else
 		schedule(rq, prev, STOP_YIELDED, flags);
@@ -519,6 +519,7 @@ static __noinline LOCK_UNCHECKED void preempt_fair(struct runqueue *rq, struct t
 			return go_on_fair(rq, prev);
 		eevdf_take(&rq->fair, n);
 		eevdf_put(&rq->fair, e);
+		rq->fair_paused = prev;
 	}
 	switch_fair(rq, prev, n, STOP_PREEMPTED, arch_irq_flags_masked());
 }

@@ -104,6 +104,9 @@ static void check_rq(struct cpu *cpu, bool quiet)
 	CHECK(rq->curr->sched.rank != RANK_FAIR || rq->curr == front);
 	CHECK(rq->fair.nr == tree + (front != NULL));
 	CHECK(rq->nr_ready == waits);
+	CHECK(!rq->fair_paused ||
+	      (rq->fair_paused->sched.fair.joined && rq->fair_paused->sched.cpu == cpu &&
+	       rq->fair_paused->sched.state == THREAD_RUNNABLE));
 	eevdf_check(&rq->fair, front ? &front->sched.fair : NULL);
 	found(rq->curr);
 	if (front && front != rq->curr)

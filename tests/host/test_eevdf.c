@@ -183,8 +183,8 @@ static struct eevdf_entity *curr_of(struct world *w)
 /* Is n, eligible, to go before curr? */
 static bool model_beats(const struct world *w, const struct mirror *n, const struct mirror *curr)
 {
-	return !curr || !model_eligible(w, curr) ||
-	       (vslice_of(n) < vslice_of(curr) && n->deadline < curr->deadline);
+	return !curr || !model_eligible(w, curr) || vslice_of(n) < curr->deadline - v_of(curr) ||
+	       (n->deadline < curr->deadline && n->deadline - w->V < vslice_of(n) / 8);
 }
 
 /*
