@@ -95,10 +95,21 @@ static inline void arch_io_barrier(void);
  */
 void arch_cpu_init(struct cpu *cpu);
 /*
- * Starts @cpu at cpu_main(cpu) on its idle thread's stack. 0 or -errno from firmware; does not
- * wait. -ENOTSUP: no method.
+ * Starts @cpu at cpu_main(cpu) on its idle thread's stack: at boot, and again after it was stopped.
+ * 0 or -errno from firmware; does not wait. -ENOTSUP: no method.
  */
 int arch_cpu_start(struct cpu *cpu);
+/*
+ * Stops this CPU, so that arch_cpu_start() can start it as it did before. Returns only where
+ * firmware cannot stop a CPU: nothing has changed then, and the caller waits in arch_cpu_idle(). On
+ * its idle thread, irqs masked, no lock held, no interrupt routed here, its timer at never.
+ */
+void arch_cpu_stop(void);
+/*
+ * @cpu, which has called arch_cpu_stop(), executes nothing any more, not even that call. Any other
+ * CPU.
+ */
+bool arch_cpu_stopped(const struct cpu *cpu);
 /*
  * Waits for an interrupt with irqs masked and handles those pending by plain calls to the upcalls
  * (no trap is taken, trap_exit() is not called); a wake-up between the caller's test and this call

@@ -16,8 +16,6 @@
 
 #define CPU_START_TIMEOUT_NS (10 * NSEC_PER_SEC)
 
-enum { CPU_OFFLINE, CPU_ONLINE, CPU_TOO_LATE };
-
 struct cpu *cpu_table[ARCH_CPU_MAX];
 unsigned cpu_count;
 struct cpumask cpu_online_mask;

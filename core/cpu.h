@@ -15,6 +15,14 @@
 struct dt;
 struct thread;
 
+enum cpu_state {
+	CPU_OFFLINE,
+	CPU_ONLINE,   /* it schedules */
+	CPU_TOO_LATE, /* to come up, and parked */
+	CPU_LEAVING,  /* has nothing to run any more, and is to stop */
+	CPU_PARKED, /* off, where firmware cannot stop it: waits for CPU_OFFLINE, then comes back */
+};
+
 struct cpu {
 	struct arch_cpu arch; /* first: trap entry finds it at offset 0 */
 	struct runqueue rq;
@@ -23,7 +31,7 @@ struct cpu {
 	struct lock_ranks lock_ranks; /* [o] ranks held, debug builds */
 	uint64_t hwid;                /* [i] MPIDR affinity or hart id */
 	uint32_t index;               /* [i] 0.. in device-tree order */
-	uint32_t online;              /* [a] 1 once it schedules, 2: came too late and parked */
+	uint32_t online;              /* [a] enum cpu_state */
 	/* [i] of the interrupt controller's driver (redistributor, PLIC context) */
 	void *irq_private;
 	void *ipi_private;               /* [i] of the IPI driver */
@@ -34,11 +42,23 @@ struct cpu {
 extern struct cpu *cpu_table[ARCH_CPU_MAX]; /* [i] */
 /* [i] CPUs in the tree that this kernel knows, up or not */
 extern unsigned cpu_count;
-extern struct cpumask cpu_online_mask; /* [a] */
+/*
+ * [a] CPUs that threads may be put on. Whoever chooses one of them reads it with irqs masked, and
+ * has queued the thread before it unmasks them (sched/hotplug.c says why).
+ */
+extern struct cpumask cpu_online_mask;
 
 static inline struct cpu *cpu_at(unsigned index)
 {
 	return cpu_table[index];
+}
+
+/* It takes interrupts and may be running threads. */
+static inline bool cpu_is_up(const struct cpu *cpu)
+{
+	uint32_t state = atomic_load_acquire(&cpu->online);
+
+	return state == CPU_ONLINE || state == CPU_LEAVING;
 }
 
 /*

@@ -138,3 +138,8 @@ void irq_cpu_init(struct cpu *cpu)
 {
 	root->cpu_init(cpu);
 }
+
+void irq_cpu_exit(struct cpu *cpu, struct cpu *heir)
+{
+	root->cpu_exit(cpu, heir);
+}

@@ -18,6 +18,8 @@ struct irq_chip {
 	/* Claims, dispatches by irq_dispatch() and completes pending interrupts; irqs masked. */
 	void (*handle)(void);
 	void (*cpu_init)(struct cpu *cpu); /* on each CPU, irqs masked */
+	/* on @cpu, irqs masked, in no handler: what goes to it goes to @heir, which is up */
+	void (*cpu_exit)(struct cpu *cpu, struct cpu *heir);
 	void (*mask)(unsigned hwirq);
 	void (*unmask)(unsigned hwirq); /* per-CPU interrupts: of the calling CPU */
 	int (*set_affinity)(unsigned hwirq, struct cpu *cpu);
@@ -39,6 +41,8 @@ const struct irq_chip *irq_root(void);
  */
 int irq_init(const struct dt *dt);
 void irq_cpu_init(struct cpu *cpu);
+/* @cpu, itself, is to have no interrupts any more: @heir gets them. */
+void irq_cpu_exit(struct cpu *cpu, struct cpu *heir);
 
 /*
  * Context: thread, boot. @fn(@arg) runs with irqs masked on the interrupted thread's stack. -EBUSY

@@ -87,7 +87,8 @@ void lock_debug_acquire(const struct spinlock *l)
 
 	ASSERT(!arch_irq_enabled());
 	for (unsigned i = 0; i < r->n; i++)
-		if (r->held[i] > l->rank || (r->held[i] == l->rank && l->rank != LOCK_RUNQUEUE))
+		if (r->held[i] > l->rank ||
+		    (r->held[i] == l->rank && l->rank != LOCK_RUNQUEUE && l->rank != LOCK_TIMER))
 			panic("lock order: rank %u taken while holding rank %u", l->rank,
 			      r->held[i]);
 	ASSERT(r->n < ARRAY_SIZE(r->held));

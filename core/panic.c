@@ -40,7 +40,7 @@ bool panic_in_progress(void)
 	return true;
 }
 
-/* Asks every other online CPU to stop; returns how many did not in time. */
+/* Asks every other CPU that is up to stop; returns how many did not in time. */
 static unsigned cpus_stop(void)
 {
 	uint32_t self = arch_cpu_lock_id() - 1, sent = 0;
@@ -48,8 +48,8 @@ static unsigned cpus_stop(void)
 
 	if (!ipi_send)
 		return 0;
-	cpumask_for_each(cpu, &cpu_online_mask) {
-		if (cpu == self || cpu >= cpu_count)
+	for (unsigned cpu = 0; cpu < cpu_count; cpu++) {
+		if (cpu == self || !cpu_at(cpu) || !cpu_is_up(cpu_at(cpu)))
 			continue;
 		ipi_send(cpu_at(cpu));
 		sent++;

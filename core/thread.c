@@ -105,6 +105,18 @@ unsigned thread_count(void)
 	return atomic_load_relaxed(&tids.live);
 }
 
+void thread_each(void (*each)(struct thread *t))
+{
+	for (int32_t tid = 1; tid < atomic_load_relaxed(&tids.used_pages) * (int32_t)TIDS_PER_PAGE;
+	     tid++) {
+		unsigned long flags = spin_lock_irqsave(&tids.lock);
+
+		if (tid_slot(tid)->thread)
+			each(tid_slot(tid)->thread);
+		spin_unlock_irqrestore(&tids.lock, flags);
+	}
+}
+
 /* ---- layout of a slot ------------------------------------------------------------------------ */
 
 extern char tls_image_start[], tls_image_end[], tls_bss_end[];

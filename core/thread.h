@@ -112,6 +112,12 @@ void thread_run_hook(void);
 uint64_t thread_runtime_ns(struct thread *t);
 /* Threads alive, idle threads not counted. */
 unsigned thread_count(void);
+/*
+ * Calls @each for every thread but the idle ones, in order of tid, irqs masked and with the lock of
+ * the table held, so that none goes away. It may miss those that are created meanwhile, and meet
+ * one that is only half made: sched.cpu is NULL then. Context: thread.
+ */
+void thread_each(void (*each)(struct thread *t));
 
 /*
  * The idle thread of a CPU that has not started; of the boot CPU: of what runs now. NULL: out of

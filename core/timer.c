@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Per-CPU timer queues (see timer.h). A timer is added to the queue of the CPU that calls, and
- * fires there. Any CPU may cancel it. The function runs with no lock held, so it may take any lock
+ * fires there, or where a CPU that goes off has put it. Any CPU may cancel it. The function runs with no lock held, so it may take any lock
  * and wake anybody; queue->running says whose is being called, and lives in the CPU and not in the
  * timer, because the function may be what lets the timer's owner go away. Never with a lock of rank
  * LOCK_TIMER or above held.
  */
 #include "core/timer.h"
 #include "core/cpu.h"
+#include "core/irq.h"
 #include "core/thread.h"
 #include "core/time.h"
 
@@ -54,15 +55,27 @@ void timer_add(struct timer *t, uint64_t expires_ns)
 	timer_arm(cpu, expires_ns);
 }
 
-bool timer_cancel(struct timer *t)
+/* The queue @t is or was last in, locked: it cannot move to another meanwhile. */
+static LOCK_UNCHECKED struct timer_queue *timer_lock_queue(struct timer *t)
+{
+	for (;;) {
+		struct cpu *cpu = atomic_load_relaxed(&t->cpu);
+
+		spin_lock(&cpu->timers.lock);
+		if (likely(t->cpu == cpu))
+			return &cpu->timers;
+		spin_unlock(&cpu->timers.lock);
+	}
+}
+
+LOCK_UNCHECKED bool timer_cancel(struct timer *t)
 {
 	struct timer_queue *q;
 	bool armed;
 
 	if (!t->cpu)
 		return false;
-	q = &t->cpu->timers;
-	spin_lock(&q->lock);
+	q = timer_lock_queue(t);
 	armed = t->armed;
 	if (armed) {
 		rb_erase(&q->tree, &t->node);
@@ -145,6 +158,53 @@ uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
 	next_ns = timer_end_batch(q, level);
 	now_ns = time_now_ns();
 	return next_ns <= now_ns ? now_ns + TIMER_BATCH_GAP_NS : next_ns;
+}
+
+void timer_look(struct cpu *cpu)
+{
+	uint64_t next_ns;
+
+	spin_lock(&cpu->timers.lock);
+	next_ns = timer_first_ns(&cpu->timers);
+	spin_unlock(&cpu->timers.lock);
+	timer_arm(cpu, next_ns);
+}
+
+/*
+ * The first timer of @from becomes one of @to. Both queues are locked: a timer is in one of them at
+ * any time, and timer_cancel() finds it. Returns its expiry; UINT64_MAX: there is none.
+ */
+static uint64_t timer_move_first(struct cpu *from, struct cpu *to)
+{
+	uint64_t first_ns;
+
+	spin_lock_pair(&from->timers.lock, &to->timers.lock);
+	first_ns = timer_first_ns(&from->timers);
+	if (first_ns != UINT64_MAX) {
+		struct timer *t = container_of(rb_first(&from->timers.tree), struct timer, node);
+
+		rb_erase(&from->timers.tree, &t->node);
+		atomic_store_relaxed(&t->cpu, to);
+		rb_insert(&to->timers.tree, &t->node, timer_less);
+	}
+	spin_unlock(&to->timers.lock);
+	spin_unlock(&from->timers.lock);
+	return first_ns;
+}
+
+/*
+ * In order of expiry. armed_ns is @to's own; but what it is after the locks were held is what @to
+ * has programmed, or is about to after a look at its queue that found less than is there now.
+ */
+void timer_move_all(struct cpu *from, struct cpu *to)
+{
+	uint64_t expires_ns;
+
+	while ((expires_ns = timer_move_first(from, to)) != UINT64_MAX)
+		if (expires_ns < atomic_load_relaxed(&to->timers.armed_ns))
+			ipi_send(to);
+	from->timers.armed_ns = UINT64_MAX;
+	arch_timer_set(UINT64_MAX);
 }
 
 void trap_timer(void *unused)

@@ -19,8 +19,9 @@ struct cpu;
 struct timer {
 	struct rb_node node; /* [t] */
 	uint64_t expires_ns; /* [t] */
-	struct cpu *cpu;     /* [t] whose queue it is or was last in */
-	bool armed;          /* [t] */
+	/* [t] whose queue it is or was last in; changes under both queues' locks while armed */
+	struct cpu *cpu;
+	bool armed; /* [t] */
 	/* [i] runs in irq context, irqs masked, no lock held, timer not armed */
 	void (*fn)(struct timer *timer);
 };
@@ -57,5 +58,13 @@ void timer_cancel_wait(struct timer *t);
 
 /* Programs the hardware if @deadline_ns comes before what it is set to. Own CPU, irqs masked. */
 void timer_arm(struct cpu *cpu, uint64_t deadline_ns);
+/*
+ * All timers of @from, which is the calling CPU and will not run any more, become @to's; it gets an
+ * inter-processor interrupt if it must act, and calls timer_look(). Irqs masked; from no timer's
+ * function.
+ */
+void timer_move_all(struct cpu *from, struct cpu *to);
+/* Somebody may have put timers into the queue of @cpu, the calling CPU. Irqs masked. */
+void timer_look(struct cpu *cpu);
 /* From trap_timer(). Runs what is due, at most a batch, and returns the queue's next expiry. */
 uint64_t timer_run(struct cpu *cpu, uint64_t now_ns);

@@ -259,8 +259,8 @@ static void stop_waiting(struct runqueue *rq, struct thread *t)
 	}
 }
 
-/* The new mask is set. True: @rq's CPU must look again. */
-static bool affinity_changed(struct runqueue *rq, struct thread *t, bool allowed)
+/* True: @rq's CPU must look again. */
+bool sched_affinity_changed(struct runqueue *rq, struct thread *t, bool allowed)
 {
 	bool waiting = t->sched.state == THREAD_RUNNABLE && rq->curr != t;
 	bool was_leaving = t->sched.unusual & SCHED_MOVE;
@@ -288,14 +288,16 @@ LOCK_UNCHECKED int sched_set_affinity(struct thread *t, const struct cpumask *ma
 	struct runqueue *rq;
 	bool act = false;
 
-	cpumask_and(&usable, mask, &cpu_online_mask);
-	if (cpumask_empty(&usable))
-		return -EINVAL;
 	flags = arch_irq_save();
 	rq = rq_lock_thread(t);
+	cpumask_and(&usable, mask, &cpu_online_mask);
+	if (cpumask_empty(&usable)) {
+		spin_unlock_irqrestore(&rq->lock, flags);
+		return -EINVAL;
+	}
 	t->affinity = *mask;
 	if (t->sched.state != THREAD_DEAD)
-		act = affinity_changed(rq, t, cpumask_test(mask, cpu_of_rq(rq)->index));
+		act = sched_affinity_changed(rq, t, cpumask_test(&usable, cpu_of_rq(rq)->index));
 	if (t->sched.state == THREAD_RUNNABLE && rq->curr != t && !(t->sched.unusual & SCHED_MOVE))
 		balance_kick_idle(cpu_of_rq(rq), mask); /* it may now run where nobody does */
 	unlock_and_act(rq, act, flags);

@@ -18,11 +18,15 @@
  * inter-processor interrupt, with both locks.
  */
 #include "sched/sched.h"
+#include "core/hotplug.h"
 #include "core/irq.h"
 
 struct cpumask cpu_idle_mask;
 
-/* Threads on all outgoing lists: saves the look at every CPU on each interrupt. */
+/*
+ * Threads on all outgoing lists, and 1 while a CPU comes or goes: saves the look at every CPU on
+ * each interrupt.
+ */
 static uint32_t outgoing_count; /* [a] */
 
 static bool cpu_is_idle(const struct cpu *cpu)
@@ -54,7 +58,8 @@ static struct cpu *claim_idle(const struct cpumask *allowed, unsigned from, bool
 		bit = 1ull << (i % 64);
 		if (kick)
 			atomic_store_relaxed(&cpu_at(i)->rq.kicked, 1u);
-		if (atomic_fetch_and_acq_rel(&cpu_idle_mask.bits[i / 64], ~bit) & bit)
+		if (atomic_fetch_and_acq_rel(&cpu_idle_mask.bits[i / 64], ~bit) & bit &&
+		    likely(cpumask_test(&cpu_online_mask, i)))
 			return cpu_at(i);
 		cpumask_reset(&idle, i);
 	}
@@ -88,9 +93,12 @@ static struct cpu *least_loaded(const struct cpumask *allowed, struct cpu *prev)
  */
 struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork)
 {
-	bool allowed = cpumask_test(&t->affinity, prev->index);
+	bool allowed = !(t->sched.unusual & SCHED_MOVE);
 	struct cpu *cpu;
 
+	if (fork)
+		allowed = cpumask_test(&t->affinity, prev->index) &&
+			  cpumask_test(&cpu_online_mask, prev->index);
 	if (allowed && cpu_is_idle(prev))
 		return prev;
 	cpu = claim_idle(&t->affinity, prev->index, false);
@@ -99,8 +107,7 @@ struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork)
 	if (allowed && (!fork || cpu_count == 1))
 		return prev;
 	cpu = least_loaded(&t->affinity, prev);
-	ASSERT(cpu);
-	return cpu;
+	return likely(cpu) ? cpu : hotplug_place(t, fork);
 }
 
 void balance_kick_idle(struct cpu *from, const struct cpumask *allowed)
@@ -128,6 +135,7 @@ void balance_kick_waiting(struct runqueue *rq)
 	struct thread *t;
 
 	cpumask_snapshot(&idle, &cpu_idle_mask);
+	cpumask_and(&idle, &idle, &cpu_online_mask);
 	cpumask_reset(&idle, cpu_of_rq(rq)->index);
 	t = steal(rq, &idle);
 	if (t)
@@ -149,8 +157,9 @@ static bool pull_from(struct cpu *cpu, struct cpu *victim)
 	struct cpumask self = { 0 };
 	struct thread *t;
 
-	cpumask_set(&self, cpu->index);
 	spin_lock_pair(&cpu->rq.lock, &victim->rq.lock);
+	if (likely(cpumask_test(&cpu_online_mask, cpu->index)))
+		cpumask_set(&self, cpu->index);
 	t = steal(&victim->rq, &self);
 	if (t)
 		move(&victim->rq, &cpu->rq, t);
@@ -205,7 +214,9 @@ void balance_send_away(struct runqueue *rq, struct thread *t)
 
 	if (!to)
 		to = least_loaded(&t->affinity, cpu_of_rq(rq));
-	ASSERT(to && to != cpu_of_rq(rq));
+	if (unlikely(!to))
+		to = hotplug_place(t, false);
+	ASSERT(to != cpu_of_rq(rq));
 	list_add_tail(&t->sched.node, &rq->outgoing);
 	atomic_fetch_add_acq_rel(&outgoing_count, 1u);
 	ipi_send(to);
@@ -242,9 +253,17 @@ static void take_from(struct cpu *cpu, struct cpu *from)
 	spin_unlock(&rq->lock);
 }
 
+void balance_look_closely(uint32_t change)
+{
+	atomic_fetch_add_acq_rel(&outgoing_count, change);
+}
+
 void balance_take_outgoing(struct cpu *cpu)
 {
 	if (likely(!atomic_load_acquire(&outgoing_count)))
+		return;
+	cpu_change_seen(cpu);
+	if (!cpumask_test(&cpu_online_mask, cpu->index))
 		return;
 	for (unsigned i = 0; i < cpu_count; i++) {
 		struct cpu *from = cpu_at(i);

@@ -128,6 +128,11 @@ void fair_join(struct runqueue *rq, struct thread *t, enum eevdf_place place);
 void fair_leave(struct runqueue *rq, struct thread *t);
 void fair_leave_delayed(struct runqueue *rq, struct thread *t);
 void fair_release(void *runqueue, unsigned long unused);
+/*
+ * attr.c; rq->lock held. @t's mask or the set of online CPUs is another; its CPU is @allowed or not.
+ * Sees that it goes where it may; true: rq's CPU must act.
+ */
+bool sched_affinity_changed(struct runqueue *rq, struct thread *t, bool allowed);
 /* thread context, no lock: gives way if resched is set; restores flags */
 void sched_reschedule_self(unsigned long flags);
 
@@ -148,6 +153,11 @@ void balance_send_away(struct runqueue *rq, struct thread *t);
 void balance_keep(struct thread *t);
 /* on an IPI: takes what others sent away; no lock held */
 void balance_take_outgoing(struct cpu *cpu);
+/* @change more reasons to look closely on each IPI */
+void balance_look_closely(uint32_t change);
+
+/* hotplug.c: no CPU of @t's mask is online; one is just leaving, or @fork; irqs masked */
+struct cpu *hotplug_place(struct thread *t, bool fork);
 
 /* ---- the real-time queue, inline because the fast paths of sched.c use it without the table -- */
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What firmware does for us: starts CPUs and switches off, by PSCI, with the conduit (hvc or smc)
+ * What firmware does for us: starts and stops CPUs and switches off, by PSCI, with the conduit (hvc or smc)
  * that the device tree names. A CPU's "enable-method" picks the row of start_methods[]; a board
  * with another way to start CPUs adds a row.
  *
- * Boot context, but for arch_system_off(), which panic calls with anything held. No call is made
+ * Boot context, but for arch_system_off(), which panic calls with anything held, and starting and
+ * stopping CPUs later, one at a time. No call is made
  * that the tree does not announce: an smc where there is no firmware would be an exception.
  */
 #include "core/arch.h"
@@ -15,8 +16,12 @@
 #include "core/thread.h"
 #include "arch/arm64/regs.h"
 
-#define PSCI_SYSTEM_OFF 0x84000008u
-#define PSCI_CPU_ON     0xc4000003u
+#define PSCI_CPU_OFF       0x84000002u
+#define PSCI_SYSTEM_OFF    0x84000008u
+#define PSCI_CPU_ON        0xc4000003u
+#define PSCI_AFFINITY_INFO 0xc4000004u
+
+#define PSCI_AFFINITY_OFF 1 /* what AFFINITY_INFO says of a CPU */
 
 #define PSCI_NOT_SUPPORTED      (-1)
 #define PSCI_INVALID_PARAMETERS (-2)
@@ -32,7 +37,7 @@ static struct dt tree;          /* [i] */
 static bool have_tree;          /* [i] */
 static bool psci_by_hvc;        /* [i] */
 static uint32_t psci_cpu_on_id; /* [i] 0: no PSCI */
-static bool psci_has_off;       /* [i] */
+static bool psci_has_off;       /* [i] version 0.2 or later: what can be started can be stopped */
 
 const struct dt *firmware_tree(void)
 {
@@ -153,41 +158,44 @@ static const char *enable_method(uint64_t hwid)
 	return NULL;
 }
 
-static void free_stacks(void *fault, void *emergency)
+/*
+ * Gives the CPU its stacks for exceptions and its place to enter C, once: they stay when it is
+ * stopped, or could not be started. The boot CPU has them from boot.S.
+ */
+static int give_stacks(struct cpu *cpu)
 {
-	if (fault)
-		stack_free(fault, FAULT_STACK_BYTES);
-	if (emergency)
-		page_free(emergency, 0);
+	struct thread *idle = cpu->rq.idle;
+	bool cached;
+	void *fault, *emergency;
+
+	cpu->arch.entry_tls = idle->context.tls;
+	if (cpu->arch.fault_stack_top)
+		return 0;
+	fault = stack_alloc(FAULT_STACK_BYTES, &cached);
+	emergency = page_alloc(0);
+	if (!fault || !emergency)
+		return -ENOMEM; /* what was allocated stays: memory is too short for anything */
+	cpu->arch.fault_stack_top = (uintptr_t)fault + FAULT_STACK_BYTES;
+	cpu->arch.emergency_stack_top = (uintptr_t)emergency + PAGE_SIZE;
+	/* the stack ends where struct thread begins */
+	cpu->arch.entry_sp = ALIGN_DOWN((uintptr_t)idle, ARCH_STACK_ALIGN);
+	cpu->arch.lock_id = cpu->index + 1;
+	return 0;
 }
 
 /*
- * Gives the CPU its stacks for exceptions and its place to enter C, and asks @method to start it.
  * The new CPU reads boot_data with its MMU off, so that goes to memory; all else it reads with its
  * caches on. The barrier at the end of the cleaning orders both before the firmware call.
  */
 static int start_by(const struct start_method *method, struct cpu *cpu)
 {
-	struct thread *idle = cpu->rq.idle;
 	pa_t entry = image_pa + ((uintptr_t)secondary_entry - IMAGE_BASE);
-	bool cached;
-	void *fault = stack_alloc(FAULT_STACK_BYTES, &cached), *emergency = page_alloc(0);
-	int err = -ENOMEM;
+	int err = give_stacks(cpu);
 
-	if (fault && emergency) {
-		cpu->arch.fault_stack_top = (uintptr_t)fault + FAULT_STACK_BYTES;
-		cpu->arch.emergency_stack_top = (uintptr_t)emergency + PAGE_SIZE;
-		cpu->arch.entry_sp = ALIGN_DOWN(
-			(uintptr_t)idle,
-			ARCH_STACK_ALIGN); /* the stack ends where struct thread begins */
-		cpu->arch.entry_tls = idle->context.tls;
-		cpu->arch.lock_id = cpu->index + 1;
-		arch_cache_op(CACHE_CLEAN_POC, &boot_data, sizeof(boot_data));
-		err = method->start(cpu->hwid, entry, (uintptr_t)cpu);
-	}
 	if (err)
-		free_stacks(fault, emergency);
-	return err;
+		return err;
+	arch_cache_op(CACHE_CLEAN_POC, &boot_data, sizeof(boot_data));
+	return method->start(cpu->hwid, entry, (uintptr_t)cpu);
 }
 
 int arch_cpu_start(struct cpu *cpu)
@@ -198,6 +206,17 @@ int arch_cpu_start(struct cpu *cpu)
 		if (!strcmp(method, start_methods[i].name))
 			return start_by(&start_methods[i], cpu);
 	return -ENOTSUP;
+}
+
+void arch_cpu_stop(void)
+{
+	if (psci_has_off)
+		psci_call(PSCI_CPU_OFF, 0, 0, 0);
+}
+
+bool arch_cpu_stopped(const struct cpu *cpu)
+{
+	return psci_has_off && psci_call(PSCI_AFFINITY_INFO, cpu->hwid, 0, 0) == PSCI_AFFINITY_OFF;
 }
 
 static void semihosting_exit(int status)

@@ -50,6 +50,12 @@ static void chip_cpu_init(struct cpu *cpu)
 	(void)cpu;
 }
 
+static void chip_cpu_exit(struct cpu *cpu, struct cpu *heir)
+{
+	(void)cpu;
+	(void)heir;
+}
+
 static void chip_hwirq(unsigned hwirq)
 {
 	(void)hwirq;
@@ -59,6 +65,7 @@ static const struct irq_chip host_chip = {
 	.name = "host",
 	.handle = chip_nothing,
 	.cpu_init = chip_cpu_init,
+	.cpu_exit = chip_cpu_exit,
 	.mask = chip_hwirq,
 	.unmask = chip_hwirq,
 };

@@ -21,13 +21,15 @@
 #include <stdlib.h>
 
 #ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #define FIBER_START(save, bottom, bytes) \
 	__sanitizer_start_switch_fiber((save), (const void *)(bottom), (bytes))
 #define FIBER_FINISH(fake, bottom, bytes) __sanitizer_finish_switch_fiber((fake), (bottom), (bytes))
 #else
-#define FIBER_START(save, bottom, bytes)  ((void)(save), (void)(bottom), (void)(bytes))
-#define FIBER_FINISH(fake, bottom, bytes) ((void)(fake), (void)(bottom), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(addr, size) ((void)(addr), (void)(size))
+#define FIBER_START(save, bottom, bytes)        ((void)(save), (void)(bottom), (void)(bytes))
+#define FIBER_FINISH(fake, bottom, bytes)       ((void)(fake), (void)(bottom), (void)(bytes))
 #endif
 
 #define STEP_NS     10u
@@ -606,12 +608,29 @@ int arch_cpu_start(struct cpu *cpu)
 
 	c->cpu = cpu;
 	c->tls = idle->context.tls;
-	arch_context_init(idle, (uintptr_t)idle);
+	if (!idle->context.stack_bytes)
+		arch_context_init(idle, (uintptr_t)idle);
 	c->stack_bottom = idle->context.stack_bottom;
 	c->stack_bytes = idle->context.stack_bytes;
-	c->sp = host_stack_prepare((uintptr_t)idle, secondary_begin);
+	/* what it left there when it was stopped never returns */
+	ASAN_UNPOISON_MEMORY_REGION((void *)c->stack_bottom, c->stack_bytes);
+	c->sp = host_stack_prepare(c->stack_bottom + c->stack_bytes, secondary_begin);
+	c->ipi_pending = false;
 	host_cpu_make_run(c);
 	return 0;
+}
+
+/* Some firmware can, some cannot. */
+void arch_cpu_stop(void)
+{
+	if (host_choose(HOST_CHOOSE_STOP, 2))
+		wait_aside(HOST_CPU_OFF);
+}
+
+bool arch_cpu_stopped(const struct cpu *cpu)
+{
+	host_sync_point();
+	return cpu->arch.host->state == HOST_CPU_OFF;
 }
 
 void arch_cpu_idle(void)

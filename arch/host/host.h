@@ -22,6 +22,7 @@ enum host_choice {
 	HOST_CHOOSE_CPU,    /* which of n */
 	/* timer and inter-processor interrupt are both due: which first? n = 2 */
 	HOST_CHOOSE_INTERRUPT,
+	HOST_CHOOSE_STOP, /* can firmware stop a CPU? n = 2 */
 };
 unsigned host_choose(enum host_choice kind, unsigned n);
 

@@ -2,9 +2,9 @@
 /*
  * CPUs and threads: bring-up, idling, the first context of a thread.
  *
- * arch_cpu_init() runs once on each CPU before anything else there, irqs masked; arch_cpu_start()
- * on the boot CPU. All of struct arch_cpu belongs to its CPU once that runs; before, to the boot
- * CPU. What may never happen: that sscratch holds anything but this CPU's struct cpu once stvec
+ * arch_cpu_init() runs on each CPU before anything else there, at each start, irqs masked;
+ * arch_cpu_start() on another CPU. All of struct arch_cpu belongs to its CPU while that runs, before
+ * and after to whoever starts it. What may never happen: that sscratch holds anything but this CPU's struct cpu once stvec
  * points to riscv_vectors, or that FS is Off: an FP instruction would then trap in firmware.
  */
 #include "arch/riscv/port.h"
@@ -57,6 +57,7 @@ static void init_boot_cpu(struct cpu *cpu)
 	cpu->arch.fault_stack_top = (uintptr_t)boot_fault_stack_top;
 	cpu->arch.emergency_stack_top =
 		(uintptr_t)(boot_emergency_stack + sizeof(boot_emergency_stack));
+	cpu->arch.start_sp = (uintptr_t)boot_stack_top;
 	riscv_machine.cycle = riscv_probe(riscv_read_cycle);
 }
 
@@ -73,12 +74,17 @@ void arch_cpu_init(struct cpu *cpu)
 	__asm__ volatile("csrc sip, %0" ::"r"((unsigned long)SIE_SOFT) : "memory");
 }
 
-int arch_cpu_start(struct cpu *cpu)
+/* They stay when the CPU is stopped or could not be started. */
+static int give_stacks(struct cpu *cpu)
 {
 	bool cached;
-	uint8_t *fault_stack = stack_alloc(FAULT_STACK_BYTES, &cached);
-	uint8_t *emergency_stack = page_alloc(0);
+	uint8_t *fault_stack, *emergency_stack;
 
+	cpu->arch.start_tls = cpu->rq.idle->context.tls;
+	if (cpu->arch.fault_stack_top)
+		return 0;
+	fault_stack = stack_alloc(FAULT_STACK_BYTES, &cached);
+	emergency_stack = page_alloc(0);
 	if (!fault_stack || !emergency_stack)
 		/*
 		 * what was allocated stays: the machine is about to run with too little memory
@@ -88,7 +94,15 @@ int arch_cpu_start(struct cpu *cpu)
 	cpu->arch.fault_stack_top = (uintptr_t)fault_stack + FAULT_STACK_BYTES;
 	cpu->arch.emergency_stack_top = (uintptr_t)emergency_stack + PAGE_SIZE;
 	cpu->arch.start_sp = ALIGN_DOWN((uintptr_t)cpu->rq.idle, ARCH_STACK_ALIGN);
-	cpu->arch.start_tls = cpu->rq.idle->context.tls;
+	return 0;
+}
+
+int arch_cpu_start(struct cpu *cpu)
+{
+	int err = give_stacks(cpu);
+
+	if (err)
+		return err;
 	arch_io_barrier();
 	return riscv_hart_start(cpu->hwid, arch_pa((const void *)riscv_secondary_entry),
 				(uintptr_t)cpu);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * SBI firmware: which extensions there are, starting harts, fences and IPIs on other CPUs,
+ * SBI firmware: which extensions there are, starting and stopping harts, fences and IPIs on other CPUs,
  * power-off; and what the device tree's CPU nodes say (ids, Sstc, timebase).
  *
  * arch_firmware_init() on the boot CPU before any other runs; the rest from any context. SBI calls
@@ -137,6 +137,19 @@ int riscv_hart_start(uint64_t hwid, pa_t entry, uintptr_t opaque)
 		return -EALREADY;
 	}
 	return -EIO;
+}
+
+void arch_cpu_stop(void)
+{
+	if (have_smp)
+		sbi_call(SBI_HSM, SBI_HSM_STOP, 0, 0, 0, 0);
+}
+
+bool arch_cpu_stopped(const struct cpu *cpu)
+{
+	struct sbi_ret r = sbi_call(SBI_HSM, SBI_HSM_STATUS, cpu->hwid, 0, 0, 0);
+
+	return !r.error && r.value == SBI_HSM_STOPPED;
 }
 
 int arch_firmware_init(const struct dt *dt, const char **why)

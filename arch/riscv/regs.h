@@ -58,7 +58,9 @@
 #define SBI_RFENCE_SFENCE   1
 #define SBI_HSM             0x48534d
 #define SBI_HSM_START       0
+#define SBI_HSM_STOP        1
 #define SBI_HSM_STATUS      2
+#define SBI_HSM_STOPPED     1 /* a status */
 #define SBI_SRST            0x53525354
 #define SBI_DBCN            0x4442434e
 #define SBI_DBCN_WRITE      0

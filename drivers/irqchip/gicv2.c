@@ -122,10 +122,18 @@ static void gicv2_cpu_init(struct cpu *cpu)
 	mmio_write32(cpuif, GICC_CTLR, 1);
 }
 
+static void gicv2_cpu_exit(struct cpu *cpu, struct cpu *heir)
+{
+	for (unsigned hwirq = GIC_SPI_FIRST; hwirq < gic_irq_count(dist); hwirq++)
+		if (mmio_read8(dist, GICD_ITARGETSR + hwirq) == (uintptr_t)cpu->irq_private)
+			gicv2_set_affinity(hwirq, heir);
+}
+
 static const struct irq_chip gicv2_chip = {
 	.name = "GICv2",
 	.handle = gicv2_handle,
 	.cpu_init = gicv2_cpu_init,
+	.cpu_exit = gicv2_cpu_exit,
 	.mask = gicv2_mask,
 	.unmask = gicv2_unmask,
 	.set_affinity = gicv2_set_affinity,

@@ -236,10 +236,18 @@ static void gicv3_cpu_init(struct cpu *cpu)
 	cpu_interface_init(cpu);
 }
 
+static void gicv3_cpu_exit(struct cpu *cpu, struct cpu *heir)
+{
+	for (unsigned hwirq = GIC_SPI_FIRST; hwirq < gic_irq_count(dist); hwirq++)
+		if (mmio_read64(dist, GICD_IROUTER + hwirq * 8ul) == cpu->hwid)
+			gicv3_set_affinity(hwirq, heir);
+}
+
 static const struct irq_chip gicv3_chip = {
 	.name = "GICv3",
 	.handle = gicv3_handle,
 	.cpu_init = gicv3_cpu_init,
+	.cpu_exit = gicv3_cpu_exit,
 	.mask = gicv3_mask,
 	.unmask = gicv3_unmask,
 	.set_affinity = gicv3_set_affinity,

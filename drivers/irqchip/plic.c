@@ -48,6 +48,11 @@ static uint16_t plic_target[IRQ_MAX];
 static uint32_t plic_moving;
 static struct spinlock plic_lock = SPINLOCK_INIT(LOCK_IRQ);
 
+static bool source_enabled(const struct plic_context *c, unsigned source)
+{
+	return mmio_read32(plic_base, ENABLE(c->number) + source / 32 * 4) >> source % 32 & 1;
+}
+
 /* Under plic_lock. */
 static void source_enable(const struct plic_context *c, unsigned source, bool on)
 {
@@ -156,6 +161,29 @@ static int plic_set_affinity(unsigned source, struct cpu *cpu)
 	return 0;
 }
 
+/*
+ * Nothing is claimed here, so sources can be disabled at once, those on the way elsewhere included.
+ * Where the heir has no context, they stay.
+ */
+static void plic_cpu_exit(struct cpu *cpu, struct cpu *heir)
+{
+	const struct plic_context *c = cpu->irq_private, *to = heir->irq_private;
+
+	if (!c->id || !to->id)
+		return;
+	spin_lock(&plic_lock);
+	for (unsigned source = 1; source <= plic_sources; source++) {
+		if (plic_target[source] == c->id) {
+			source_enable(to, source, true);
+			plic_target[source] = to->id;
+		} else if (source_enabled(c, source)) {
+			atomic_store_relaxed(&plic_moving, plic_moving - 1);
+		}
+		source_enable(c, source, false);
+	}
+	spin_unlock(&plic_lock);
+}
+
 static int plic_translate(const uint32_t *cells, int n, unsigned *hwirq)
 {
 	if (n != 1 || !valid(cells[0]))
@@ -168,6 +196,7 @@ static const struct irq_chip plic_chip = {
 	.name = "PLIC",
 	.handle = plic_handle,
 	.cpu_init = plic_cpu_init,
+	.cpu_exit = plic_cpu_exit,
 	.mask = plic_mask,
 	.unmask = plic_unmask,
 	.set_affinity = plic_set_affinity,
