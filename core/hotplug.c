@@ -80,6 +80,56 @@ static bool wait_for_all_to_see(void)
 	return wait_until(all_have_seen, NULL);
 }
 
+/* ---- timers ---------------------------------------------------------------------------------- */
+
+/*
+ * The first timer of @from becomes one of @to. Both queues are locked: a timer is in one of them at
+ * any time, and timer_cancel() finds it. Returns its expiry; UINT64_MAX: there is none.
+ */
+static uint64_t timer_move_first(struct cpu *from, struct cpu *to)
+{
+	uint64_t first_ns;
+
+	spin_lock_pair(&from->timers.lock, &to->timers.lock);
+	first_ns = timer_first_ns(&from->timers);
+	if (first_ns != UINT64_MAX) {
+		struct rb_node *n = rb_first(&from->timers.tree);
+
+		rb_erase(&from->timers.tree, n);
+		atomic_store_relaxed(&container_of(n, struct timer, node)->cpu, to);
+		rb_insert(&to->timers.tree, n, timer_less);
+	}
+	spin_unlock(&to->timers.lock);
+	spin_unlock(&from->timers.lock);
+	return first_ns;
+}
+
+/*
+ * In order of expiry. armed_ns is @to's own; but what it is after the locks were held is what @to
+ * has programmed, or is about to after a look at its queue that found less than is there now.
+ */
+static void timers_move(struct cpu *from, struct cpu *to)
+{
+	uint64_t expires_ns;
+
+	while ((expires_ns = timer_move_first(from, to)) != UINT64_MAX)
+		if (expires_ns < atomic_load_relaxed(&to->timers.armed_ns))
+			ipi_send(to);
+	from->timers.armed_ns = UINT64_MAX;
+	arch_timer_set(UINT64_MAX);
+}
+
+/* Somebody may have put timers into the queue of this CPU. */
+static void timers_look(struct cpu *cpu)
+{
+	uint64_t next_ns;
+
+	spin_lock(&cpu->timers.lock);
+	next_ns = timer_first_ns(&cpu->timers);
+	spin_unlock(&cpu->timers.lock);
+	timer_arm(cpu, next_ns);
+}
+
 /* ---- on the CPU that goes -------------------------------------------------------------------- */
 
 /* Irqs masked, nothing held, nothing to run. Returns only where firmware cannot stop a CPU. */
@@ -88,7 +138,7 @@ static void leave(struct cpu *cpu)
 	struct cpu *heir = cpu_at(cpumask_next(&cpu_online_mask, 0));
 
 	sched_cpu_left(cpu);
-	timer_move_all(cpu, heir);
+	timers_move(cpu, heir);
 	irq_cpu_exit(cpu, heir);
 	see(heir);
 	arch_cpu_stop();
@@ -102,7 +152,7 @@ void cpu_change_seen(struct cpu *cpu)
 {
 	uint32_t leaving = CPU_LEAVING;
 
-	timer_look(cpu); /* another CPU may have left us its own */
+	timers_look(cpu); /* another CPU may have left us its own */
 	cpumask_atomic_reset(&unseen, cpu->index);
 	if (atomic_load_acquire(&cpu->online) == CPU_LEAVING &&
 	    atomic_cas_acq_rel(&cpu->online, &leaving, CPU_OFFLINE))

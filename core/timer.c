@@ -8,11 +8,10 @@
  */
 #include "core/timer.h"
 #include "core/cpu.h"
-#include "core/irq.h"
 #include "core/thread.h"
 #include "core/time.h"
 
-static bool timer_less(const struct rb_node *a, const struct rb_node *b)
+bool timer_less(const struct rb_node *a, const struct rb_node *b)
 {
 	return container_of(a, struct timer, node)->expires_ns <
 	       container_of(b, struct timer, node)->expires_ns;
@@ -98,14 +97,6 @@ void timer_cancel_wait(struct timer *t)
 			arch_cpu_relax();
 }
 
-/* When the first timer is due; UINT64_MAX: there is none. The queue's lock is held. */
-static uint64_t timer_first_ns(const struct timer_queue *q)
-{
-	struct rb_node *n = rb_first(&q->tree);
-
-	return n ? container_of(n, struct timer, node)->expires_ns : UINT64_MAX;
-}
-
 /* The first timer that is due, taken off; NULL and *next_ns when none is. */
 static struct timer *timer_pop_due(struct timer_queue *q, unsigned level, uint64_t now_ns,
 				   uint64_t *next_ns)
@@ -158,53 +149,6 @@ uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
 	next_ns = timer_end_batch(q, level);
 	now_ns = time_now_ns();
 	return next_ns <= now_ns ? now_ns + TIMER_BATCH_GAP_NS : next_ns;
-}
-
-void timer_look(struct cpu *cpu)
-{
-	uint64_t next_ns;
-
-	spin_lock(&cpu->timers.lock);
-	next_ns = timer_first_ns(&cpu->timers);
-	spin_unlock(&cpu->timers.lock);
-	timer_arm(cpu, next_ns);
-}
-
-/*
- * The first timer of @from becomes one of @to. Both queues are locked: a timer is in one of them at
- * any time, and timer_cancel() finds it. Returns its expiry; UINT64_MAX: there is none.
- */
-static uint64_t timer_move_first(struct cpu *from, struct cpu *to)
-{
-	uint64_t first_ns;
-
-	spin_lock_pair(&from->timers.lock, &to->timers.lock);
-	first_ns = timer_first_ns(&from->timers);
-	if (first_ns != UINT64_MAX) {
-		struct timer *t = container_of(rb_first(&from->timers.tree), struct timer, node);
-
-		rb_erase(&from->timers.tree, &t->node);
-		atomic_store_relaxed(&t->cpu, to);
-		rb_insert(&to->timers.tree, &t->node, timer_less);
-	}
-	spin_unlock(&to->timers.lock);
-	spin_unlock(&from->timers.lock);
-	return first_ns;
-}
-
-/*
- * In order of expiry. armed_ns is @to's own; but what it is after the locks were held is what @to
- * has programmed, or is about to after a look at its queue that found less than is there now.
- */
-void timer_move_all(struct cpu *from, struct cpu *to)
-{
-	uint64_t expires_ns;
-
-	while ((expires_ns = timer_move_first(from, to)) != UINT64_MAX)
-		if (expires_ns < atomic_load_relaxed(&to->timers.armed_ns))
-			ipi_send(to);
-	from->timers.armed_ns = UINT64_MAX;
-	arch_timer_set(UINT64_MAX);
 }
 
 void trap_timer(void *unused)

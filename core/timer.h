@@ -58,13 +58,17 @@ void timer_cancel_wait(struct timer *t);
 
 /* Programs the hardware if @deadline_ns comes before what it is set to. Own CPU, irqs masked. */
 void timer_arm(struct cpu *cpu, uint64_t deadline_ns);
-/*
- * All timers of @from, which is the calling CPU and will not run any more, become @to's; it gets an
- * inter-processor interrupt if it must act, and calls timer_look(). Irqs masked; from no timer's
- * function.
- */
-void timer_move_all(struct cpu *from, struct cpu *to);
-/* Somebody may have put timers into the queue of @cpu, the calling CPU. Irqs masked. */
-void timer_look(struct cpu *cpu);
 /* From trap_timer(). Runs what is due, at most a batch, and returns the queue's next expiry. */
 uint64_t timer_run(struct cpu *cpu, uint64_t now_ns);
+
+/* ---- for those who move timers between queues ------------------------------------------------ */
+
+bool timer_less(const struct rb_node *a, const struct rb_node *b);
+
+/* When the first timer is due; UINT64_MAX: there is none. q->lock held. */
+static inline uint64_t timer_first_ns(const struct timer_queue *q)
+{
+	struct rb_node *n = rb_first(&q->tree);
+
+	return n ? container_of(n, struct timer, node)->expires_ns : UINT64_MAX;
+}

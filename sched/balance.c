@@ -93,12 +93,10 @@ static struct cpu *least_loaded(const struct cpumask *allowed, struct cpu *prev)
  */
 struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork)
 {
-	bool allowed = !(t->sched.unusual & SCHED_MOVE);
+	bool allowed = fork ? cpumask_test(&t->affinity, prev->index) :
+			      !(t->sched.unusual & SCHED_MOVE);
 	struct cpu *cpu;
 
-	if (fork)
-		allowed = cpumask_test(&t->affinity, prev->index) &&
-			  cpumask_test(&cpu_online_mask, prev->index);
 	if (allowed && cpu_is_idle(prev))
 		return prev;
 	cpu = claim_idle(&t->affinity, prev->index, false);
@@ -258,10 +256,8 @@ void balance_look_closely(uint32_t change)
 	atomic_fetch_add_acq_rel(&outgoing_count, change);
 }
 
-void balance_take_outgoing(struct cpu *cpu)
+static __noinline void look_closely(struct cpu *cpu)
 {
-	if (likely(!atomic_load_acquire(&outgoing_count)))
-		return;
 	cpu_change_seen(cpu);
 	if (!cpumask_test(&cpu_online_mask, cpu->index))
 		return;
@@ -272,4 +268,10 @@ void balance_take_outgoing(struct cpu *cpu)
 		    atomic_load_relaxed(&from->rq.outgoing.next) != &from->rq.outgoing)
 			take_from(cpu, from);
 	}
+}
+
+void balance_take_outgoing(struct cpu *cpu)
+{
+	if (unlikely(atomic_load_acquire(&outgoing_count)))
+		look_closely(cpu);
 }

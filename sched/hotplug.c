@@ -83,7 +83,7 @@ static LOCK_UNCHECKED void settle(struct thread *t)
 {
 	struct runqueue *rq;
 	struct cpumask usable;
-	bool widened = false, act = false, allowed;
+	bool widened = false, act = false, allowed, moving;
 
 	if (!atomic_load_acquire(&t->sched.cpu))
 		return;
@@ -91,7 +91,10 @@ static LOCK_UNCHECKED void settle(struct thread *t)
 	if (t->sched.state != THREAD_DEAD) {
 		widened = widen(t, &usable);
 		allowed = cpumask_test(&usable, cpu_of_rq(rq)->index);
+		moving = t->sched.unusual & SCHED_MOVE;
 		act = sched_affinity_changed(rq, t, allowed);
+		if (allowed && (widened || moving))
+			balance_kick_idle(cpu_of_rq(rq), &usable);
 	}
 	if (act)
 		rq->resched = 1;
