@@ -182,6 +182,20 @@ TEST(hotplug_refuses_the_last_cpu)
 	CHECK_EQ(test_cpus(), n);
 }
 
+/* With the boot argument cpus=: what was never started comes up later as well. */
+TEST(hotplug_starts_what_boot_left_off)
+{
+	unsigned n = test_cpus();
+
+	SKIP_UNLESS(n < cpu_count, "needs a CPU that boot left off");
+	for (unsigned cpu = 0; cpu < cpu_count; cpu++)
+		bring_back(cpu);
+	CHECK_EQ(test_cpus(), cpu_count);
+	for (unsigned cpu = n; cpu < cpu_count; cpu++)
+		take_off(cpu);
+	CHECK_EQ(test_cpus(), n);
+}
+
 static void *note_cpu(void *arg)
 {
 	semaphore_wait(arg);
