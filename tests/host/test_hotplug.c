@@ -31,7 +31,7 @@
 static struct thread *threads[WORKERS];
 static uint32_t stop;
 static uint32_t progress[WORKERS];
-static bool fair_only;
+static bool all_alike;
 
 static void run(void (*first)(void *), unsigned from)
 {
@@ -57,7 +57,7 @@ static void draw_mask(struct cpumask *mask)
 static struct thread *make(void *(*entry)(void *), uintptr_t arg)
 {
 	struct cpumask mask = { 0 };
-	int policy = fair_only ? SCHED_OTHER : (int)draw(3);
+	int policy = all_alike ? SCHED_OTHER : (int)draw(3);
 	struct thread_attr attr = { .name = "worker", .policy = (uint8_t)policy };
 	struct thread *t;
 	int err;
@@ -66,7 +66,7 @@ static struct thread *make(void *(*entry)(void *), uintptr_t arg)
 		attr.nice = (int8_t)((int)draw(11) - 5);
 	else
 		attr.priority = (uint8_t)(1 + draw(3));
-	if (draw(2)) {
+	if (!all_alike && draw(2)) {
 		cpumask_set(&mask, (unsigned)draw(cpu_count));
 		attr.affinity = &mask;
 	}
@@ -80,14 +80,15 @@ static struct thread *make(void *(*entry)(void *), uintptr_t arg)
 }
 
 /*
- * Half of the runs have fair threads only, and no CPU may idle while one that may run there waits.
- * Of a real-time thread that wakes on its own CPU that is not asked: it may miss a CPU that becomes
- * idle just then.
+ * Half of the runs have fair threads only, free to run anywhere, and then no CPU may idle while one
+ * of them waits. Of the others that is not asked: a real-time thread that wakes on its own CPU may
+ * miss one that becomes idle just then, and of two that wait a pinned one may be the one that a CPU
+ * is asked to take.
  */
-static void make_all(void *(*entry)(void *))
+static void make_all(void *(*entry)(void *), bool alike)
 {
-	fair_only = draw(2);
-	check_conservation = fair_only;
+	all_alike = alike;
+	check_conservation = all_alike;
 	for (unsigned i = 0; i < WORKERS; i++)
 		threads[i] = make(entry, i);
 }
@@ -167,7 +168,7 @@ static void wake_first(void *arg)
 	(void)arg;
 	for (unsigned i = 0; i < WORKERS; i++)
 		semaphore_init(&ring[i], i % 3 == 0);
-	make_all(pass_on);
+	make_all(pass_on, draw(2));
 	change_many();
 	join_all();
 }
@@ -201,7 +202,7 @@ static void *hog(void *arg)
 static void hogs_first(void *arg)
 {
 	(void)arg;
-	make_all(hog);
+	make_all(hog, draw(2));
 	change_many();
 	join_all();
 }
@@ -244,7 +245,7 @@ static void affinity_first(void *arg)
 	(void)arg;
 	for (unsigned i = 0; i < WORKERS; i++)
 		threads[i] = thread_current();
-	make_all(move_about);
+	make_all(move_about, false);
 	change_many();
 	join_all();
 }
@@ -288,7 +289,7 @@ static void *beget(void *arg)
 static void exit_first(void *arg)
 {
 	(void)arg;
-	make_all(beget);
+	make_all(beget, draw(2));
 	change_many();
 	join_all();
 	for (unsigned tries = 0; atomic_load_relaxed(&died) < born; tries++) {
@@ -369,7 +370,7 @@ static void timers_first(void *arg)
 	(void)arg;
 	for (unsigned i = 0; i < WORKERS; i++)
 		timer_init(&ticks[i].timer, tick_fn);
-	make_all(arm_and_wait);
+	make_all(arm_and_wait, draw(2));
 	canceller = make(cancel_some, 0);
 	change_many();
 	join_all();
@@ -404,7 +405,7 @@ static void *change_too(void *arg)
 static void each_other_first(void *arg)
 {
 	(void)arg;
-	make_all(change_too);
+	make_all(change_too, draw(2));
 	join_all();
 	for (unsigned i = 0; i < cpu_count; i++)
 		CHECK(!cpu_online(i));
