@@ -8,19 +8,20 @@
  * a thread can only be on that CPU because it was there before. Then every thread is looked at once,
  * under its rq lock: one that waits there goes elsewhere by the outgoing list, one that runs there
  * is interrupted and goes likewise, and one that is blocked is marked SCHED_MOVE, by which
- * sched_wake() takes the general way and balance_select() another CPU. One that is on its way
- * between two locks (WAKING) is waited for: a few hundred instructions.
+ * sched_wake() takes the general way and balance_select() another CPU.
  *
  * waker vs cpu_offline(2)
  *   CPU 0: wakes T, irqs masked            CPU 1: cpu_offline(2)
- *   lock(rq2), T blocked there, not moved  .
- *   CPU 2 is idle: chosen, T waking        looks at T: lock(rq2) ... waits
- *   unlock(rq2)                            has it: T is waking: unlock, again
- *   lock(rq2), T queued, unlock(rq2)       has it: T waits on CPU 2: on to outgoing
- *   interrupts CPU 2                       and what is left of CPU 2 finds its queue empty
+ *   lock(rq3), T is blocked there          .
+ *   CPU 2 is idle and in the mask: chosen  clears CPU 2 in the mask
+ *   T's CPU = 2, unlock(rq3)               interrupts all, waits for all
+ *   lock(rq2), T queued, unlock(rq2)       .
+ *   irqs on: takes the interrupt           all have: looks at T, lock(rq2), T waits there:
+ *   .                                      on to outgoing of CPU 2, and whoever may run it is told
  *
  * A thread whose mask has no online CPU left is given all that are. Until that look comes to it, it
- * may still go to the CPU that leaves; a new thread, which the look may miss, is given them at once.
+ * may still go to the CPU that leaves, and if it is just under way there (WAKING), the look waits:
+ * a few hundred instructions. A new thread, which the look may miss, is given them at once.
  */
 #include "core/console.h"
 #include "core/hotplug.h"

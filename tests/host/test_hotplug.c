@@ -478,6 +478,50 @@ static void contract(void **state)
 	run(contract_first, 2);
 }
 
+static void *deaf(void *arg)
+{
+	unsigned long flags = arch_irq_save();
+
+	host_compute(11 * NSEC_PER_SEC);
+	arch_irq_restore(flags);
+	return arg;
+}
+
+/* One that takes no interrupt stays what it was, and goes when it is asked again. */
+static void deaf_first(void *arg)
+{
+	struct cpumask one = { 0 };
+	struct thread_attr attr = { .name = "deaf", .affinity = &one };
+	struct thread *t;
+
+	(void)arg;
+	check_conservation = false;
+	cpumask_set(&one, 0);
+	CHECK(!thread_set_affinity(thread_current(), &one));
+	cpumask_clear(&one);
+	cpumask_set(&one, 1);
+	CHECK(!thread_create(&t, &attr, deaf, NULL));
+	sleep_for(100 * US);
+	CHECK(cpu_offline(1) == -ETIMEDOUT);
+	CHECK(cpumask_test(&cpu_online_mask, 1) && cpu_at(1)->online == CPU_ONLINE);
+	CHECK(!thread_join(t, NULL) && !cpu_leaving);
+	CHECK(!cpu_offline(1) && !cpu_online(1));
+	CHECK(!thread_set_affinity(thread_current(), &one));
+	CHECK(thread_current()->sched.cpu == cpu_at(1));
+}
+
+static void a_deaf_cpu_stays(void **state)
+{
+	struct scenario s = { .first = deaf_first,
+			      .cpus_from = 2,
+			      .cpus_to = 3,
+			      .seeds = 1,
+			      .steps_max = 100000000 };
+
+	(void)state;
+	run_seeds(&s);
+}
+
 /* Once back it is found by those that wait. */
 static void balance_first(void *arg)
 {
@@ -525,6 +569,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(timers),
 		cmocka_unit_test(each_other),
 		cmocka_unit_test(balanced_afterwards),
+		cmocka_unit_test(a_deaf_cpu_stays),
 	};
 
 	if (argc > 1)
