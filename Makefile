@@ -91,8 +91,10 @@ HOT := sched/sched.c sched/eevdf.c sched/eevdf_tree.c sched/eevdf_member.c sched
 	core/irq.c core/lock.c core/thread.c core/mem/stack.c arch/$(ARCH)/cpu.c $(wildcard drivers/irqchip/*.c drivers/timer/*.c)
 HOTFLAGS := $(if $(filter 1,$(SAN)),,-fomit-frame-pointer)
 # Run once or seldom: small rather than quick.
-COLD := $(addprefix core/,bootargs.c console.c fdt.c frame.c print.c panic.c symbol.c device.c console_init.c main.c cpu.c hotplug.c record.c fdt_value.c alarm.c \
-	mem/mem.c mem/mmio.c mem/heap.c mem/page.c mem/vm.c) sched/attr.c sched/eevdf_member.c sched/hotplug.c core/rbtree.c $(addprefix arch/$(ARCH)/,firmware.c trap.c cache.c mmu.c) $(wildcard drivers/serial/*.c)
+COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c device.c fdt.c fdt_value.c frame.c hotplug.c main.c panic.c print.c \
+	rbtree.c record.c symbol.c topology.c topology_dt.c mem/heap.c mem/mem.c mem/mmio.c mem/page.c mem/vm.c) \
+	$(addprefix sched/,attr.c eevdf_member.c hotplug.c) $(addprefix arch/$(ARCH)/,firmware.c trap.c cache.c mmu.c) \
+	$(wildcard drivers/serial/*.c)
 COLDFLAGS := -Os
 # These run where a report could not be made, touch what is free (links of free pages and stacks), or are the sanitizer.
 NOSAN := core/string.c core/panic.c core/symbol.c core/lock.c core/mem/page.c core/mem/stack.c core/mem/vm.c core/mem/san.c \

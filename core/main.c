@@ -15,6 +15,7 @@
 #include "core/panic.h"
 #include "core/thread.h"
 #include "core/time.h"
+#include "core/topology.h"
 
 struct boot_info boot_info;
 
@@ -96,6 +97,7 @@ void kernel_main(pa_t fdt_pa, uint64_t boot_hwid, uint64_t entry_cycles)
 	console_irq_start(&boot_dt);
 	if (cpu_enumerate(&boot_dt))
 		boot_refuse(EXIT_STATUS_PANIC, "out of memory for %u CPUs", cpu_count);
+	topology_init(&boot_dt);
 	cpu_start_all((unsigned)cpus_limit);
 	printk("fairlead: %s, %u of %u CPUs, %zu MiB, timer %s %llu Hz, irqs by %s, IPIs by %s\n",
 	       ARCH_NAME, cpumask_count(&cpu_online_mask), cpu_count, page_total_bytes() >> 20,

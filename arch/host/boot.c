@@ -16,6 +16,7 @@
 #include "core/print.h"
 #include "core/thread.h"
 #include "core/time.h"
+#include "core/topology.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +79,17 @@ static void *first_thread(void *arg)
 	host_exit(0);
 }
 
+static void host_topology_init(void)
+{
+	const char *why;
+
+	topology_default();
+	for (unsigned i = 0; host_topology() && i < cpu_count; i++)
+		topology.cpu[i] = host_topology()[i];
+	if (topology_build(&why))
+		panic("topology: %s", why);
+}
+
 static void host_boot(void)
 {
 	struct thread_attr attr = { .name = "main",
@@ -98,6 +110,7 @@ static void host_boot(void)
 	irq_cpu_init(boot_cpu);
 	arch_timer_init(boot_cpu);
 	ASSERT(!cpu_enumerate(&boot_dt));
+	host_topology_init();
 	cpu_start_all(0);
 	ASSERT(!thread_create(NULL, &attr, first_thread, NULL));
 	sched_idle_loop();

@@ -16,6 +16,7 @@
 #include "core/console.h"
 #include "core/cpu.h"
 #include "core/thread.h"
+#include "core/topology.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +97,11 @@ void host_note(enum host_note what, const struct host_cpu *c, unsigned arg)
 {
 	if (machine.options.search)
 		machine.options.search->note(what, (unsigned)(c - host_cpus), arg);
+}
+
+const struct topology_cpu *host_topology(void)
+{
+	return machine.options.topology;
 }
 
 uint64_t host_seed(void)
@@ -567,19 +573,23 @@ void host_charge_interrupt(void)
 	host_self->debt_ns += machine.costs.interrupt_ns;
 }
 
-/* What the kernel did before is paid along with it. */
+/*
+ * Counted in 1024ths: a CPU uses up its capacity a nanosecond. What the kernel did before is paid
+ * along with it.
+ */
 void host_compute(uint64_t ns)
 {
-	while (ns) {
-		uint64_t start_ns = host_now_ns;
+	uint64_t left = ns * TOPOLOGY_CAPACITY_MAX;
 
-		ns += host_self->debt_ns;
+	while (left) {
+		uint64_t start_ns = host_now_ns, speed = cpu_capacity(host_self->cpu->index);
+
+		left += host_self->debt_ns * speed;
 		host_self->debt_ns = 0;
-
-		host_self->busy_until_ns = start_ns + ns;
+		host_self->busy_until_ns = start_ns + (left + speed - 1) / speed;
 		if (!(host_self->irqs_on && interrupt_due(host_self)))
 			wait_aside(HOST_CPU_COMPUTES);
-		ns -= MIN(ns, host_now_ns - start_ns);
+		left -= MIN(left, (host_now_ns - start_ns) * speed);
 		host_take_interrupts();
 	}
 }

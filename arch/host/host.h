@@ -12,6 +12,7 @@
 
 struct cpu;
 struct thread;
+struct topology_cpu;
 
 /*
  * Every decision that the machine makes goes through here: one of 0..n-1. A record, a replay or a
@@ -47,6 +48,8 @@ struct host_options {
 	void (*sched_event)(enum sched_event what, struct cpu *cpu, const struct thread *a,
 			    const struct thread *b, uint64_t arg);
 	unsigned cpus; /* 1..1024 */
+	/* one a CPU; NULL: one cluster of equal CPUs. host_compute() takes longer on a slower one. */
+	const struct topology_cpu *topology;
 	uint64_t seed;
 	/* virtual time that one sync point takes; 0: 10 ns; not used with @costs */
 	uint64_t step_ns;
@@ -100,7 +103,7 @@ void host_resume(void);
 __noreturn void host_exit(int status);
 
 /*
- * Uses @ns of CPU time; interrupts and other threads come in between. With irqs masked: in one
+ * Uses @ns of CPU time, on a CPU of capacity c 1024 / c times as much; interrupts and other threads come in between. With irqs masked: in one
  * piece. Context: thread.
  */
 void host_compute(uint64_t ns);
@@ -125,6 +128,7 @@ void host_dump(void);
 
 struct host_cpu;
 
+const struct topology_cpu *host_topology(void); /* of the options */
 extern struct host_cpu *host_cpus;
 extern unsigned host_nr_cpus;
 
