@@ -133,6 +133,13 @@ enum {
 	SCHED_HOOK = 4,
 };
 
+/* What a thread has used of a CPU lately: sched/util.h. */
+struct util {
+	uint32_t avg;        /* [q] up to at_ns */
+	uint64_t at_ns;      /* [q] when it was last looked at */
+	uint64_t runtime_ns; /* [q] of the thread at at_ns */
+};
+
 struct sched_entity {
 	/* [q] class and real-time priority in one number: higher runs first */
 	uint16_t rank;
@@ -154,4 +161,5 @@ struct sched_entity {
 	uint64_t rr_left_ns;   /* [q] what is left of the round-robin quantum */
 	/* [q] a walk through the tree stays in its first cache line */
 	struct eevdf_entity fair __aligned_to(64);
+	struct util util; /* [q] */
 };

@@ -9,11 +9,15 @@
 #include "core/console.h"
 #include "core/cpu.h"
 #include "core/fdt.h"
-#include "core/string.h"
 #include "core/topology.h"
 
 #define CACHE_LEVELS_MAX 8
 #define NOT_SEEN         UINT16_MAX
+
+static struct dt_cpu {
+	int node;
+	uint32_t phandle; /* 0: none */
+} cpus[ARCH_CPU_MAX];
 
 /* Says what is wrong at @node; what the message is about counts as absent. */
 static int refuse(const struct dt *dt, int node, const char *what)
@@ -22,29 +26,16 @@ static int refuse(const struct dt *dt, int node, const char *what)
 	return -EINVAL;
 }
 
-/* The CPU of device-tree node @node; NULL: none that this kernel runs on. */
-static struct cpu *cpu_of_node(const struct dt *dt, int node)
+/* Fills cpus[] in the order in which core/cpu.c numbered them. */
+static void find_cpus(const struct dt *dt)
 {
+	unsigned n = 0;
 	uint64_t hwid;
 
-	if (node < 0 || arch_cpu_node(dt, node, &hwid))
-		return NULL;
-	for (unsigned i = 0; i < cpu_count; i++)
-		if (cpu_at(i)->hwid == hwid)
-			return cpu_at(i);
-	return NULL;
-}
-
-/* The next CPU node of /cpus after @node (0: the first) that this kernel runs on, and its CPU. */
-static int next_cpu(const struct dt *dt, int node, struct cpu **cpu)
-{
-	node = node ? dt_next_sibling(dt, node) : dt_first_child(dt, dt_path_node(dt, "/cpus"));
-	for (; node >= 0; node = dt_next_sibling(dt, node)) {
-		*cpu = cpu_of_node(dt, node);
-		if (*cpu)
-			break;
-	}
-	return node;
+	for (int node = dt_first_child(dt, dt_path_node(dt, "/cpus")); node >= 0 && n < cpu_count;
+	     node = dt_next_sibling(dt, node))
+		if (!arch_cpu_node(dt, node, &hwid))
+			cpus[n++] = (struct dt_cpu){ node, dt_phandle(dt, node) };
 }
 
 /* ---- cpu-map --------------------------------------------------------------------------------- */
@@ -52,17 +43,17 @@ static int next_cpu(const struct dt *dt, int node, struct cpu **cpu)
 /* "cluster12" is a "cluster". */
 static bool is_kind(const char *name, const char *kind)
 {
-	size_t n = strlen(kind);
-
-	if (strncmp(name, kind, n) || !name[n])
-		return false;
-	for (name += n; *name; name++)
-		if (*name < '0' || *name > '9')
+	while (*kind)
+		if (*name++ != *kind++)
 			return false;
-	return true;
+	if (!*name)
+		return false;
+	while (*name >= '0' && *name <= '9')
+		name++;
+	return !*name;
 }
 
-/* Group of the node on the way from the map to the CPU: a number for each, in order. */
+/* How many of each came before: the numbers of the groups. */
 struct map_walk {
 	unsigned sockets, clusters, cores;
 };
@@ -71,22 +62,21 @@ struct map_walk {
 static int map_leaf(const struct dt *dt, int node, const struct map_walk *walk)
 {
 	uint32_t phandle;
-	int target;
-	struct cpu *cpu;
+	unsigned i = 0;
 
-	if (dt_u32(dt, node, "cpu", &phandle))
+	if (dt_u32(dt, node, "cpu", &phandle) || !phandle)
 		return refuse(dt, node, "\"cpu\" is not one phandle");
-	target = dt_phandle_node(dt, phandle);
-	if (target < 0 || dt_parent(dt, target) != dt_path_node(dt, "/cpus"))
-		return refuse(dt, node, "\"cpu\" names no node of /cpus");
-	cpu = cpu_of_node(dt, target);
-	if (!cpu)
-		return 0; /* disabled: may stand in the map */
-	if (topology.cpu[cpu->index].cluster != NOT_SEEN)
+	while (i < cpu_count && cpus[i].phandle != phandle)
+		i++;
+	if (i == cpu_count) /* one that is disabled may stand in the map */
+		return dt_phandle_node(dt, phandle) >= 0 ?
+			       0 :
+			       refuse(dt, node, "\"cpu\" names no node");
+	if (topology.cpu[i].cluster != NOT_SEEN)
 		return refuse(dt, node, "a CPU that the map has already");
-	topology.cpu[cpu->index].package = (uint16_t)(MAX(walk->sockets, 1u) - 1);
-	topology.cpu[cpu->index].cluster = (uint16_t)(MAX(walk->clusters, 1u) - 1);
-	topology.cpu[cpu->index].core = (uint16_t)(MAX(walk->cores, 1u) - 1);
+	topology.cpu[i].package = (uint16_t)(MAX(walk->sockets, 1u) - 1);
+	topology.cpu[i].cluster = (uint16_t)(MAX(walk->clusters, 1u) - 1);
+	topology.cpu[i].core = (uint16_t)(MAX(walk->cores, 1u) - 1);
 	return 0;
 }
 
@@ -151,81 +141,61 @@ static int read_map(const struct dt *dt)
 
 /* ---- capacity -------------------------------------------------------------------------------- */
 
-/*
- * The unscaled capacity of one CPU: DMIPS per MHz, times kHz where every CPU says its clock.
- * -ENOENT: it says none.
- */
+static bool all_have_clocks(const struct dt *dt)
+{
+	uint64_t hz;
+
+	for (unsigned i = 0; i < cpu_count; i++)
+		if (dt_u64(dt, cpus[i].node, "clock-frequency", &hz))
+			return false;
+	return true;
+}
+
+/* DMIPS per MHz, times kHz where every CPU says its clock. -ENOENT: it says none. */
 static int raw_capacity(const struct dt *dt, int node, bool clocks, uint64_t *raw)
 {
 	uint32_t dmips;
 	uint64_t hz = 1000;
 	int err = dt_u32(dt, node, "capacity-dmips-mhz", &dmips);
 
-	if (err)
-		return err == -ENOENT ?
-			       err :
-			       refuse(dt, node, "\"capacity-dmips-mhz\" is not one number");
+	if (err == -ENOENT)
+		return err;
 	if (clocks)
 		dt_u64(dt, node, "clock-frequency", &hz);
 	*raw = dmips * (hz / 1000);
-	if (!*raw || hz / 1000 > UINT32_MAX)
-		return refuse(dt, node, "a capacity or clock of 0, or beyond 4 THz");
+	if (err || !*raw || hz / 1000 > UINT32_MAX)
+		return refuse(dt, node, "no good \"capacity-dmips-mhz\" or \"clock-frequency\"");
 	return 0;
-}
-
-/* The greatest unscaled capacity. -ENOENT: some CPU has none. */
-static int greatest_capacity(const struct dt *dt, bool clocks, uint64_t *greatest)
-{
-	struct cpu *cpu;
-	unsigned with = 0;
-
-	*greatest = 0;
-	for (int node = next_cpu(dt, 0, &cpu); node >= 0; node = next_cpu(dt, node, &cpu)) {
-		uint64_t raw;
-		int err = raw_capacity(dt, node, clocks, &raw);
-
-		if (err && err != -ENOENT)
-			return err;
-		if (!err) {
-			*greatest = MAX(*greatest, raw);
-			with++;
-		} else if (with) {
-			return refuse(dt, node, "no \"capacity-dmips-mhz\" though others have one");
-		}
-	}
-	return with ? 0 : -ENOENT;
-}
-
-static bool all_have_clocks(const struct dt *dt)
-{
-	struct cpu *cpu;
-	uint64_t hz;
-
-	for (int node = next_cpu(dt, 0, &cpu); node >= 0; node = next_cpu(dt, node, &cpu))
-		if (dt_u64(dt, node, "clock-frequency", &hz) || !hz)
-			return false;
-	return true;
 }
 
 static int read_capacities(const struct dt *dt)
 {
+	static uint64_t raw[ARCH_CPU_MAX];
 	bool clocks = all_have_clocks(dt);
-	uint64_t greatest, raw;
-	struct cpu *cpu;
-	unsigned shift = 0;
-	int err = greatest_capacity(dt, clocks, &greatest);
+	uint64_t most = 0;
+	unsigned shift = 0, without = cpu_count, with = 0;
 
-	if (err)
-		return err;
-	while (greatest >> shift >> 52)
-		shift++;
-	for (int node = next_cpu(dt, 0, &cpu); node >= 0; node = next_cpu(dt, node, &cpu)) {
-		if (raw_capacity(dt, node, clocks, &raw))
-			return refuse(dt, node, "no \"capacity-dmips-mhz\" though others have one");
-		raw = ((raw >> shift) * TOPOLOGY_CAPACITY_MAX + (greatest >> shift) / 2) /
-		      (greatest >> shift);
-		topology.cpu[cpu->index].capacity = (uint16_t)MAX(raw, 1ull);
+	for (unsigned i = 0; i < cpu_count; i++) {
+		int err = raw_capacity(dt, cpus[i].node, clocks, &raw[i]);
+
+		if (err == -EINVAL)
+			return err;
+		if (err) {
+			without = i;
+			continue;
+		}
+		with++;
+		most = MAX(most, raw[i]);
 	}
+	if (with && without < cpu_count)
+		return refuse(dt, cpus[without].node,
+			      "no \"capacity-dmips-mhz\" though others have one");
+	while (most >> shift >> 52)
+		shift++;
+	most >>= shift;
+	for (unsigned i = 0; i < cpu_count && with; i++)
+		topology.cpu[i].capacity = (uint16_t)MAX(
+			((raw[i] >> shift) * TOPOLOGY_CAPACITY_MAX + most / 2) / most, 1ull);
 	return 0;
 }
 
@@ -252,26 +222,28 @@ static int last_cache(const struct dt *dt, int node)
 
 static int read_caches(const struct dt *dt)
 {
-	int seen[ARCH_CPU_MAX], without = -ENOENT;
-	unsigned n = 0;
-	struct cpu *cpu;
+	static int seen[ARCH_CPU_MAX];
+	unsigned n = 0, without = cpu_count;
 
-	for (int node = next_cpu(dt, 0, &cpu); node >= 0; node = next_cpu(dt, node, &cpu)) {
-		int cache = last_cache(dt, node);
-		unsigned i = 0;
+	for (unsigned i = 0; i < cpu_count; i++) {
+		int cache = last_cache(dt, cpus[i].node);
+		unsigned id = 0;
 
-		if (cache == -ENOENT)
-			without = node;
-		else if (cache < 0)
+		if (cache == -EINVAL)
 			return cache;
-		while (i < n && seen[i] != cache)
-			i++;
-		if (i == n && cache >= 0)
-			seen[n++] = cache;
-		topology.cpu[cpu->index].cache = (uint16_t)i;
+		if (cache < 0) {
+			without = i;
+			continue;
+		}
+		while (id < n && seen[id] != cache)
+			id++;
+		seen[id] = cache;
+		n = MAX(n, id + 1);
+		topology.cpu[i].cache = (uint16_t)id;
 	}
-	if (n && without >= 0)
-		return refuse(dt, without, "no \"next-level-cache\" though others have one");
+	if (n && without < cpu_count)
+		return refuse(dt, cpus[without].node,
+			      "no \"next-level-cache\" though others have one");
 	return n ? 0 : -ENOENT;
 }
 
@@ -282,6 +254,7 @@ void topology_init(const struct dt *dt)
 	const char *why;
 
 	topology_default();
+	find_cpus(dt);
 	if (read_map(dt)) {
 		for (unsigned i = 0; i < cpu_count; i++) {
 			topology.cpu[i].cluster = 0;
@@ -289,9 +262,7 @@ void topology_init(const struct dt *dt)
 			topology.cpu[i].core = (uint16_t)i;
 		}
 	}
-	if (read_capacities(dt))
-		for (unsigned i = 0; i < cpu_count; i++)
-			topology.cpu[i].capacity = TOPOLOGY_CAPACITY_MAX;
+	(void)read_capacities(dt); /* equal, unless it knows better */
 	if (read_caches(dt))
 		for (unsigned i = 0; i < cpu_count; i++)
 			topology.cpu[i].cache = topology.cpu[i].cluster;

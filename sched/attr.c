@@ -5,6 +5,7 @@
  * same lock; to one that runs elsewhere, it makes that CPU look again.
  */
 #include "sched/sched.h"
+#include "sched/util.h"
 #include "core/irq.h"
 
 _Static_assert(sizeof(struct sched_attr) == 48, "as sched_attr_fault() says");
@@ -104,6 +105,7 @@ int sched_thread_init(struct thread *t, const struct thread_attr *attr)
 	s->unusual = 0;
 	s->cpu = NULL;
 	s->runtime_ns = 0;
+	s->util = (struct util){ .avg = UTIL_NEW << UTIL_SHIFT, .at_ns = time_now_ns() };
 	set_policy(s, &a);
 	if (s->rank == RANK_FAIR)
 		eevdf_entity_init(&s->fair, weight_of(&a), slice_of(&a));

@@ -8,6 +8,7 @@
  * holds rq->lock.
  */
 #include "sched/sched.h"
+#include "sched/util.h"
 
 static struct thread *fair_thread(struct eevdf_entity *e)
 {
@@ -90,6 +91,7 @@ static void fair_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place
 	struct eevdf_entity *e = &t->sched.fair;
 
 	fair_settle(rq);
+	util_sample(t, rq_has_fair_running(rq) ? rq->since_ns : time_now_ns());
 	fair_release(rq, 0);
 	if (e->delayed) {
 		eevdf_undelay(&rq->fair, e);
@@ -140,6 +142,7 @@ static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason wh
 		if (eevdf_has_paid(&rq->fair)) /* they go before anybody leaves with a lag */
 			fair_release(rq, 0);
 		rq->fair_curr = NULL;
+		util_sample(t, rq->since_ns);
 		if (t->sched.state == THREAD_BLOCKED && !eevdf_eligible(&rq->fair, e)) {
 			if (rq->fair_paused == t)
 				rq->fair_paused = NULL;

@@ -22,6 +22,7 @@
  *   sees nr_ready 1, switches           a kick before, during or after the wait has the same outcome
  */
 #include "sched/sched.h"
+#include "sched/util.h"
 #include "core/irq.h"
 #include "core/panic.h"
 
@@ -55,7 +56,9 @@ void sched_charge_curr(struct runqueue *rq)
 	struct thread *curr = rq->curr;
 	uint64_t delta_ns = account(rq, curr);
 
-	if (curr->sched.unusual & SCHED_SLICED)
+	if (likely(curr == rq->fair_curr))
+		eevdf_charge(&rq->fair, &curr->sched.fair, delta_ns);
+	else if (curr->sched.unusual & SCHED_SLICED)
 		class_of(curr)->charge(rq, curr, delta_ns);
 }
 

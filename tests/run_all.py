@@ -162,7 +162,7 @@ def host_kernel():
 
 def compile_host(path, program, more=()):
     command = HOST_CC + head_words(path, "Flags") + list(more) + [path] + head_words(path, "Sources")
-    status, output = execute(command + ["-o", program, "-lcmocka", "-lfdt"], 200)
+    status, output = execute(command + ["-o", program, "-lcmocka", "-lfdt", "-lm"], 200)
     return first_error(output) if status else None
 
 

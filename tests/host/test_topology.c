@@ -256,7 +256,7 @@ static void damaged_map(void **state)
 	(void)state;
 	open_clusters();
 	assert_int_equal(fdt_setprop_u32(blob, at(CORE5), "cpu", 0x7777), 0);
-	expect(MAP, "core1: \"cpu\" names no node of /cpus");
+	expect(MAP, "core1: \"cpu\" names no node");
 	open_clusters();
 	assert_int_equal(fdt_setprop_u32(blob, at(CORE5), "cpu",
 					 fdt_get_phandle(blob, at("/cpus/cache-l3"))),
@@ -295,14 +295,14 @@ static void damaged_capacity(void **state)
 	expect(CAPACITY, "cpu@0: no \"capacity-dmips-mhz\" though others have one");
 	open_clusters();
 	assert_int_equal(fdt_setprop(blob, at("/cpus/cpu@5"), "capacity-dmips-mhz", "x", 2), 0);
-	expect(CAPACITY, "cpu@5: \"capacity-dmips-mhz\" is not one number");
+	expect(CAPACITY, "cpu@5: no good \"capacity-dmips-mhz\"");
 	open_clusters();
 	assert_int_equal(fdt_setprop_u32(blob, at("/cpus/cpu@5"), "capacity-dmips-mhz", 0), 0);
-	expect(CAPACITY, "cpu@5: a capacity or clock of 0");
+	expect(CAPACITY, "cpu@5: no good \"capacity-dmips-mhz\"");
 	open_clusters();
 	assert_int_equal(fdt_setprop_u64(blob, at("/cpus/cpu@5"), "clock-frequency", UINT64_MAX),
 			 0);
-	expect(CAPACITY, "cpu@5: a capacity or clock of 0, or beyond 4 THz");
+	expect(CAPACITY, "cpu@5: no good \"capacity-dmips-mhz\"");
 	open_clusters();
 	for (unsigned i = 0; i < 10; i++) {
 		char path[32];
