@@ -119,6 +119,9 @@ struct runqueue {
 	struct rt_queue rt;      /* [q] */
 	/* [q] runnable threads that must go to another CPU, until that one takes them */
 	struct list_head outgoing;
+	struct cpu *push_to; /* [q] where the running thread is to go; NULL: wherever it may */
+	uint64_t balance_ns; /* [a] not compared with other CPUs before */
+	uint32_t looked;     /* [a] how many it was compared with, where there are many */
 };
 
 /*
@@ -138,6 +141,12 @@ struct util {
 	uint32_t avg;        /* [q] up to at_ns */
 	uint64_t at_ns;      /* [q] when it was last looked at */
 	uint64_t runtime_ns; /* [q] of the thread at at_ns */
+};
+
+/* A thread's place among those of all CPUs: sched/rebalance.c. */
+struct turn {
+	int64_t base;    /* [q] its position is its virtual service and this */
+	uint32_t weight; /* [q] for which base holds; 0: for none */
 };
 
 struct sched_entity {
@@ -162,4 +171,5 @@ struct sched_entity {
 	/* [q] a walk through the tree stays in its first cache line */
 	struct eevdf_entity fair __aligned_to(64);
 	struct util util; /* [q] */
+	struct turn turn; /* [q] */
 };

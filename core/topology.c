@@ -55,6 +55,29 @@ static void add_to_masks(unsigned cpu)
 		cpumask_set(&topology.level_cpus[i], cpu);
 }
 
+static unsigned distance(unsigned a, unsigned b)
+{
+	const struct topology_cpu *x = &topology.cpu[a], *y = &topology.cpu[b];
+
+	if (x->cluster == y->cluster)
+		return 0;
+	return x->cache == y->cache ? 1 : 2;
+}
+
+/* Among equally near ones each CPU begins with the next, so that not all look at the same first. */
+static void order_others(unsigned cpu)
+{
+	unsigned n = 0;
+
+	for (unsigned far = 0; far <= 2; far++)
+		for (unsigned i = 1; i < cpu_count; i++) {
+			unsigned other = (cpu + i) % cpu_count;
+
+			if (distance(cpu, other) == far)
+				topology.nearest[cpu][n++] = (uint16_t)other;
+		}
+}
+
 int topology_build(const char **why)
 {
 	topology.levels = 0;
@@ -73,5 +96,8 @@ int topology_build(const char **why)
 	}
 	for (unsigned i = 0; i < cpu_count; i++)
 		add_to_masks(i);
+	topology.grouped = topology.clusters > 1 || topology.caches > 1;
+	for (unsigned i = 0; i < cpu_count; i++)
+		order_others(i);
 	return 0;
 }

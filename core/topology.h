@@ -32,6 +32,9 @@ struct topology {
 	uint16_t level_capacity[TOPOLOGY_LEVELS]; /* [i] */
 	uint16_t levels;                          /* [i] 1: all CPUs are equally fast */
 	uint16_t clusters, caches;                /* [i] how many */
+	bool grouped;                             /* [i] more than one of either */
+	/* [i] all others as each CPU sees them: of its cluster, behind its cache, the rest */
+	uint16_t nearest[ARCH_CPU_MAX][ARCH_CPU_MAX];
 };
 
 extern struct topology topology;

@@ -227,7 +227,7 @@ static bool fair_preempts(struct runqueue *rq, struct thread *t)
 }
 
 /* The entity before @e in deadline order; NULL at the first. */
-static struct eevdf_entity *fair_prev(struct eevdf_entity *e)
+struct eevdf_entity *fair_prev(struct eevdf_entity *e)
 {
 	if (e->child[0]) {
 		for (e = e->child[0]; e->child[1]; e = e->child[1])

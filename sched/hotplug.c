@@ -26,17 +26,8 @@
 #include "core/console.h"
 #include "core/hotplug.h"
 #include "core/irq.h"
+#include "sched/balance.h"
 #include "sched/sched.h"
-
-void sched_change_begin(void)
-{
-	balance_look_closely(1);
-}
-
-void sched_change_end(void)
-{
-	balance_look_closely(-1u);
-}
 
 /* No rq lock held. */
 static void say_widened(const struct thread *t, unsigned cpu)
@@ -44,7 +35,7 @@ static void say_widened(const struct thread *t, unsigned cpu)
 	printk("cpu %u off: thread %d %s may now run on any CPU\n", cpu, (int)t->tid, t->name);
 }
 
-struct cpu *hotplug_place(struct thread *t, bool fork)
+static struct cpu *place(struct thread *t, bool fork)
 {
 	unsigned gone = cpumask_next(&t->affinity, 0);
 
@@ -53,6 +44,22 @@ struct cpu *hotplug_place(struct thread *t, bool fork)
 	cpumask_snapshot(&t->affinity, &cpu_online_mask);
 	say_widened(t, gone);
 	return cpu_at(cpumask_next(&t->affinity, 0));
+}
+
+static const struct balance_hotplug hotplug = {
+	.seen = cpu_change_seen,
+	.place = place,
+};
+
+void sched_change_begin(void)
+{
+	atomic_store_release(&balance_hotplug, &hotplug);
+	atomic_fetch_add_acq_rel(&balance_outgoing, 1u);
+}
+
+void sched_change_end(void)
+{
+	atomic_fetch_add_acq_rel(&balance_outgoing, -1u);
 }
 
 /* The rq of @t, locked, with @t not between two. */

@@ -21,7 +21,7 @@
  *   waits for interrupt: returns at once
  *   sees nr_ready 1, switches           a kick before, during or after the wait has the same outcome
  */
-#include "sched/sched.h"
+#include "sched/balance.h"
 #include "sched/util.h"
 #include "core/irq.h"
 #include "core/panic.h"
@@ -320,6 +320,8 @@ bool sched_check_preempt(struct runqueue *rq, struct thread *t)
 			slice_begin(rq, rq->curr);
 		else
 			act = true;
+	} else if (!act && rq->slice_end_ns == UINT64_MAX) {
+		monitor_watch(); /* behind real time: until somebody takes it */
 	}
 	if (act)
 		rq->resched = 1;
@@ -582,15 +584,22 @@ void trap_exit(void)
  * The slice is over: who is next is decided at the end of the interrupt. Only this CPU clears
  * resched or sets slice_end_ns.
  */
-void sched_timer(struct cpu *cpu, uint64_t now_ns, uint64_t next_timer_ns)
+static __noinline void slice_over(struct cpu *cpu, uint64_t now_ns, uint64_t next_timer_ns)
 {
 	struct runqueue *rq = &cpu->rq;
 
-	if (unlikely(rq->slice_end_ns <= now_ns)) {
-		rq->slice_end_ns = UINT64_MAX;
-		atomic_store_relaxed(&rq->resched, 1u);
-	}
-	timer_arm(cpu, MIN(rq->slice_end_ns, next_timer_ns));
+	rq->slice_end_ns = UINT64_MAX;
+	atomic_store_relaxed(&rq->resched, 1u);
+	if (unlikely(now_ns >= rq->balance_ns))
+		balance_tick(cpu, now_ns);
+	timer_arm(cpu, next_timer_ns);
+}
+
+void sched_timer(struct cpu *cpu, uint64_t now_ns, uint64_t next_timer_ns)
+{
+	if (unlikely(cpu->rq.slice_end_ns <= now_ns))
+		return slice_over(cpu, now_ns, next_timer_ns);
+	timer_arm(cpu, MIN(cpu->rq.slice_end_ns, next_timer_ns));
 }
 
 void sched_ipi(struct cpu *cpu)

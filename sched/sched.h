@@ -124,6 +124,7 @@ void sched_charge_curr(struct runqueue *rq);
 
 /* eevdf.c, for sched.c and attr.c; rq->lock held. */
 void fair_settle(struct runqueue *rq);
+struct eevdf_entity *fair_prev(struct eevdf_entity *e);
 void fair_join(struct runqueue *rq, struct thread *t, enum eevdf_place place);
 void fair_leave(struct runqueue *rq, struct thread *t);
 void fair_leave_delayed(struct runqueue *rq, struct thread *t);
@@ -149,6 +150,8 @@ void balance_pass_on(struct cpu *cpu);
 struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork);
 /* runnable, may not run here; rq locked */
 void balance_send_away(struct runqueue *rq, struct thread *t);
+/* threads wait on this CPU and a slice is over: may be it has too much to do; no lock held */
+void balance_tick(struct cpu *cpu, uint64_t now_ns);
 /* the reverse, before it was taken; its rq locked */
 void balance_keep(struct thread *t);
 /* on an IPI: takes what others sent away; no lock held */

@@ -91,6 +91,7 @@ static __noreturn void run_one(const struct scenario *s, unsigned cpus, uint64_t
 		.cpus = cpus,
 		.seed = seed,
 		.step_ns = s->step_ns,
+		.topology = s->topology,
 		.steps_max = s->steps_max ? s->steps_max : 20000000,
 		.observe = observe,
 		.observe_every = getenv("FAIRLEAD_TRACE") ? 1 : 1 + (unsigned)(seed * 7 % 23),

@@ -22,8 +22,9 @@ struct scenario {
 	unsigned seeds;              /* and so many seeds */
 	uint64_t step_ns;            /* 0: the machine's default */
 	uint64_t steps_max;
-	int expect;                  /* exit status of each run */
-	void (*observe)(bool quiet); /* besides the invariants */
+	int expect;                          /* exit status of each run */
+	const struct topology_cpu *topology; /* NULL: equal CPUs */
+	void (*observe)(bool quiet);         /* besides the invariants */
 };
 
 /*

@@ -45,9 +45,9 @@ void printk(const char *fmt, ...)
 	va_end(ap);
 }
 
-void assert_failed(const char *expr, const char *file, int line)
+void assert_failed(const struct assert_place *at_place)
 {
-	fail_msg("%s:%d: %s", file, line, expr);
+	fail_msg("%s:%d: %s", at_place->file, at_place->line, at_place->expr);
 	abort();
 }
 

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The sampler behind sched/monitor.h, and with it what no other event would bring about: threads
+ * that wait behind a real-time thread are offered to other CPUs, and a thread that has grown too big
+ * for its slow CPU is offered to a faster one that is idle.
+ *
+ * One timer in the machine. monitor_watch() arms it where somebody is about to wait while a CPU is
+ * idle; each sample decides by one pass over counters, without a lock, whether there is reason to
+ * look again. Only where the counters say "waits, and a CPU is idle" is a lock taken, to find out
+ * whether that CPU may run it. A violation that lasts is counted, and cured by another kick.
+ */
+#include "sched/monitor.h"
+#include "core/console.h"
+#include "core/irq.h"
+#include "core/topology.h"
+#include "sched/balance.h"
+
+uint32_t monitor_watching;
+
+static struct monitor_counts counts;   /* written by the sampler only */
+static uint16_t periods[ARCH_CPU_MAX]; /* for how long threads have waited there for nothing */
+static struct timer sampler;
+
+/* The CPUs that do nothing, whatever cpu_idle_mask says: a bit that was lost is a fault, too. */
+static void find_idle(struct cpumask *idle)
+{
+	cpumask_clear(idle);
+	cpumask_for_each(i, &cpu_online_mask)
+		if (atomic_load_relaxed(&cpu_at(i)->rq.curr) == cpu_at(i)->rq.idle &&
+		    !atomic_load_relaxed(&cpu_at(i)->rq.nr_ready))
+			cpumask_set(idle, i);
+}
+
+/* An idle CPU that may run @t looks for work again. */
+static void kick_again(const struct thread *t, const struct cpumask *idle)
+{
+	struct cpumask may;
+	struct cpu *cpu;
+
+	cpumask_and(&may, idle, &t->affinity);
+	cpu = cpu_at(cpumask_next(&may, 0));
+	atomic_store_relaxed(&cpu->rq.kicked, 1u);
+	ipi_send(cpu);
+}
+
+/* Somebody waits on @cpu who may run on a CPU that is idle; not for the first time: it is told. */
+static bool wastes(struct cpu *cpu, const struct cpumask *idle)
+{
+	struct thread *t = NULL;
+
+	if (!cpu_has_waiting(cpu) || cpumask_empty(idle))
+		return false;
+	spin_lock(&cpu->rq.lock);
+	if (cpu_has_waiting(cpu))
+		t = balance_steal(&cpu->rq, idle);
+	if (t && periods[cpu->index] >= MONITOR_PERSISTS)
+		kick_again(t, idle);
+	spin_unlock(&cpu->rq.lock);
+	return t;
+}
+
+static void check_conservation(struct cpu *cpu, const struct cpumask *idle)
+{
+	uint16_t *n = &periods[cpu->index];
+
+	if (!wastes(cpu, idle)) {
+		*n = 0;
+		return;
+	}
+	if (*n < UINT16_MAX)
+		++*n;
+	if (*n == MONITOR_PERSISTS + 1) {
+		counts.wasted++;
+		counts.wasted_last_cpu = cpu->index;
+	}
+	counts.wasted_longest_ns = MAX(counts.wasted_longest_ns, *n * MONITOR_PERIOD_NS);
+}
+
+/* Fair threads wait behind a real-time one. */
+static bool starves(struct cpu *cpu, uint64_t now_ns)
+{
+	if (atomic_load_relaxed(&cpu->rq.curr)->sched.rank < RANK_RT ||
+	    !atomic_load_relaxed(&cpu->rq.fair.nr))
+		return false;
+	if (now_ns >= atomic_load_relaxed(&cpu->rq.balance_ns))
+		balance_from(cpu, now_ns);
+	return true;
+}
+
+/* An idle CPU may be wanted by a thread on a slower one. */
+static bool may_grow(struct cpu *cpu, const struct cpumask *idle, uint64_t now_ns)
+{
+	if (topology.levels < 2 || !cpumask_test(idle, cpu->index) ||
+	    now_ns < atomic_load_relaxed(&cpu->rq.balance_ns))
+		return false;
+	cpu->rq.balance_ns = now_ns + BALANCE_PERIOD_NS;
+	return balance_pull_misfit(cpu);
+}
+
+static bool slower_runs(void)
+{
+	for (unsigned i = 0; i < cpu_count; i++)
+		if (cpu_capacity(i) < TOPOLOGY_CAPACITY_MAX &&
+		    atomic_load_relaxed(&cpu_at(i)->rq.curr) != cpu_at(i)->rq.idle)
+			return true;
+	return false;
+}
+
+static void sample(struct timer *timer)
+{
+	uint64_t now_ns = time_now_ns();
+	struct cpumask idle;
+	bool again = false;
+
+	counts.samples++;
+	find_idle(&idle);
+	for (unsigned i = 0; i < cpu_count; i++) {
+		struct cpu *cpu = cpu_at(i);
+
+		if (!cpumask_test(&cpu_online_mask, i))
+			continue;
+		check_conservation(cpu, &idle);
+		again |= cpu_has_waiting(cpu) && !cpumask_empty(&idle);
+		again |= starves(cpu, now_ns);
+		may_grow(cpu, &idle, now_ns);
+	}
+	again |= topology.levels > 1 && !cpumask_empty(&idle) && slower_runs();
+	if (again)
+		timer_add(timer, now_ns + MONITOR_PERIOD_NS);
+	else
+		atomic_store_release(&monitor_watching, 0u);
+}
+
+void monitor_start(void)
+{
+	if (cpu_count == 1 || atomic_swap_acq_rel(&monitor_watching, 1u))
+		return;
+	timer_init(&sampler, sample);
+	timer_add(&sampler, time_now_ns() + MONITOR_PERIOD_NS);
+}
+
+void monitor_read(struct monitor_counts *out)
+{
+	*out = counts;
+}
+
+void monitor_print(void)
+{
+	printk("monitor: %llu samples, %llu times a CPU was idle while a thread that may run there waited (longest %llu us, last on CPU %u)\n",
+	       (unsigned long long)counts.samples, (unsigned long long)counts.wasted,
+	       (unsigned long long)(counts.wasted_longest_ns / NSEC_PER_USEC),
+	       counts.wasted_last_cpu);
+}
