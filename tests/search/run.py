@@ -36,7 +36,7 @@ CC = ["gcc", "-std=gnu11", "-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unu
 SEEN = ["-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0", "--param", "tsan-distinguish-volatile=1"]
 LINK = ["gcc", "-no-pie", "-Wl," + ",".join(f"--wrap={f}" for f in ("malloc", "calloc", "aligned_alloc", "free", "mmap",
                                                                     "mprotect"))]
-CORE = [f"core/{name}.c" for name in ("cpu", "irq", "lock", "print", "rbtree", "sync", "thread", "time", "timer", "wait")]
+CORE = [f"core/{name}.c" for name in ("cpu", "irq", "lock", "print", "rbtree", "sync", "thread", "time", "timer", "topology", "wait")]
 
 
 def kernel():
