@@ -144,7 +144,7 @@ struct util {
 };
 
 /* A thread's place among those of all CPUs: sched/rebalance.c. */
-struct turn {
+struct standing {
 	int64_t base;    /* [q] its position is its virtual service and this */
 	uint32_t weight; /* [q] for which base holds; 0: for none */
 };
@@ -171,5 +171,5 @@ struct sched_entity {
 	/* [q] a walk through the tree stays in its first cache line */
 	struct eevdf_entity fair __aligned_to(64);
 	struct util util; /* [q] */
-	struct turn turn; /* [q] */
+	struct standing standing; /* [q] */
 };

@@ -105,7 +105,7 @@ int sched_thread_init(struct thread *t, const struct thread_attr *attr)
 	s->unusual = 0;
 	s->cpu = NULL;
 	s->runtime_ns = 0;
-	s->turn.weight = 0;
+	s->standing.weight = 0;
 	s->util = (struct util){ .avg = UTIL_NEW << UTIL_SHIFT, .at_ns = time_now_ns() };
 	set_policy(s, &a);
 	if (s->rank == RANK_FAIR)

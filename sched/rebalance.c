@@ -229,14 +229,14 @@ static int64_t ahead(struct thread *t, int64_t ref)
 	uint32_t w = t->sched.fair.weight;
 	uint64_t ns = t->sched.runtime_ns;
 	int64_t served = (int64_t)(ns / w * 1024 + ns % w * 1024 / w);
-	int64_t limit = virtual(AHEAD_MAX_NS, w), a = served + t->sched.turn.base - ref;
+	int64_t limit = virtual(AHEAD_MAX_NS, w), a = served + t->sched.standing.base - ref;
 
-	if (t->sched.turn.weight != w)
+	if (t->sched.standing.weight != w)
 		a = 0;
 	a = MIN(a, limit);
 	a = MAX(a, -limit);
-	t->sched.turn.base = ref + a - served;
-	t->sched.turn.weight = w;
+	t->sched.standing.base = ref + a - served;
+	t->sched.standing.weight = w;
 	return a;
 }
 
