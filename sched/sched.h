@@ -156,11 +156,6 @@ void balance_tick(struct cpu *cpu, uint64_t now_ns);
 void balance_keep(struct thread *t);
 /* on an IPI: takes what others sent away; no lock held */
 void balance_take_outgoing(struct cpu *cpu);
-/* @change more reasons to look closely on each IPI */
-void balance_look_closely(uint32_t change);
-
-/* hotplug.c: no CPU of @t's mask is online; one is just leaving, or @fork; irqs masked */
-struct cpu *hotplug_place(struct thread *t, bool fork);
 
 /* ---- the real-time queue, inline because the fast paths of sched.c use it without the table -- */
 
