@@ -193,7 +193,7 @@ endif
 
 # ---- targets ----------------------------------------------------------------------------------------------------------
 
-.PHONY: help run test bench sim sim-program fairness image app gdb lint clean compile_commands host-tests app-check
+.PHONY: help run test search soak bench sim sim-program fairness image app gdb lint clean compile_commands host-tests app-check
 
 app-check:
 	@test -n "$(APP_SRC)" || { echo "make: APP=$(APP): neither a name under apps/ nor a folder with C files" >&2; exit 2; }
@@ -225,6 +225,12 @@ fairness: sim-program
 test:
 	@$(PYTHON) tests/run_all.py --san $(SAN)
 
+# The first is a part of `make test`; the second takes hours.
+search:
+	@$(PYTHON) tests/search/run.py
+soak:
+	@$(PYTHON) tests/search/run.py --soak
+
 gdb: app
 	@$(PYTHON) tools/gdb.py --board $(BOARD) --image $(IMAGE) --elf $(ELF) --cpus $(CPUS) --args '$(ARGS)'
 
@@ -243,6 +249,8 @@ help:
 	@echo
 	@echo "  make run     build APP for BOARD, boot it in QEMU, capture the UART, report"
 	@echo "  make test    all tests, both architectures (SAN=1: with KASAN and UBSan in the image)"
+	@echo "  make search  interleavings of the scheduler, explored up to a bound (part of make test)"
+	@echo "  make soak    the same with higher bounds and more seeds: hours"
 	@echo "  make bench   counted instructions of the hot paths, beside the peers and the limits"
 	@echo "  make sim     scenarios in the simulator (SCENARIO=file SEED=number CPUS=number), docs/SIM.md"
 	@echo "  make fairness  the same with the long ones: 300 and 10,000 virtual seconds"

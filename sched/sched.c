@@ -619,7 +619,7 @@ static inline void idle_wait(struct cpu *cpu, unsigned index)
 	atomic_fence_seq_cst();
 	if (!balance_pull(cpu) && likely(!atomic_load_relaxed(&cpu->rq.nr_ready_kicked)))
 		arch_cpu_idle();
-	else if (cpu->rq.kicked)
+	else if (atomic_peek_relaxed(&cpu->rq.kicked))
 		balance_pass_on(cpu);
 	cpumask_atomic_reset(&cpu_idle_mask, index);
 }
@@ -627,7 +627,7 @@ static inline void idle_wait(struct cpu *cpu, unsigned index)
 /* Not for one FIFO thread alone. A kick that came meanwhile was for somebody else. */
 static __noinline LOCK_UNCHECKED void idle_leave_general(struct runqueue *rq)
 {
-	if (rq->kicked) {
+	if (atomic_peek_relaxed(&rq->kicked)) {
 		spin_unlock(&rq->lock);
 		balance_pass_on(cpu_of_rq(rq));
 		spin_lock(&rq->lock);
@@ -642,7 +642,7 @@ static __noinline LOCK_UNCHECKED void idle_leave(struct runqueue *rq)
 
 	spin_lock(&rq->lock);
 	next = rq->rt.front;
-	if (unlikely(!next || next->sched.unusual || rq->nr_ready_kicked > 1))
+	if (unlikely(!next || next->sched.unusual || atomic_peek_relaxed(&rq->nr_ready_kicked) > 1))
 		return idle_leave_general(rq);
 	rt_take(&rq->rt, next);
 	rq->nr_ready = 0; /* it was the only one */

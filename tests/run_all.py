@@ -3,6 +3,7 @@
 """Builds and runs all tests: `make test`.
 
   host tests   tests/host/test_*.c with cmocka and the address and undefined-behaviour sanitizers, and 20 s of fuzzing
+  search       tests/search/run.py: interleavings of the scheduler, explored; mutants, found
   tool tests   tests/tools/ by pytest
   QEMU tests   tests/qemu/ by pytest: boots of both boards
   simulator    tests/sim/ by pytest: its scenarios, and some of them on both boards
@@ -17,6 +18,7 @@ virtual CPUs (boards/host/board.mk).
 
 import argparse
 import glob
+import json
 import os
 import queue
 import re
@@ -32,6 +34,7 @@ BOARDS = ("virt-arm64", "virt-riscv64")
 APPS = ("selftest", "hello", "latency", "sim")
 JOBS = 2
 FUZZ_SECONDS = 20
+SEARCH_SECONDS = 900
 PROGRESS_SECONDS = 20
 
 HOST_CC = ["gcc", "-std=gnu11", "-g", "-O1", "-I.", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",
@@ -225,6 +228,33 @@ def host_jobs():
     return jobs
 
 
+# ---- search -------------------------------------------------------------------------------------------------------------
+
+def run_search(part):
+    """tests/search: the configurations or the mutants, one process at a time beside the other job."""
+    out = os.path.join(OUT, f"search-{part}")
+    report = f"{out}.json"
+    if os.path.exists(report):
+        os.remove(report)
+    status, output = execute([sys.executable, "-B", "tests/search/run.py", f"--{part}", "--jobs=1", f"--out={out}",
+                              f"--report={report}"], SEARCH_SECONDS)
+    with open(f"{out}.log", "w", encoding="utf-8") as file:
+        file.write(output)
+    group = f"search {part}"
+    try:
+        with open(report, encoding="utf-8") as file:
+            cases = [Case(group, *result) for result in json.load(file)]
+    except (OSError, ValueError):
+        cases = []
+    if status and not any(case.failure for case in cases):
+        cases.append(Case(group, "runs", failure=f"exit status {status}: {first_error(output)}"))
+    return cases or [Case(group, "reports", failure="nothing ran")]
+
+
+def search_jobs():
+    return [(f"search {part}", run_search, part) for part in ("explore", "mutants")]
+
+
 # ---- pytest --------------------------------------------------------------------------------------------------------------
 
 def pytest_reason(failure):
@@ -313,7 +343,7 @@ def main():
     os.makedirs(OUT, exist_ok=True)
     runner = Runner(options.san == 1)
     build_images(runner)
-    jobs = pytest_jobs(runner.san) + ([] if runner.san else host_jobs())
+    jobs = pytest_jobs(runner.san) + ([] if runner.san else search_jobs() + host_jobs())
     runner.run([job for job in jobs if options.only in job[0]])
     write_junit(runner.cases, os.path.join(OUT, "junit.xml"))
     failed = [case for case in runner.cases if case.failure]

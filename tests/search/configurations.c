@@ -397,8 +397,8 @@ static void move_change(void)
 	search_begin();
 	go(1);
 	CHECK(!sched_set_policy(threads[0], SCHED_FIFO, 30, 0));
-	set_cpus(0, 4);
-	set_nice(0, 3);
+	settle();
+	CHECK(done[0] && !(threads[0]->sched.unusual & SCHED_SLICED));
 	finish(2);
 }
 
@@ -495,6 +495,44 @@ static void displaced(void)
 }
 
 /*
+ * A begins to wait behind the first thread on CPU 0, by the short way of FIFO threads, while CPU 1
+ * runs out of work.
+ */
+static void queued_behind(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	make(0, 1, SCHED_FIFO, 5, do_nothing);
+	make(1, 2, SCHED_FIFO, 20, do_nothing);
+	settle();
+	set_cpus(0, 3);
+	search_begin();
+	go(1);
+	go(0);
+	host_compute(10 * NSEC_PER_USEC);
+	finish(2);
+}
+
+/*
+ * CPU 1 gives the idle CPU 0 two threads at once, while CPU 2 runs out of work, which may have the
+ * second one.
+ */
+static void queued_on_idle(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	make(0, 1, SCHED_FIFO, 20, do_compute);
+	make(1, 1, SCHED_FIFO, 5, do_nothing);
+	make(2, 4, SCHED_FIFO, 20, do_nothing);
+	settle();
+	set_cpus(1, 5);
+	search_begin();
+	go(2);
+	go(0);
+	go(1);
+	host_compute(10 * NSEC_PER_USEC);
+	finish(3);
+}
+
+/*
  * The first thread, displaced on CPU 0, may run on the idle CPUs 1 and 2. The one that is told of it
  * is given work of its own before it looks.
  */
@@ -532,6 +570,50 @@ static void *do_hog(void *arg)
 	return NULL;
 }
 
+static uint64_t instant_ns;
+
+static void *do_owe(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	host_compute(NSEC_PER_MSEC);
+	semaphore_wait(&sem[(uintptr_t)arg]);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+static void *do_post_at_instant(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	host_compute(instant_ns - time_now_ns());
+	semaphore_post(&sem[0]);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/*
+ * A has run for B's share, too, and blocked: it owes, and stays in the sums of CPU 0. At one instant
+ * B, on CPU 0, wakes it and blocks, and CPU 1 changes its weight and sends it away.
+ */
+static void debt(void)
+{
+	uint64_t start_ns;
+
+	begin(2, SCHED_FIFO, 10);
+	make(0, 1, SCHED_OTHER, 0, do_owe);
+	make(1, 1, SCHED_OTHER, 0, do_post_at_instant);
+	settle();
+	start_ns = time_now_ns();
+	instant_ns = start_ns + 1200 * NSEC_PER_USEC;
+	go(0);
+	go(1);
+	thread_sleep_until(start_ns + 1100 * NSEC_PER_USEC);
+	search_begin();
+	host_compute(instant_ns - time_now_ns());
+	set_nice(0, 5);
+	set_cpus(0, 2);
+	finish(2);
+}
+
 /*
  * A sleeps for nothing after each third of a slice, B never does: what A owed and was owed when it
  * fell asleep counts when it comes back, so both have the same, to one slice.
@@ -555,34 +637,54 @@ static void lag(void)
 	search_end();
 }
 
+/* clang-format off */
+/* The bounds: of a test, of a test with store buffers, of a soak. */
 const struct configuration configurations[] = {
-	{ "wake-block", "a FIFO thread blocks while another CPU wakes it", 2, 4, 5, false,
-	  wake_block },
-	{ "wake-block-fair", "the same of a fair thread", 2, 4, 5, false, wake_block_fair },
-	{ "wake-two", "two CPUs wake two threads of a third", 3, 3, 4, false, wake_two },
-	{ "lock-three", "three CPUs at one spinlock", 3, 3, 4, false, lock_three },
-	{ "mutex-pass", "a mutex among three threads", 2, 2, 3, false, mutex_pass },
-	{ "steal-switch", "an idle CPU takes a fair thread while its CPU switches", 2, 4, 5, false,
-	  steal_switch },
-	{ "steal-rt", "the same of real-time threads", 2, 4, 5, false, steal_rt },
-	{ "steal-three", "two thieves", 3, 3, 4, false, steal_three },
-	{ "affinity-exit", "a thread is sent away while it ends", 2, 4, 5, false, affinity_exit },
-	{ "affinity-wake", "a thread is sent away while it is woken", 2, 4, 5, false,
-	  affinity_wake },
-	{ "affinity-run", "threads are sent away while they run", 2, 4, 5, false, affinity_run },
-	{ "weight", "weights change while threads run, block, wake and are taken", 2, 4, 5, false,
-	  weight_change },
-	{ "policy-preempt", "a thread changes class while it is preempted", 2, 4, 5, false,
-	  policy_preempt },
-	{ "move-change", "a thread changes while a wake-up moves it", 3, 3, 4, false, move_change },
-	{ "notify", "a hook is set for a thread that blocks and is woken", 2, 4, 5, false, notify },
-	{ "lag", "lag lasts through sleep", 1, 0, 1, false, lag },
-	{ "join-exit", "threads end while they are joined and detached", 2, 4, 5, false,
-	  join_exit },
-	{ "timed-post", "a wait ends in time or not", 2, 4, 5, true, timed_post },
-	{ "displaced", "a thread is displaced while another CPU becomes idle", 2, 4, 5, false,
-	  displaced },
-	{ "kick-used", "the idle CPU that is told of a waiting thread gets its own", 3, 3, 4, false,
-	  kick_used },
+	{ "wake-block", "a FIFO thread blocks while another CPU wakes it", wake_block, 2,
+	  .bound = 4, .weak_bound = 4, .soak_bound = 6 },
+	{ "wake-block-fair", "the same of a fair thread", wake_block_fair, 2,
+	  .bound = 4, .weak_bound = 4, .soak_bound = 6 },
+	{ "wake-two", "two CPUs wake two threads of a third", wake_two, 3,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "lock-three", "three CPUs at one spinlock", lock_three, 3,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "mutex-pass", "a mutex among three threads", mutex_pass, 2,
+	  .bound = 3, .weak_bound = 3, .soak_bound = 5 },
+	{ "steal-switch", "an idle CPU takes a fair thread while its CPU switches", steal_switch, 2,
+	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
+	{ "steal-rt", "the same of real-time threads", steal_rt, 2,
+	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
+	{ "steal-three", "two thieves", steal_three, 3,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "affinity-exit", "a thread is sent away while it ends", affinity_exit, 2,
+	  .bound = 3, .weak_bound = 3, .soak_bound = 5 },
+	{ "affinity-wake", "a thread is sent away while it is woken", affinity_wake, 2,
+	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
+	{ "affinity-run", "threads are sent away while they run", affinity_run, 2,
+	  .bound = 3, .weak_bound = 2, .soak_bound = 4 },
+	{ "weight", "weights change while threads run, block, wake and are taken", weight_change, 2,
+	  .bound = 3, .weak_bound = 2, .soak_bound = 4 },
+	{ "policy-preempt", "a thread changes class while it is preempted", policy_preempt, 2,
+	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
+	{ "move-change", "a thread changes class while a wake-up moves it", move_change, 3,
+	  .bound = 2, .weak_bound = 3, .soak_bound = 4 },
+	{ "notify", "a hook is set for a thread that blocks and is woken", notify, 2,
+	  .bound = 3, .weak_bound = 3, .soak_bound = 5 },
+	{ "debt", "a blocked thread that owes is woken, changed and sent away", debt, 2,
+	  .bound = 3, .weak_bound = 3, .soak_bound = 5 },
+	{ "lag", "lag lasts through sleep", lag, 1, .bound = 0 },
+	{ "join-exit", "threads end while they are joined and detached", join_exit, 2,
+	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
+	{ "timed-post", "a wait ends in time or not", timed_post, 2, .timers = true,
+	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
+	{ "displaced", "a thread is displaced while another CPU becomes idle", displaced, 2,
+	  .bound = 4, .weak_bound = 4, .soak_bound = 5 },
+	{ "queued-behind", "a thread is queued while another CPU becomes idle", queued_behind, 2,
+	  .bound = 4, .weak_bound = 4, .soak_bound = 5 },
+	{ "queued-on-idle", "an idle CPU gets two threads while another becomes idle",
+	  queued_on_idle, 3, .bound = 2, .weak_bound = 2, .soak_bound = 4 },
+	{ "kick-used", "an idle CPU is told of a waiting thread as it gets its own", kick_used, 3,
+	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
 };
+/* clang-format on */
 const unsigned configurations_n = ARRAY_SIZE(configurations);

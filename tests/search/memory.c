@@ -19,14 +19,18 @@
  *
  * Races (search_races). Vector clocks say which accesses of two CPUs are not ordered by locks or
  * atomics. Reported, with both places in the source, are a plain read beside any write, and two
- * writes one of which is plain. A plain write under a lock that others read atomically without it
- * is the kernel's custom (rq->nr_ready, rq->curr): words do not tear.
+ * writes one of which is plain, and a plain write beside an atomic read but where is_peeked() knows
+ * of it: under a lock the kernel writes some words plainly that others read without it.
  */
+#include <execinfo.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include "core/cpu.h"
+#include "core/thread.h"
 #include "tests/search/search.h"
 
 #define ARENA       0x200000000000ull
@@ -34,9 +38,12 @@
 #define ARENA_BYTES (64ull << 20)
 #define STACKS_EACH (128ull << 10)
 #define STACKS_MAX  256
-/* of a stack, what is saved: its record, and the upper end with the thread itself */
-#define STACK_TOP  8192ul
-#define STACK_HEAD 64ul
+/* of a stack, what is saved: the upper end, with the thread itself and the machine's record */
+#define STACK_TOP    8192ul
+#define STACK_RECORD 64ul
+#define PAGES        0x210000000000ull
+#define PAGES_BYTES  HOST_ARENA_BYTES
+#define PAGES_SPARE  (64ul << 10) /* for what a run allocates */
 
 #define PLACES     (1u << 14)
 #define BUFFER     64
@@ -70,6 +77,7 @@ struct seen {
 static struct {
 	uintptr_t from, to; /* the program's variables */
 	uintptr_t arena_next;
+	bool pages;
 	unsigned stacks;
 	size_t stack_bytes[STACKS_MAX];
 	uint64_t run;
@@ -83,8 +91,6 @@ void *__wrap_malloc(size_t bytes);
 void *__wrap_calloc(size_t n, size_t bytes);
 void *__wrap_aligned_alloc(size_t align, size_t bytes);
 void __wrap_free(void *p);
-void *__wrap_mmap(void *at, size_t bytes, int prot, int flags, int fd, long offset);
-int __wrap_mprotect(void *at, size_t bytes, int prot);
 
 void *__wrap_aligned_alloc(size_t align, size_t bytes)
 {
@@ -115,38 +121,80 @@ static uintptr_t stack_at(unsigned i)
 	return STACKS + i * STACKS_EACH;
 }
 
-/* Only stacks are mapped. A run that makes a thread finds the same memory as the run before it. */
-void *__wrap_mmap(void *at, size_t bytes, int prot, int flags, int fd, long offset)
+/*
+ * In place of arch/host/linux.c: stacks, and one block of pages, which is the one that is large. A
+ * run that makes a thread finds the same memory as the run before it.
+ */
+void *host_memory_map(size_t bytes)
 {
 	uintptr_t base = stack_at(m->stacks);
 
-	(void)at, (void)prot, (void)flags, (void)fd, (void)offset;
-	ASSERT(m->stacks < STACKS_MAX && bytes <= 2 * STACKS_EACH);
+	if (bytes > 2 * STACKS_EACH) {
+		ASSERT(bytes <= PAGES_BYTES && !m->pages);
+		m->pages = true;
+		return (void *)PAGES;
+	}
+	ASSERT(m->stacks + 2 <= STACKS_MAX);
 	m->stack_bytes[m->stacks] = bytes;
 	m->stacks += bytes > STACKS_EACH ? 2 : 1;
 	if (search_on)
-		memset((void *)(base + bytes - MIN(bytes, STACK_TOP)), 0, MIN(bytes, STACK_TOP));
+		memset((void *)(base + bytes - STACK_TOP), 0, STACK_TOP);
 	return (void *)base;
 }
 
-int __wrap_mprotect(void *at, size_t bytes, int prot)
+void host_memory_unmap(void *va, size_t bytes)
 {
-	(void)at, (void)bytes, (void)prot;
+	(void)va, (void)bytes;
+}
+
+int host_memory_protect(void *va, size_t bytes, unsigned prot)
+{
+	(void)va, (void)bytes, (void)prot;
 	return 0;
 }
 
-extern void *__real_mmap(void *at, size_t bytes, int prot, int flags, int fd, long offset);
+int host_call_chain(void **pc, int n)
+{
+	return backtrace(pc, n);
+}
+
+void host_die(int status)
+{
+	host_dies(status);
+	fflush(NULL);
+	_exit(status);
+}
 
 void memory_map(uintptr_t at, size_t bytes)
 {
-	void *p = __real_mmap((void *)at, bytes, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
-			      0);
+	void *p = mmap((void *)at, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 
 	if (p != (void *)at) {
 		perror("search: mmap");
 		exit(2);
 	}
+}
+
+/* The thread in stack @i, if there is one: below the machine's record of the stack. */
+static struct thread *thread_in(unsigned i)
+{
+	return (void *)(stack_at(i) + m->stack_bytes[i] - STACK_RECORD - THREAD_TLS_OFFSET);
+}
+
+static void check_place(struct thread *t, void *arg)
+{
+	(void)arg;
+	ASSERT(t == thread_in((unsigned)(((uintptr_t)t - STACKS) / STACKS_EACH)));
+}
+
+static size_t pages_used(void)
+{
+	size_t n = PAGES_BYTES / sizeof(uint64_t);
+
+	while (n && !((uint64_t *)PAGES)[n - 1])
+		n--;
+	return MIN(ALIGN_UP(n * sizeof(uint64_t), 4096ul) + PAGES_SPARE, PAGES_BYTES);
 }
 
 unsigned memory_ranges(struct memory_range *out, unsigned max)
@@ -159,15 +207,15 @@ unsigned memory_ranges(struct memory_range *out, unsigned max)
 	out[n++] = (struct memory_range){ (uintptr_t)&m->arena_next,
 					  offsetof(__typeof__(*m), run) -
 						  offsetof(__typeof__(*m), arena_next) };
+	out[n++] = (struct memory_range){ PAGES, pages_used() };
 	for (unsigned i = 0; i < m->stacks; i++) {
-		size_t bytes = m->stack_bytes[i], top = MIN(bytes, STACK_TOP);
-
-		if (!bytes)
+		if (!m->stack_bytes[i])
 			continue;
-		ASSERT(n + 2 <= max);
-		out[n++] = (struct memory_range){ stack_at(i), STACK_HEAD };
-		out[n++] = (struct memory_range){ stack_at(i) + bytes - top, top };
+		ASSERT(n < max && m->stack_bytes[i] >= STACK_TOP);
+		out[n++] = (struct memory_range){ stack_at(i) + m->stack_bytes[i] - STACK_TOP,
+						  STACK_TOP };
 	}
+	host_each_thread(check_place, NULL);
 	return n;
 }
 
@@ -182,11 +230,39 @@ static bool is_shared(uintptr_t a)
 		       a - (uintptr_t)&host_sched_event >= 8;
 	if (a - ARENA < ARENA_BYTES)
 		return a - (uintptr_t)host_cpus >= host_nr_cpus * sizeof(*host_cpus);
-	if (a - STACKS < STACKS_MAX * STACKS_EACH) {
-		unsigned i = (unsigned)((a - STACKS) / STACKS_EACH);
-		uintptr_t top = stack_at(i) + m->stack_bytes[i];
+	if (a - STACKS < STACKS_MAX * STACKS_EACH)
+		return a >= (uintptr_t)thread_in((unsigned)((a - STACKS) / STACKS_EACH));
+	return a - PAGES < PAGES_BYTES;
+}
 
-		return a < top && top - a <= 1024; /* struct thread and what is above it */
+static bool in_member(uintptr_t a, uintptr_t member, size_t bytes)
+{
+	return a - member < bytes;
+}
+
+/*
+ * What is written under a lock without an atomic operation and read without the lock: a store there
+ * is a moment at which others may go first, like an atomic access. --races finds what is missing
+ * here.
+ */
+static bool is_peeked(uintptr_t a)
+{
+	for (unsigned i = 0; i < cpu_count; i++) {
+		struct runqueue *rq = &cpu_at(i)->rq;
+
+		if (in_member(a, (uintptr_t)&cpu_at(i)->lock_node, sizeof(struct lock_node)))
+			return true;
+		if (a - (uintptr_t)rq < sizeof(*rq))
+			return in_member(a, (uintptr_t)&rq->nr_ready, sizeof(rq->nr_ready)) ||
+			       in_member(a, (uintptr_t)&rq->curr, sizeof(rq->curr)) ||
+			       in_member(a, (uintptr_t)&rq->resched, sizeof(rq->resched)) ||
+			       in_member(a, (uintptr_t)&rq->outgoing, sizeof(rq->outgoing));
+	}
+	if (a - STACKS < STACKS_MAX * STACKS_EACH) {
+		struct thread *t = thread_in((unsigned)((a - STACKS) / STACKS_EACH));
+
+		return in_member(a, (uintptr_t)&t->sched.cpu, sizeof(t->sched.cpu)) ||
+		       in_member(a, (uintptr_t)&t->sched.rank, sizeof(t->sched.rank));
 	}
 	return false;
 }
@@ -377,20 +453,27 @@ unsigned memory_buffered(void)
 }
 
 /*
- * May the newest store but @back be visible before all older ones? Not if it is a release, or a
- * change, or to a place that an older one is to, which stay in order.
+ * May the newest store but @back be visible before older ones to other places? Not if it is a
+ * release. Those to its own place go with it, in order.
  */
 static bool may_overtake(const struct seen *c, unsigned back)
 {
 	const struct store *s;
+	bool others = false;
 
 	if (back + 1 >= c->n)
 		return false;
 	s = &c->buffer[c->n - 1 - back];
-	for (unsigned i = 0; i < c->n - 1 - back; i++)
-		if (c->buffer[i].addr / 8 == s->addr / 8)
+	if (s->release)
+		return false;
+	for (unsigned i = 0; i < c->n - 1 - back; i++) {
+		bool same = c->buffer[i].addr / 8 == s->addr / 8;
+
+		if (same && c->buffer[i].release && others)
 			return false;
-	return !s->release && !s->change;
+		others |= !same;
+	}
+	return others;
 }
 
 unsigned memory_overtakers(void)
@@ -406,10 +489,18 @@ void memory_overtake(unsigned back)
 {
 	struct seen *c = self_seen();
 	unsigned at = c->n - 1 - back;
+	uintptr_t addr = c->buffer[at].addr;
 
-	drain_changes(c->buffer[at].addr);
-	visible(c, &c->buffer[at]);
-	forget(c, at, 1);
+	drain_changes(addr);
+	for (unsigned i = 0; i <= at;) {
+		if (c->buffer[i].addr / 8 != addr / 8) {
+			i++;
+			continue;
+		}
+		visible(c, &c->buffer[i]);
+		forget(c, i, 1);
+		at--;
+	}
 }
 
 /* Before the store itself. */
@@ -500,9 +591,11 @@ static void race_byte(uintptr_t addr, bool write, bool plain, const void *pc)
 	for (unsigned i = 0; i < host_nr_cpus; i++) {
 		if (i == me)
 			continue;
-		if (p->wrote.at[i] > now->at[i] && (plain || (write && p->wrote_plain[i])))
+		if (p->wrote.at[i] > now->at[i] &&
+		    (plain || (p->wrote_plain[i] && (write || !is_peeked(addr)))))
 			race_found(pc, p->wrote_pc[i], addr);
-		if (write && p->read.at[i] > now->at[i] && p->read_plain[i])
+		if (write && p->read.at[i] > now->at[i] &&
+		    (p->read_plain[i] || (plain && !is_peeked(addr))))
 			race_found(pc, p->read_pc[i], addr);
 	}
 	(write ? &p->wrote : &p->read)->at[me] = now->at[me];
@@ -544,6 +637,7 @@ static bool races_on(void)
 void memory_init(uintptr_t from, uintptr_t to)
 {
 	memory_map(ARENA, ARENA_BYTES);
+	memory_map(PAGES, PAGES_BYTES);
 	memory_map(STACKS, STACKS_MAX * STACKS_EACH);
 	m = (void *)(ARENA + ARENA_BYTES * 2);
 	memory_map((uintptr_t)m, ALIGN_UP(sizeof(*m), 4096));
@@ -604,6 +698,12 @@ void memory_note(enum host_note what, unsigned cpu, unsigned arg)
 	}
 }
 
+static void trace(const char *what, uintptr_t a, unsigned size, const void *pc)
+{
+	printf("%5llu cpu %u %s %#lx = %llx at {%p}\n", (unsigned long long)host_steps(),
+	       self_index(), what, (unsigned long)a, (unsigned long long)value_at(a, size), pc);
+}
+
 /* ---- plain accesses -------------------------------------------------------------------------- */
 
 static void plain(void *a, size_t bytes, bool write, const void *pc)
@@ -612,6 +712,11 @@ static void plain(void *a, size_t bytes, bool write, const void *pc)
 
 	if (!search_on || !is_shared(from))
 		return;
+	if (write && is_peeked(from)) {
+		if (search_tracing)
+			trace("stores plainly to", from, (unsigned)MIN(bytes, 8ul), pc);
+		search_yield();
+	}
 	if (races_on())
 		race_access(from, bytes, write, true, pc);
 	for (uintptr_t at = from; at < from + bytes;) {
@@ -708,12 +813,6 @@ static void race_atomic(uintptr_t a, unsigned size, bool write, int order, const
 		race_release(sync);
 }
 
-static void trace(const char *what, uintptr_t a, unsigned size, const void *pc)
-{
-	printf("%5llu cpu %u %s %#lx = %llx at {%p}\n", (unsigned long long)host_steps(),
-	       self_index(), what, (unsigned long)a, (unsigned long long)value_at(a, size), pc);
-}
-
 /* Before any atomic access: others may go first. True: it is to be taken down. */
 static bool before(uintptr_t a, unsigned size, const char *what, bool yields, bool writes,
 		   const void *pc)
@@ -793,6 +892,7 @@ void __tsan_atomic_thread_fence(int order)
 		return;
 	search_yield();
 	memory_drain();
+	self_seen()->hash = mix(self_seen()->hash, 7);
 	if (races_on() && order == __ATOMIC_SEQ_CST) {
 		join(&races->cpu[self_index()], &races->fence);
 		race_release(&races->fence);

@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Builds and runs the search (README.md): `make search`, `make soak`, a part of `make test`.
 
-  run.py                          all configurations at their bound, with and without store buffers; mutants; races
+  run.py                          everything: --explore, then --mutants
+  run.py --explore                all configurations at their bound, with and without store buffers; races; the pruning
   run.py [--bound=N] [--weak] [--seeds=N] [--all] [--races] [--replay=CHOICES] CONFIGURATION...
                                   these only, with options of the program (tests/search/search.c)
   run.py --soak                   all configurations at their higher bound, then random runs of each
   run.py --mutants [NAME...]      mutants only: each must be found
   run.py --list                   the configurations
 
-Two jobs run at a time. Exit status 1 if anything failed. A failure is printed with the command that repeats it.
+Two jobs run at a time (--jobs=N); --out=DIR is built in, --report=FILE has the results in JSON. Exit status 1 if anything
+failed. A failure is printed with the command that repeats it.
 """
 import concurrent.futures
-import glob
+import json
 import os
 import re
 import shutil
@@ -20,32 +22,35 @@ import subprocess
 import sys
 import time
 
+sys.dont_write_bytecode = True  # nothing but build/ is written to
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tests", "search"))
+sys.path[:0] = [os.path.join(ROOT, "tests", "search"), os.path.join(ROOT, "tests")]
 from mutants import MUTANTS  # noqa: E402
+from run_all import host_kernel  # noqa: E402
 
 OUT = os.path.join("build", "search")
 JOBS = 2
+RESULTS = []            # [name, seconds, failure or None]
 TEST_SECONDS = 120      # one configuration in `make test`
 SOAK_SECONDS = 3600
 SOAK_SEEDS = 100000
 RACE_SEEDS = 300
 
 CC = ["gcc", "-std=gnu11", "-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-tsan",
-      "-DARCH_CPU_MAX=64", "-fno-strict-aliasing", "-fno-omit-frame-pointer", "-fno-pie"]
+      "-DARCH_CPU_MAX=64", "-DHOST_ARENA_BYTES=4194304ul", "-fno-strict-aliasing", "-fno-omit-frame-pointer", "-fno-pie"]
 SEEN = ["-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0", "--param", "tsan-distinguish-volatile=1"]
-LINK = ["gcc", "-no-pie", "-Wl," + ",".join(f"--wrap={f}" for f in ("malloc", "calloc", "aligned_alloc", "free", "mmap",
-                                                                    "mprotect"))]
-CORE = [f"core/{name}.c" for name in ("cpu", "irq", "lock", "print", "rbtree", "sync", "thread", "time", "timer", "topology", "wait")]
+LINK = ["gcc", "-no-pie", "-Wl," + ",".join(f"--wrap={f}" for f in ("malloc", "calloc", "aligned_alloc", "free"))]
 
 
 def kernel():
     """What the search sees the accesses of."""
-    return CORE + sorted(glob.glob("sched/*.c", root_dir=ROOT)) + ["tests/search/configurations.c"]
+    return [name for name in host_kernel() if not name.startswith("arch/")] + ["tests/search/configurations.c"]
 
 
 def machine():
-    host = sorted(set(glob.glob("arch/host/*.[cS]", root_dir=ROOT)) - {"arch/host/main.c"})
+    """memory.c is in place of what the machine needs of Linux."""
+    host = [name for name in host_kernel() if name.startswith("arch/") and name != "arch/host/linux.c"]
     return host + ["tests/host/host_check.c", "tests/search/search.c", "tests/search/memory.c"]
 
 
@@ -100,24 +105,62 @@ def with_places(text, program):
 
 
 def configurations(program):
-    """[(name, CPUs, bound, bound of a long search, text)]"""
+    """[(name, CPUs, bound of a soak, why it is known to fail or "", text)]"""
     _, output = execute([program, "--list"])
-    return [tuple(line.split(" ", 4)) for line in output.splitlines()]
+    return [tuple(line.split("\t")) for line in output.splitlines()]
 
 
 def run_jobs(program, jobs, seconds):
-    """Each job is a list of arguments. True when all explored what they were to."""
+    """Each job is a list of arguments, the configuration last. True when each ended as it is to."""
+    still_open = {name: why for name, _, _, why, _ in configurations(program) if why}
+
     def one(job):
-        return job, *execute([program] + job, seconds)
+        start = time.monotonic()
+        return job, *execute([program] + job, seconds), time.monotonic() - start
 
     ok = True
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
-        for job, status, output in pool.map(one, jobs):
-            text = with_places(output, program).strip()
-            print(text, flush=True)
-            if status:
-                ok = False
-                print(f"FAILED ({status}): tests/search/run.py {' '.join(job)}", flush=True)
+        for job, status, output, took in pool.map(one, jobs):
+            why = still_open.get(job[-1])
+            failure = None
+            if why and status == 1 and len(jobs) > 1:
+                print(f"{' '.join(job)}: fails as is known: {why}", flush=True)
+            else:
+                print(with_places(output, program).strip(), flush=True)
+                if status:
+                    failure = f"{what_failed(output)}: tests/search/run.py {' '.join(job)}"
+                elif why and not any(option.startswith("--seeds") for option in job):
+                    failure = f"{job[-1]} passes: it is not open any more (tests/search/configurations.c)"
+            ok &= result(" ".join(job), took, failure)
+    return ok
+
+
+def result(name, took, failure):
+    RESULTS.append([name, took, failure])
+    if failure:
+        print(f"FAILED: {failure}", flush=True)
+    return failure is None
+
+
+def what_failed(output):
+    """The line that says most."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    said = [line for line in lines if re.search(r"check failed|assertion|PANIC|deadlock|livelock|crashed|^race|not at its end", line)]
+    return (said or lines or ["no output"])[-1]
+
+
+def prune_jobs(program):
+    """Pruned or not, the runs end in as many ways: that many a configuration has at this bound."""
+    ok = True
+    for name in ("wake-block", "steal-switch", "affinity-wake"):
+        counts = []
+        start = time.monotonic()
+        for options in ([], ["--all"]):
+            _, output = execute([program, "--bound=2", *options, name], TEST_SECONDS)
+            counts.append(re.findall(r"(\d+) ends", output))
+        same = counts[0] == counts[1] != []
+        print(f"{name}: {counts[0]} ends pruned, {counts[1]} not", flush=True)
+        ok &= result(f"pruning of {name}", time.monotonic() - start, None if same else f"{name}: pruning loses ends: {counts}")
     return ok
 
 
@@ -153,9 +196,8 @@ def kill(mutant):
         return mutant, f"NOT BUILT: {error}", False
     for job in mutant.jobs:
         status, output = execute([program] + job.split(), TEST_SECONDS)
-        if status:
-            lines = [line for line in output.splitlines() if re.search("check failed|assertion|PANIC|deadlock|livelock|crashed", line)]
-            return mutant, f"{job}: {(lines or output.splitlines() or [f'status {status}'])[-1].strip()}", True
+        if status == 1:
+            return mutant, f"{job}: {what_failed(output)}", True
     return mutant, "NOT FOUND by " + "; ".join(mutant.jobs), False
 
 
@@ -165,7 +207,7 @@ def run_mutants(names):
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         for mutant, text, found in pool.map(kill, chosen):
             print(f"mutant {mutant.name}: {text}", flush=True)
-            ok &= found
+            ok &= result(f"mutant {mutant.name}", 0.0, None if found else f"mutant {mutant.name}: {text}")
     print(f"{len(chosen)} mutants, {'all found' if ok else 'NOT all found'}", flush=True)
     return ok
 
@@ -181,7 +223,7 @@ def test_jobs(program):
 
 def soak_jobs(program):
     jobs = []
-    for name, _, _, bound, _ in configurations(program):
+    for name, _, bound, _, _ in configurations(program):
         jobs += [[f"--bound={bound}", name], ["--weak", f"--bound={bound}", name], [f"--seeds={SOAK_SEEDS}", name],
                  ["--weak", f"--seeds={SOAK_SEEDS}", name]]
     return jobs
@@ -196,24 +238,50 @@ def chosen_jobs(program, options, names):
     return [options + [name] for name in wanted]
 
 
-def main(arguments):
-    os.chdir(ROOT)
-    start = time.monotonic()
+def explore(program):
+    ok = run_jobs(program, test_jobs(program) + race_jobs(program), TEST_SECONDS)
+    return prune_jobs(program) and ok
+
+
+def take(arguments, name, value):
+    """The value of --name=, which is taken out of the list."""
+    for argument in [a for a in arguments if a.startswith(f"--{name}=")]:
+        arguments.remove(argument)
+        value = argument.split("=", 1)[1]
+    return value
+
+
+def run(arguments):
     options = [a for a in arguments if a.startswith("--")]
     names = [a for a in arguments if not a.startswith("--")]
     program = build()
     if "--list" in options:
         print(execute([program, "--list"])[1], end="")
-        return 0
+        return True
+    if "--explore" in options:
+        return explore(program)
     if "--mutants" in options:
-        ok = run_mutants(names)
-    elif "--soak" in options:
-        ok = run_jobs(program, soak_jobs(program), SOAK_SECONDS)
-    elif options or names:
-        ok = run_jobs(program, chosen_jobs(program, options, names), SOAK_SECONDS)
-    else:
-        ok = run_jobs(program, test_jobs(program) + race_jobs(program), TEST_SECONDS)
-        ok &= run_mutants([])
+        return run_mutants(names)
+    if "--soak" in options:
+        return run_jobs(program, soak_jobs(program), SOAK_SECONDS)
+    if options or names:
+        return run_jobs(program, chosen_jobs(program, options, names), SOAK_SECONDS)
+    ok = explore(program)
+    return run_mutants([]) and ok
+
+
+def main(arguments):
+    global JOBS, OUT
+    os.chdir(ROOT)
+    start = time.monotonic()
+    arguments = list(arguments)
+    JOBS = int(take(arguments, "jobs", JOBS))
+    OUT = take(arguments, "out", OUT)
+    report = take(arguments, "report", None)
+    ok = run(arguments)
+    if report:
+        with open(report, "w", encoding="utf-8") as file:
+            json.dump(RESULTS, file)
     print(f"search: {'passed' if ok else 'FAILED'}, {time.monotonic() - start:.0f} s")
     return 0 if ok else 1
 
