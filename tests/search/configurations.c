@@ -5,6 +5,7 @@
  * returns through finish(), which gives everybody time to end and checks that they did: a thread
  * that did not was forgotten. Invariants of sched/sched.h are checked at every step meanwhile.
  */
+#include "core/hotplug.h"
 #include "core/sync.h"
 #include "core/thread.h"
 #include "core/time.h"
@@ -549,6 +550,37 @@ static void kick_used(void)
 	finish(2);
 }
 
+/* ---- CPUs that go ---------------------------------------------------------------------------- */
+
+/* A, asleep on CPU 1, is woken from CPU 2 while CPU 1 goes. */
+static void hotplug_wake(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	make(0, 2, SCHED_FIFO, 20, do_wait);
+	make(1, 4, SCHED_FIFO, 20, do_post);
+	settle();
+	go(0);
+	settle();
+	set_cpus(0, 3);
+	search_begin();
+	go(1);
+	CHECK(!cpu_offline(1));
+	finish(2);
+}
+
+/* A runs on CPU 1, and may run nowhere else, as it goes. */
+static void hotplug_run(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	make(0, 2, SCHED_OTHER, 0, do_yield);
+	settle();
+	search_begin();
+	go(0);
+	CHECK(!cpu_offline(1));
+	CHECK(!cpu_online(1));
+	finish(1);
+}
+
 /* ---- lag ------------------------------------------------------------------------------------- */
 
 static void *do_bursts(void *arg)
@@ -672,6 +704,10 @@ const struct configuration configurations[] = {
 	  .bound = 3, .weak_bound = 3, .soak_bound = 5 },
 	{ "debt", "a blocked thread that owes is woken, changed and sent away", debt, 2,
 	  .bound = 3, .weak_bound = 3, .soak_bound = 5 },
+	{ "hotplug-wake", "a thread is woken on a CPU that goes", hotplug_wake, 3,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "hotplug-run", "a CPU goes, with the thread that is pinned to it, and comes back",
+	  hotplug_run, 2, .bound = 2, .weak_bound = 2, .soak_bound = 3 },
 	{ "lag", "lag lasts through sleep", lag, 1, .bound = 0 },
 	{ "join-exit", "threads end while they are joined and detached", join_exit, 2,
 	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },

@@ -126,13 +126,21 @@ def run_jobs(program, jobs, seconds):
             if why and status == 1 and len(jobs) > 1:
                 print(f"{' '.join(job)}: fails as is known: {why}", flush=True)
             else:
-                print(with_places(output, program).strip(), flush=True)
+                print(with_places(brief(output, status), program).strip(), flush=True)
                 if status:
                     failure = f"{what_failed(output)}: tests/search/run.py {' '.join(job)}"
                 elif why and not any(option.startswith("--seeds") for option in job):
                     failure = f"{job[-1]} passes: it is not open any more (tests/search/configurations.c)"
             ok &= result(" ".join(job), took, failure)
     return ok
+
+
+def brief(output, status):
+    """What the kernel prints in each of many runs is of interest in the one that fails only."""
+    lines = output.splitlines()
+    if not status:
+        lines = [line for line in lines if re.search(r"runs/s|^race", line)]
+    return "\n".join(line for i, line in enumerate(lines) if not i or line != lines[i - 1])
 
 
 def result(name, took, failure):

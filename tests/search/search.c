@@ -170,6 +170,7 @@ static unsigned choose(enum host_choice kind, unsigned n)
 	case HOST_CHOOSE_CPU:
 		return choose_cpu(n);
 	case HOST_CHOOSE_INTERRUPT:
+	case HOST_CHOOSE_STOP:
 		return decide(n, 0);
 	}
 	return 0;
