@@ -126,7 +126,21 @@ static inline void cpumask_snapshot(struct cpumask *out, const struct cpumask *m
 		out->bits[i] = atomic_load_relaxed(&m->bits[i]);
 }
 
-/* Of a mask that others change: none at the moment of looking. */
+/* Of masks that others change, at the moment of looking. */
+static inline bool cpumask_atomic_test(const struct cpumask *m, unsigned cpu)
+{
+	return atomic_peek_relaxed(&m->bits[cpu / 64]) >> (cpu % 64) & 1;
+}
+
+/* Those of @a that are in @shared, too. */
+static inline void cpumask_atomic_and(struct cpumask *out, const struct cpumask *a,
+				      const struct cpumask *shared)
+{
+	for (unsigned i = 0; i < CPUMASK_WORDS; i++)
+		out->bits[i] = a->bits[i] & atomic_peek_relaxed(&shared->bits[i]);
+}
+
+/* None. */
 static inline bool cpumask_atomic_empty(const struct cpumask *m)
 {
 	for (unsigned i = 0; i < CPUMASK_WORDS; i++)

@@ -115,7 +115,7 @@ static void timers_move(struct cpu *from, struct cpu *to)
 	while ((expires_ns = timer_move_first(from, to)) != UINT64_MAX)
 		if (expires_ns < atomic_load_relaxed(&to->timers.armed_ns))
 			ipi_send(to);
-	from->timers.armed_ns = UINT64_MAX;
+	atomic_store_relaxed(&from->timers.armed_ns, UINT64_MAX);
 	arch_timer_set(UINT64_MAX);
 }
 
@@ -135,8 +135,11 @@ static void timers_look(struct cpu *cpu)
 /* Irqs masked, nothing held, nothing to run. Returns only where firmware cannot stop a CPU. */
 static void leave(struct cpu *cpu)
 {
-	struct cpu *heir = cpu_at(cpumask_next(&cpu_online_mask, 0));
+	struct cpumask online;
+	struct cpu *heir;
 
+	cpumask_snapshot(&online, &cpu_online_mask);
+	heir = cpu_at(cpumask_next(&online, 0));
 	sched_cpu_left(cpu);
 	timers_move(cpu, heir);
 	irq_cpu_exit(cpu, heir);
@@ -192,7 +195,7 @@ static int take_off(struct cpu *cpu)
 {
 	int err = 0;
 
-	if (!cpumask_test(&cpu_online_mask, cpu->index))
+	if (!cpumask_atomic_test(&cpu_online_mask, cpu->index))
 		return 0;
 	if (cpumask_count(&cpu_online_mask) == 1)
 		return -EBUSY;

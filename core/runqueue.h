@@ -170,6 +170,6 @@ struct sched_entity {
 	uint64_t rr_left_ns;   /* [q] what is left of the round-robin quantum */
 	/* [q] a walk through the tree stays in its first cache line */
 	struct eevdf_entity fair __aligned_to(64);
-	struct util util; /* [q] */
+	struct util util;         /* [q] */
 	struct standing standing; /* [q] */
 };

@@ -300,7 +300,7 @@ static bool affinity_usable(const struct cpumask *mask)
 
 	if (!mask)
 		return true;
-	cpumask_and(&usable, mask, &cpu_online_mask);
+	cpumask_atomic_and(&usable, mask, &cpu_online_mask);
 	return !cpumask_empty(&usable);
 }
 

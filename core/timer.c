@@ -35,7 +35,7 @@ void timer_arm(struct cpu *cpu, uint64_t deadline_ns)
 {
 	if (deadline_ns >= cpu->timers.armed_ns)
 		return;
-	cpu->timers.armed_ns = deadline_ns;
+	atomic_store_relaxed(&cpu->timers.armed_ns, deadline_ns);
 	arch_timer_set(ns_to_cycles(deadline_ns));
 }
 
@@ -157,7 +157,7 @@ void trap_timer(void *unused)
 	uint64_t now_ns = time_now_ns(), next_ns;
 
 	(void)unused;
-	cpu->timers.armed_ns = UINT64_MAX;
+	atomic_store_relaxed(&cpu->timers.armed_ns, UINT64_MAX);
 	next_ns = timer_run(cpu, now_ns);
 	sched_timer(cpu, now_ns, next_ns);
 	if (cpu->timers.armed_ns == UINT64_MAX)

@@ -293,7 +293,7 @@ LOCK_UNCHECKED int sched_set_affinity(struct thread *t, const struct cpumask *ma
 
 	flags = arch_irq_save();
 	rq = rq_lock_thread(t);
-	cpumask_and(&usable, mask, &cpu_online_mask);
+	cpumask_atomic_and(&usable, mask, &cpu_online_mask);
 	if (cpumask_empty(&usable)) {
 		spin_unlock_irqrestore(&rq->lock, flags);
 		return -EINVAL;

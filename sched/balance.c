@@ -50,7 +50,7 @@ static struct cpu *claim_one(struct cpumask *idle, unsigned from, bool kick)
 		if (kick)
 			atomic_store_relaxed(&cpu_at(i)->rq.kicked, 1u);
 		if (atomic_fetch_and_acq_rel(&cpu_idle_mask.bits[i / 64], ~bit) & bit &&
-		    likely(cpumask_test(&cpu_online_mask, i)))
+		    likely(cpumask_atomic_test(&cpu_online_mask, i)))
 			return cpu_at(i);
 		cpumask_reset(idle, i);
 	}
@@ -71,7 +71,7 @@ struct cpu *balance_claim(const struct cpumask *allowed, unsigned from, bool kic
 
 	cpumask_snapshot(&idle, &cpu_idle_mask);
 	cpumask_and(&idle, &idle, allowed);
-	cpumask_and(&idle, &idle, &cpu_online_mask);
+	cpumask_atomic_and(&idle, &idle, &cpu_online_mask);
 	cpumask_reset(&idle, from);
 	if (cpumask_empty(&idle))
 		return NULL;
@@ -114,7 +114,7 @@ static __noinline struct cpu *select_unequal(struct thread *t, struct cpu *prev,
 struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork)
 {
 	bool allowed = cpumask_test(&t->affinity, prev->index) &&
-		       cpumask_test(&cpu_online_mask, prev->index);
+		       cpumask_atomic_test(&cpu_online_mask, prev->index);
 	bool stay = allowed && (!fork || cpu_count == 1);
 
 	if (unlikely(topology.levels > 1))
@@ -150,7 +150,7 @@ void balance_kick_waiting(struct runqueue *rq)
 	struct thread *t;
 
 	cpumask_snapshot(&idle, &cpu_idle_mask);
-	cpumask_and(&idle, &idle, &cpu_online_mask);
+	cpumask_atomic_and(&idle, &idle, &cpu_online_mask);
 	cpumask_reset(&idle, cpu_of_rq(rq)->index);
 	t = balance_steal(rq, &idle);
 	if (t)
@@ -173,7 +173,7 @@ static __noinline bool pull_from(struct cpu *cpu, struct cpu *victim)
 	struct thread *t;
 
 	spin_lock_pair(&cpu->rq.lock, &victim->rq.lock);
-	if (likely(cpumask_test(&cpu_online_mask, cpu->index)))
+	if (likely(cpumask_atomic_test(&cpu_online_mask, cpu->index)))
 		cpumask_set(&self, cpu->index);
 	t = balance_steal(&victim->rq, &self);
 	if (t)

@@ -78,7 +78,7 @@ static LOCK_UNCHECKED struct runqueue *lock_settled(struct thread *t)
 /* True: @t, whose rq is locked, could run nowhere, and now may anywhere. */
 static bool widen(struct thread *t, struct cpumask *usable)
 {
-	cpumask_and(usable, &t->affinity, &cpu_online_mask);
+	cpumask_atomic_and(usable, &t->affinity, &cpu_online_mask);
 	if (!cpumask_empty(usable))
 		return false;
 	cpumask_snapshot(usable, &cpu_online_mask);

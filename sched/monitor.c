@@ -24,8 +24,11 @@ static struct timer sampler;
 /* The CPUs that do nothing, whatever cpu_idle_mask says: a bit that was lost is a fault, too. */
 static void find_idle(struct cpumask *idle)
 {
+	struct cpumask online;
+
+	cpumask_snapshot(&online, &cpu_online_mask);
 	cpumask_clear(idle);
-	cpumask_for_each(i, &cpu_online_mask)
+	cpumask_for_each(i, &online)
 		if (atomic_load_relaxed(&cpu_at(i)->rq.curr) == cpu_at(i)->rq.idle &&
 		    !atomic_load_relaxed(&cpu_at(i)->rq.nr_ready))
 			cpumask_set(idle, i);
@@ -117,7 +120,7 @@ static void sample(struct timer *timer)
 	for (unsigned i = 0; i < cpu_count; i++) {
 		struct cpu *cpu = cpu_at(i);
 
-		if (!cpumask_test(&cpu_online_mask, i))
+		if (!cpumask_atomic_test(&cpu_online_mask, i))
 			continue;
 		check_conservation(cpu, &idle);
 		again |= cpu_has_waiting(cpu) && !cpumask_empty(&idle);

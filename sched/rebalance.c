@@ -39,7 +39,7 @@ struct cpu *balance_least_loaded(const struct cpumask *allowed, struct cpu *prev
 	struct cpu *best = NULL;
 	uint32_t best_load = UINT32_MAX;
 
-	cpumask_and(&candidates, allowed, &cpu_online_mask);
+	cpumask_atomic_and(&candidates, allowed, &cpu_online_mask);
 	cpumask_for_each(i, &candidates) {
 		struct cpu *cpu = cpu_at(i);
 		uint32_t load = atomic_load_relaxed(&cpu->rq.nr_ready) +
@@ -79,7 +79,8 @@ void balance_send_away(struct runqueue *rq, struct thread *t)
 
 	cpumask_reset(&others, from->index);
 	rq->push_to = NULL;
-	if (!to || !cpumask_test(&others, to->index) || !cpumask_test(&cpu_online_mask, to->index))
+	if (!to || !cpumask_test(&others, to->index) ||
+	    !cpumask_atomic_test(&cpu_online_mask, to->index))
 		to = balance_claim(&others, from->index, false);
 	if (!to)
 		to = balance_least_loaded(&others, from);
@@ -128,7 +129,7 @@ void balance_take_all(struct cpu *cpu)
 
 	if (unlikely(hotplug))
 		hotplug->seen(cpu);
-	if (!cpumask_test(&cpu_online_mask, cpu->index))
+	if (!cpumask_atomic_test(&cpu_online_mask, cpu->index))
 		return;
 	for (unsigned i = 0; i < cpu_count; i++) {
 		struct cpu *from = cpu_at(i);
@@ -395,8 +396,10 @@ static struct cpu *least_load(struct cpu *cpu)
 {
 	struct cpu *least = NULL;
 	uint64_t least_load = load_of(cpu, 0);
+	struct cpumask online;
 
-	cpumask_for_each(i, &cpu_online_mask) {
+	cpumask_snapshot(&online, &cpu_online_mask);
+	cpumask_for_each(i, &online) {
 		uint64_t load = load_of(cpu_at(i), 0);
 
 		if (load < least_load && i != cpu->index) {
@@ -422,7 +425,7 @@ void balance_from(struct cpu *cpu, uint64_t now_ns)
 		struct cpu *to = cpu_at(nearest[others == n ? i : cpu->rq.looked++ % others]);
 		int64_t w;
 
-		if (!cpumask_test(&cpu_online_mask, to->index) || behind_real_time(to))
+		if (!cpumask_atomic_test(&cpu_online_mask, to->index) || behind_real_time(to))
 			continue;
 		w = try_move(cpu, to, false);
 		if (w > best_worth) {
