@@ -349,7 +349,7 @@ TEST(hotplug_a_hundred_times_at_random)
 	NEEDS_CPUS(2);
 	become(ANY_CPU, SCHED_FIFO, 50);
 	load_start(1);
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0; i < (TEST_SAN ? 30 : 100); i++) {
 		unsigned cpu = random_below(&seed, n), second = random_below(&seed, n);
 		bool two = second != cpu && test_cpus() > 2 && random_below(&seed, 2);
 
