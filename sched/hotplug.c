@@ -20,8 +20,8 @@
  *   .                                      on to outgoing of CPU 2, and whoever may run it is told
  *
  * A thread whose mask has no online CPU left is given all that are. Until that look comes to it, it
- * may still go to the CPU that leaves, and if it is just under way there (WAKING), the look waits:
- * a few hundred instructions. A new thread, which the look may miss, is given them at once.
+ * may still go to the CPU that leaves; if it is just under way there (WAKING), it is marked and sent
+ * on by place(). A new thread, which the look may miss, is given them at once.
  */
 #include "core/console.h"
 #include "core/hotplug.h"
@@ -62,19 +62,6 @@ void sched_change_end(void)
 	atomic_fetch_add_acq_rel(&balance_outgoing, -1u);
 }
 
-/* The rq of @t, locked, with @t not between two. */
-static LOCK_UNCHECKED struct runqueue *lock_settled(struct thread *t)
-{
-	struct runqueue *rq = rq_lock_thread(t);
-
-	while (t->sched.state == THREAD_WAKING) {
-		spin_unlock(&rq->lock);
-		arch_cpu_relax();
-		rq = rq_lock_thread(t);
-	}
-	return rq;
-}
-
 /* True: @t, whose rq is locked, could run nowhere, and now may anywhere. */
 static bool widen(struct thread *t, struct cpumask *usable)
 {
@@ -95,7 +82,7 @@ static LOCK_UNCHECKED void settle(struct thread *t)
 
 	if (!atomic_load_acquire(&t->sched.cpu))
 		return;
-	rq = lock_settled(t);
+	rq = rq_lock_thread(t);
 	if (t->sched.state != THREAD_DEAD) {
 		widened = widen(t, &usable);
 		allowed = cpumask_test(&usable, cpu_of_rq(rq)->index);

@@ -151,7 +151,9 @@ static void *pass_on(void *arg)
 	uintptr_t i = (uintptr_t)arg;
 
 	while (!atomic_load_acquire(&stop)) {
-		semaphore_wait(&ring[i]);
+		/* each time-out that does not come is a timer cancelled, mostly from another CPU */
+		while (semaphore_wait_until(&ring[i], time_now_ns() + draw(100) * US))
+			;
 		atomic_store_relaxed(&progress[i], progress[i] + 1);
 		if (draw(4) == 0)
 			sleep_for(draw(20) * US);
@@ -358,23 +360,25 @@ static void *cancel_some(void *arg)
 		if (timer_cancel(&tick->timer))
 			atomic_fetch_add_relaxed(&tick->cancelled, 1u);
 		arch_irq_restore(flags);
-		sleep_for(draw(30) * US);
+		sleep_for(draw(6) * US);
 	}
 	return NULL;
 }
 
 static void timers_first(void *arg)
 {
-	struct thread *canceller;
+	struct thread *cancellers[3];
 
 	(void)arg;
 	for (unsigned i = 0; i < WORKERS; i++)
 		timer_init(&ticks[i].timer, tick_fn);
 	make_all(arm_and_wait, draw(2));
-	canceller = make(cancel_some, 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(cancellers); i++)
+		cancellers[i] = make(cancel_some, 0);
 	change_many();
 	join_all();
-	CHECK(!thread_join(canceller, NULL));
+	for (unsigned i = 0; i < ARRAY_SIZE(cancellers); i++)
+		CHECK(!thread_join(cancellers[i], NULL));
 }
 
 static void timers(void **state)
