@@ -21,7 +21,7 @@
  *
  * A thread whose mask has no online CPU left is given all that are. Until that look comes to it, it
  * may still go to the CPU that leaves; if it is just under way there (WAKING), it is marked and sent
- * on by place(). A new thread, which the look may miss, is given them at once.
+ * on by whoever puts it there. A new thread, which the look may miss, is given them at once.
  */
 #include "core/console.h"
 #include "core/hotplug.h"
@@ -35,7 +35,7 @@ static void say_widened(const struct thread *t, unsigned cpu)
 	printk("cpu %u off: thread %d %s may now run on any CPU\n", cpu, (int)t->tid, t->name);
 }
 
-static struct cpu *place(struct thread *t, bool fork)
+static struct cpu *place_stray(struct thread *t, bool fork)
 {
 	unsigned gone = cpumask_next(&t->affinity, 0);
 
@@ -48,7 +48,7 @@ static struct cpu *place(struct thread *t, bool fork)
 
 static const struct balance_hotplug hotplug = {
 	.seen = cpu_change_seen,
-	.place = place,
+	.place = place_stray,
 };
 
 void sched_change_begin(void)
