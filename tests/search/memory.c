@@ -230,8 +230,12 @@ static bool is_shared(uintptr_t a)
 		       a - (uintptr_t)&host_sched_event >= 8;
 	if (a - ARENA < ARENA_BYTES)
 		return a - (uintptr_t)host_cpus >= host_nr_cpus * sizeof(*host_cpus);
-	if (a - STACKS < STACKS_MAX * STACKS_EACH)
-		return a >= (uintptr_t)thread_in((unsigned)((a - STACKS) / STACKS_EACH));
+	if (a - STACKS < STACKS_MAX * STACKS_EACH) {
+		unsigned i = (unsigned)((a - STACKS) / STACKS_EACH);
+
+		/* the first is the boot CPU's, which holds no thread, and may take two places */
+		return i && m->stack_bytes[i] && a >= (uintptr_t)thread_in(i);
+	}
 	return a - PAGES < PAGES_BYTES;
 }
 
@@ -250,7 +254,8 @@ static bool is_peeked(uintptr_t a)
 	for (unsigned i = 0; i < cpu_count; i++) {
 		struct runqueue *rq = &cpu_at(i)->rq;
 
-		if (in_member(a, (uintptr_t)&cpu_at(i)->lock_node, sizeof(struct lock_node)))
+		if (in_member(a, (uintptr_t)&cpu_at(i)->lock_node, sizeof(struct lock_node)) ||
+		    in_member(a, (uintptr_t)&cpu_at(i)->timers.armed_ns, sizeof(uint64_t)))
 			return true;
 		if (a - (uintptr_t)rq < sizeof(*rq))
 			return in_member(a, (uintptr_t)&rq->nr_ready, sizeof(rq->nr_ready)) ||
