@@ -82,8 +82,12 @@ static void check_conservation(struct cpu *cpu, const struct cpumask *idle)
 /* Fair threads wait behind a real-time one. */
 static bool starves(struct cpu *cpu, uint64_t now_ns)
 {
-	if (atomic_load_relaxed(&cpu->rq.curr)->sched.rank < RANK_RT ||
-	    !atomic_load_relaxed(&cpu->rq.fair.nr))
+	const struct runqueue *rq = &cpu->rq;
+	uint32_t rt = atomic_load_relaxed(&rq->rt.nr_listed) +
+		      (atomic_load_relaxed(&rq->rt.front) != NULL);
+
+	if (atomic_load_relaxed(&rq->curr)->sched.rank < RANK_RT ||
+	    atomic_load_relaxed(&rq->nr_ready) <= rt)
 		return false;
 	if (now_ns >= atomic_load_relaxed(&cpu->rq.balance_ns))
 		balance_from(cpu, now_ns);

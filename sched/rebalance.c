@@ -84,6 +84,12 @@ void balance_send_away(struct runqueue *rq, struct thread *t)
 		to = balance_claim(&others, from->index, false);
 	if (!to)
 		to = balance_least_loaded(&others, from);
+	if (!to && cpumask_test(&t->affinity, from->index) &&
+	    cpumask_test(&cpu_online_mask, from->index)) {
+		t->sched.unusual &= (uint8_t)~SCHED_MOVE; /* it was to move, but need not */
+		sched_enqueue(rq, t, EEVDF_PLACE_MOVE);
+		return;
+	}
 	if (unlikely(!to))
 		to = balance_hotplug->place(t, false);
 	ASSERT(to != from);
@@ -329,7 +335,7 @@ static int64_t worth(struct cpu *from, const struct look *here, struct cpu *to,
 	int64_t gain = drift(here, 0, 0) + drift(there, 0, 0) - drift(here, -sum, -w) -
 		       drift(there, sum, w);
 
-	if (behind_real_time(from) || !atomic_load_relaxed(&to->rq.fair.nr))
+	if (behind_real_time(from) || to->rq.curr == to->rq.idle)
 		return INT64_MAX / 2;
 	if (load_of(to, (uint64_t)w) < load_of(from, 0))
 		gain += 2 * virtual(TURN_NS, t->sched.fair.weight);
@@ -348,7 +354,7 @@ static struct move best_move(struct cpu *from, struct cpu *to)
 	struct thread *t;
 	unsigned i;
 
-	if (from->rq.fair.nr < 2 && !behind_real_time(from))
+	if (!from->rq.nr_ready)
 		return best;
 	look_around(&here, ref, &from->rq);
 	look_around(&there, ref, &to->rq);

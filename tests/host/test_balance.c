@@ -629,6 +629,41 @@ static void behind_real_time(void **state)
 	run_seeds(&s);
 }
 
+/* ---- a move that comes to nothing ------------------------------------------------------------ */
+
+/*
+ * The running thread is to go to another CPU, and when it leaves there is none any more: it stays.
+ * (What hotplug can do to an active move; on one CPU no interleaving is needed for it.)
+ */
+static void nowhere_first(void *arg)
+{
+	struct runqueue *rq = &cpu_at(0)->rq;
+	unsigned long flags;
+
+	(void)arg;
+	threads[0] = make(NULL, 0, hog, 0);
+	for (unsigned i = 0; i < 10; i++) {
+		sleep_for(draw(5 * MS));
+		flags = spin_lock_irqsave(&rq->lock);
+		rq->curr->sched.unusual |= SCHED_MOVE;
+		rq->resched = 1;
+		spin_unlock(&rq->lock);
+		sched_reschedule_self(flags);
+		CHECK(!(thread_current()->sched.unusual & SCHED_MOVE));
+	}
+	sleep_for(MS);
+	CHECK(list_empty(&rq->outgoing));
+	join_all(1);
+}
+
+static void a_move_to_nowhere(void **state)
+{
+	struct scenario s = { .first = nowhere_first, .cpus_from = 1, .cpus_to = 1, .seeds = 20 };
+
+	(void)state;
+	run_seeds(&s);
+}
+
 /* ---- quiet ----------------------------------------------------------------------------------- */
 
 /* A hog for each CPU, or none: nobody samples, no CPU has a timer set but the observer's. */
@@ -727,6 +762,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(small_ones_stay),
 		cmocka_unit_test(slow_ones_are_used),
 		cmocka_unit_test(behind_real_time),
+		cmocka_unit_test(a_move_to_nowhere),
 		cmocka_unit_test(no_timers_when_balanced),
 		cmocka_unit_test(monitor_finds_a_fault),
 	};
