@@ -40,6 +40,11 @@
 		__typeof__(b) _b = (b); \
 		_a > _b ? _a : _b;      \
 	})
+#define ABS(a)                          \
+	({                              \
+		__typeof__(a) _x = (a); \
+		_x < 0 ? -_x : _x;      \
+	})
 
 /* @n must be a power of two. */
 #define ALIGN_UP(x, n)   (((x) + ((__typeof__(x))(n)-1)) & ~((__typeof__(x))(n)-1))

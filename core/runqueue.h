@@ -78,6 +78,13 @@ struct rt_queue {
 	struct list_head level[100];     /* [q] */
 };
 
+/* What a CPU found when a fair thread's lag was outside of its bounds. */
+struct lag_counts {
+	uint32_t broken;
+	int32_t worst_tid;
+	int64_t worst_ns; /* the lag that was furthest outside */
+};
+
 struct runqueue {
 	struct spinlock lock; /* rank LOCK_RUNQUEUE; held across arch_switch() */
 	/* [q] curr is to give way; its CPU reads it with irqs masked */
@@ -114,9 +121,12 @@ struct runqueue {
 	struct thread *fair_paused;
 	/* [q] what fair_curr ran and is not yet charged for: real time took the CPU from it */
 	uint64_t fair_owed_ns;
-	struct thread *idle;     /* [i] */
-	struct eevdf_queue fair; /* [q] */
-	struct rt_queue rt;      /* [q] */
+	/* [q] longest slice, or lag that somebody brought along, since the sums were empty */
+	uint64_t fair_longest_ns;
+	struct lag_counts lag_counts; /* [q] sched/monitor.h reads them */
+	struct thread *idle;          /* [i] */
+	struct eevdf_queue fair;      /* [q] */
+	struct rt_queue rt;           /* [q] */
 	/* [q] runnable threads that must go to another CPU, until that one takes them */
 	struct list_head outgoing;
 	struct cpu *push_to; /* [q] where the running thread is to go; NULL: wherever it may */

@@ -28,9 +28,11 @@
 #include "core/main.h"
 #include "core/mem/mem.h"
 #include "core/panic.h"
+#include "core/record.h"
 #include "core/sync.h"
 #include "core/thread.h"
 #include "core/time.h"
+#include "sched/monitor.h"
 
 /* core/time.h has a variable with this function's name. */
 #include <time.h>
@@ -235,10 +237,28 @@ void *sbrk(ptrdiff_t bytes)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+static void result_send(const char *name, uint64_t n)
+{
+	record_send(
+		"{\"r\":\"value\",\"name\":\"%s\",\"value\":%llu,\"unit\":\"times\",\"limit\":null}",
+		name, (unsigned long long)n);
+}
+
+/* What the run-time monitor found. */
+static void monitor_send(void)
+{
+	struct monitor_counts counts;
+
+	monitor_read(&counts);
+	result_send("monitor_wasted", counts.wasted);
+	result_send("monitor_lag", counts.lag_broken);
+}
+
 void _exit(int status)
 {
 	if (may_wait()) {
 		lines_send(NULL, NULL);
+		monitor_send();
 		console_flush();
 	}
 	system_exit(status);

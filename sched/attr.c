@@ -148,6 +148,7 @@ static void change_running(struct runqueue *rq, struct thread *t, const struct s
 		rq->fair_curr = t;
 	} else if (fair) {
 		eevdf_set(&rq->fair, e, weight_of(a), slice_of(a));
+		rq->fair_longest_ns = MAX(rq->fair_longest_ns, e->slice_ns);
 		arch_sched_event(SCHED_EVENT_WEIGHT, cpu_of_rq(rq), t, NULL, e->weight);
 	}
 	set_policy(&t->sched, a);

@@ -20,9 +20,48 @@ static struct eevdf_entity *fair_front(const struct runqueue *rq)
 	return rq->fair_curr ? &rq->fair_curr->sched.fair : NULL;
 }
 
+/*
+ * What the timer's interrupt and a switch may add to a slice; on an emulator the host's pauses come
+ * on top, and are counted.
+ */
+#define LAG_SLACK_NS (20 * NSEC_PER_USEC)
+
+static __cold void lag_is_broken(struct runqueue *rq, struct thread *t, int64_t lag_ns)
+{
+	struct lag_counts *c = &rq->lag_counts;
+
+	c->broken++;
+	if (c->broken == 1 || ABS(lag_ns) > ABS(c->worst_ns)) {
+		c->worst_ns = lag_ns;
+		c->worst_tid = t->tid;
+	}
+}
+
+/*
+ * -slice < lag < longest slice of those that compete (theorem 2 of the paper). Asked where a request
+ * ends and where a thread blocks: in between lag only moves towards these points.
+ */
+void fair_check_lag(struct runqueue *rq, struct thread *t)
+{
+	int64_t lag_ns = eevdf_lag_ns(&rq->fair, &t->sched.fair);
+
+	if (unlikely(lag_ns > (int64_t)(rq->fair_longest_ns + LAG_SLACK_NS) ||
+		     lag_ns < -(int64_t)(t->sched.fair.slice_ns + LAG_SLACK_NS)))
+		lag_is_broken(rq, t, lag_ns);
+}
+
+static void note_longest(struct runqueue *rq, const struct eevdf_entity *e)
+{
+	uint64_t ns = MAX(e->slice_ns, (uint64_t)ABS(e->lag) / 1024);
+
+	if (!rq->fair.W || ns > rq->fair_longest_ns)
+		rq->fair_longest_ns = ns;
+}
+
 /* @t enters the sums of @rq, outside of the tree. */
 void fair_join(struct runqueue *rq, struct thread *t, enum eevdf_place place)
 {
+	note_longest(rq, &t->sched.fair);
 	eevdf_join(&rq->fair, &t->sched.fair, place);
 	arch_sched_event(SCHED_EVENT_JOIN, cpu_of_rq(rq), t, NULL, t->sched.fair.weight);
 }
@@ -129,6 +168,7 @@ static void fair_charge(struct runqueue *rq, struct thread *t, uint64_t delta_ns
  */
 static void fair_queue_next_request(struct runqueue *rq, struct eevdf_entity *e)
 {
+	fair_check_lag(rq, fair_thread(e));
 	eevdf_renew(e);
 	eevdf_put(&rq->fair, e);
 	rq->fair_curr = NULL;
@@ -139,6 +179,7 @@ static void fair_stop(struct runqueue *rq, struct thread *t, enum stop_reason wh
 	struct eevdf_entity *e = &t->sched.fair;
 
 	if (why == STOP_BLOCKED) {
+		fair_check_lag(rq, t);
 		if (eevdf_has_paid(&rq->fair)) /* they go before anybody leaves with a lag */
 			fair_release(rq, 0);
 		rq->fair_curr = NULL;

@@ -146,15 +146,35 @@ void monitor_start(void)
 	timer_add(&sampler, time_now_ns() + MONITOR_PERIOD_NS);
 }
 
+static void add_lag(struct monitor_counts *out, const struct lag_counts *c)
+{
+	uint32_t broken = atomic_load_relaxed(&c->broken);
+	int64_t worst_ns = atomic_load_relaxed(&c->worst_ns);
+
+	out->lag_broken += broken;
+	if (broken && ABS(worst_ns) >= ABS(out->lag_worst_ns)) {
+		out->lag_worst_ns = worst_ns;
+		out->lag_worst_tid = atomic_load_relaxed(&c->worst_tid);
+	}
+}
+
 void monitor_read(struct monitor_counts *out)
 {
 	*out = counts;
+	for (unsigned i = 0; i < cpu_count; i++)
+		add_lag(out, &cpu_at(i)->rq.lag_counts);
 }
 
 void monitor_print(void)
 {
-	printk("monitor: %llu samples, %llu times a CPU was idle while a thread that may run there waited (longest %llu us, last on CPU %u)\n",
-	       (unsigned long long)counts.samples, (unsigned long long)counts.wasted,
-	       (unsigned long long)(counts.wasted_longest_ns / NSEC_PER_USEC),
-	       counts.wasted_last_cpu);
+	struct monitor_counts c;
+
+	monitor_read(&c);
+	printk("monitor: %llu times a CPU was idle while a thread that may run there waited (longest %llu us, last on CPU %u; %llu samples)\n",
+	       (unsigned long long)c.wasted,
+	       (unsigned long long)(c.wasted_longest_ns / NSEC_PER_USEC), c.wasted_last_cpu,
+	       (unsigned long long)c.samples);
+	printk("monitor: %llu times a fair thread's lag was out of bounds (worst %lld us, thread %d)\n",
+	       (unsigned long long)c.lag_broken,
+	       (long long)(c.lag_worst_ns / (int64_t)NSEC_PER_USEC), (int)c.lag_worst_tid);
 }

@@ -516,6 +516,7 @@ static __noinline LOCK_UNCHECKED void preempt_fair(struct runqueue *rq, struct t
 	if (eevdf_has_paid(&rq->fair))
 		arch_cold_call(fair_release, rq, 0);
 	if (eevdf_expired(e)) {
+		fair_check_lag(rq, prev);
 		eevdf_renew(e);
 		n = eevdf_rotate(&rq->fair, e);
 	} else {

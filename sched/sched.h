@@ -127,6 +127,7 @@ void fair_settle(struct runqueue *rq);
 struct eevdf_entity *fair_prev(struct eevdf_entity *e);
 void fair_join(struct runqueue *rq, struct thread *t, enum eevdf_place place);
 void fair_leave(struct runqueue *rq, struct thread *t);
+void fair_check_lag(struct runqueue *rq, struct thread *t);
 void fair_leave_delayed(struct runqueue *rq, struct thread *t);
 void fair_release(void *runqueue, unsigned long unused);
 /*

@@ -3,6 +3,7 @@
  * The fair class: shares by weight, slices by the one-shot timer, wake-up preemption, and a CPU
  * that is left alone when one thread has it.
  */
+#include "sched/monitor.h"
 #include "sched/sched.h"
 #include "tests/target/test.h"
 #include "tests/target/turns.h"
@@ -289,4 +290,45 @@ TEST(slice_timer_comes_and_goes_with_company)
 	join(t);
 	join(spawn_nice(0, 0, watch_timer, &soonest_ns));
 	CHECK_GE(soonest_ns / 2, NSEC_PER_SEC);
+}
+
+/* ---- the monitor ----------------------------------------------------------------------------- */
+
+static uint64_t lags_broken(void)
+{
+	struct monitor_counts counts;
+
+	monitor_read(&counts);
+	return counts.lag_broken;
+}
+
+/* Keeps the CPU for four slices although another waits. */
+static void *overrun(void *arg)
+{
+	unsigned long flags = arch_irq_save();
+
+	spin_us(4 * FAIR_SLICE_NS / NSEC_PER_USEC);
+	arch_irq_restore(flags);
+	return arg;
+}
+
+TEST(monitor_counts_lag_out_of_bounds)
+{
+	uint64_t before = lags_broken();
+	struct thread *t[3];
+
+	hogs_stop = false;
+	become(0, SCHED_FIFO, 90);
+	for (unsigned i = 0; i < 3; i++)
+		t[i] = spawn_nice(0, 0, hog, NULL);
+	sleep_us(200000);
+	if (test_time_is_virtual())
+		CHECK_EQ(lags_broken(), before);
+	before = lags_broken();
+	join(spawn_nice(0, 0, overrun, NULL));
+	sleep_us(50000);
+	CHECK_GE(lags_broken(), before + 1);
+	hogs_stop = true;
+	for (unsigned i = 0; i < 3; i++)
+		join(t[i]);
 }
