@@ -112,6 +112,12 @@ static inline bool spin_held(const struct spinlock *l)
 	return __atomic_load_n(&l->owner, __ATOMIC_RELAXED) == arch_cpu_lock_id();
 }
 
+/* Somebody holds it, or did a moment ago. */
+static inline bool spin_is_locked(const struct spinlock *l)
+{
+	return atomic_load_relaxed(&l->owner) != 0;
+}
+
 static inline unsigned long spin_lock_irqsave(struct spinlock *l) LOCK_ACQUIRES(*l)
 {
 	unsigned long flags = arch_irq_save();

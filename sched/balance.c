@@ -167,11 +167,28 @@ void balance_move(struct runqueue *from, struct runqueue *to, struct thread *t)
 	sched_enqueue(to, t, EEVDF_PLACE_MOVE);
 }
 
+/*
+ * Waits until @victim's lock is free, out of its queue: whoever has it may be taking the very thread,
+ * and a row of thieves would keep out those who have to do with @victim. False: nothing is left to
+ * take there, or there is work here.
+ */
+static bool worth_a_lock(struct cpu *cpu, struct cpu *victim)
+{
+	while (spin_is_locked(&victim->rq.lock)) {
+		if (!cpu_has_waiting(victim) || atomic_load_relaxed(&cpu->rq.nr_ready))
+			return false;
+		arch_cpu_relax();
+	}
+	return true;
+}
+
 static __noinline bool pull_from(struct cpu *cpu, struct cpu *victim)
 {
 	struct cpumask self = { 0 };
 	struct thread *t;
 
+	if (!worth_a_lock(cpu, victim))
+		return false;
 	spin_lock_pair(&cpu->rq.lock, &victim->rq.lock);
 	if (likely(cpumask_atomic_test(&cpu_online_mask, cpu->index)))
 		cpumask_set(&self, cpu->index);
