@@ -35,7 +35,7 @@ RESULTS = []            # [name, seconds, failure or None]
 TEST_SECONDS = 120      # one configuration in `make test`
 SOAK_SECONDS = 3600
 SOAK_SEEDS = 100000
-RACE_SEEDS = 300
+RACE_SEEDS = 150
 
 CC = ["gcc", "-std=gnu11", "-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-tsan",
       "-DARCH_CPU_MAX=64", "-DHOST_ARENA_BYTES=4194304ul", "-fno-strict-aliasing", "-fno-omit-frame-pointer", "-fno-pie"]
@@ -74,8 +74,9 @@ def compile_one(source, folder, before=(), path=None, more=()):
     return target
 
 
-def build(folder=OUT, before=(), instead=None):
+def build(folder=None, before=(), instead=None):
     """The program. @instead: {source: file compiled in its place}; then what is not in it is taken from OUT."""
+    folder = folder or OUT
     os.makedirs(os.path.join(ROOT, folder), exist_ok=True)
     program = os.path.join(folder, "search")
     sources = kernel() + machine()
@@ -201,7 +202,7 @@ def kill(mutant):
     try:
         program = build_mutant(mutant)
     except RuntimeError as error:
-        return mutant, f"NOT BUILT: {error}", False
+        return mutant, f"NOT BUILT: {str(error)[:300]}", False
     for job in mutant.jobs:
         status, output = execute([program] + job.split(), TEST_SECONDS)
         if status == 1:
