@@ -5,9 +5,10 @@
  * for its slow CPU is offered to a faster one that is idle.
  *
  * One timer in the machine. monitor_watch() arms it where somebody is about to wait while a CPU is
- * idle; each sample decides by one pass over counters, without a lock, whether there is reason to
- * look again. Only where the counters say "waits, and a CPU is idle" is a lock taken, to find out
- * whether that CPU may run it. A violation that lasts is counted, and cured by another kick.
+ * idle; each sample is one pass over counters, without a lock. Only where they say "waits, and a CPU
+ * is idle" is a lock taken, to find out whether that CPU may run it. Nothing found, no next sample:
+ * whatever changes that passes by monitor_watch(). A violation that lasts is counted, and cured by
+ * another kick.
  */
 #include "sched/monitor.h"
 #include "core/console.h"
@@ -62,13 +63,14 @@ static bool wastes(struct cpu *cpu, const struct cpumask *idle)
 	return t;
 }
 
-static void check_conservation(struct cpu *cpu, const struct cpumask *idle)
+/* True: look again. */
+static bool check_conservation(struct cpu *cpu, const struct cpumask *idle)
 {
 	uint16_t *n = &periods[cpu->index];
 
 	if (!wastes(cpu, idle)) {
 		*n = 0;
-		return;
+		return false;
 	}
 	if (*n < UINT16_MAX)
 		++*n;
@@ -77,21 +79,25 @@ static void check_conservation(struct cpu *cpu, const struct cpumask *idle)
 		counts.wasted_last_cpu = cpu->index;
 	}
 	counts.wasted_longest_ns = MAX(counts.wasted_longest_ns, *n * MONITOR_PERIOD_NS);
+	return true;
 }
 
-/* Fair threads wait behind a real-time one. */
+/* A fair thread that may run elsewhere waits behind a real-time one: it is offered. */
 static bool starves(struct cpu *cpu, uint64_t now_ns)
 {
-	const struct runqueue *rq = &cpu->rq;
-	uint32_t rt = atomic_load_relaxed(&rq->rt.nr_listed) +
-		      (atomic_load_relaxed(&rq->rt.front) != NULL);
+	struct cpumask others;
+	bool movable;
 
-	if (atomic_load_relaxed(&rq->curr)->sched.rank < RANK_RT ||
-	    atomic_load_relaxed(&rq->nr_ready) <= rt)
+	if (atomic_load_relaxed(&cpu->rq.curr)->sched.rank < RANK_RT || !cpu_has_waiting(cpu))
 		return false;
-	if (now_ns >= atomic_load_relaxed(&cpu->rq.balance_ns))
+	cpumask_snapshot(&others, &cpu_online_mask);
+	cpumask_reset(&others, cpu->index);
+	spin_lock(&cpu->rq.lock);
+	movable = fair_class.steal(&cpu->rq, &others);
+	spin_unlock(&cpu->rq.lock);
+	if (movable && now_ns >= atomic_load_relaxed(&cpu->rq.balance_ns))
 		balance_from(cpu, now_ns);
-	return true;
+	return movable;
 }
 
 /* An idle CPU may be wanted by a thread on a slower one. */
@@ -119,6 +125,9 @@ static void sample(struct timer *timer)
 	struct cpumask idle;
 	bool again = false;
 
+	(void)timer;
+	atomic_store_release(&monitor_watching, 0u);
+	atomic_fence_seq_cst(); /* who finds it set is seen below, who does not arms it again */
 	counts.samples++;
 	find_idle(&idle);
 	for (unsigned i = 0; i < cpu_count; i++) {
@@ -126,16 +135,13 @@ static void sample(struct timer *timer)
 
 		if (!cpumask_atomic_test(&cpu_online_mask, i))
 			continue;
-		check_conservation(cpu, &idle);
-		again |= cpu_has_waiting(cpu) && !cpumask_empty(&idle);
+		again |= check_conservation(cpu, &idle);
 		again |= starves(cpu, now_ns);
 		may_grow(cpu, &idle, now_ns);
 	}
 	again |= topology.levels > 1 && !cpumask_empty(&idle) && slower_runs();
 	if (again)
-		timer_add(timer, now_ns + MONITOR_PERIOD_NS);
-	else
-		atomic_store_release(&monitor_watching, 0u);
+		monitor_start();
 }
 
 void monitor_start(void)
