@@ -44,6 +44,7 @@ enum lock_rank {
 	LOCK_CONDITION, /* a condition variable: its mutex is given up inside */
 	LOCK_WAIT,      /* a wait queue, semaphore, mutex, condition variable */
 	LOCK_RUNQUEUE,  /* a CPU's run queue */
+	LOCK_GROUP,     /* sched/group.c: list and quota */
 	LOCK_TIMER,     /* a CPU's timer queue */
 	LOCK_PAGES,     /* core/mem/page.c */
 	LOCK_IRQ,       /* controller registers shared by CPUs */

@@ -14,6 +14,7 @@
 #include "core/rbtree.h"
 
 struct thread;
+struct thread_group;
 struct cpu;
 
 /* ---- fair (rules: sched/eevdf_tree.h, sched/eevdf.h) ----------------------------------------- */
@@ -32,6 +33,7 @@ struct eevdf_entity {
 	bool red;
 	bool joined;     /* counted in the queue's sums */
 	bool delayed;    /* joined, but not in nr: blocked and still owing */
+	bool group;      /* of a group, not of a thread: sched/group.h */
 	uint64_t vslice; /* slice_ns * 1024 / weight */
 	/* end of the first 64 bytes; the rest is for whoever runs, sleeps or changes attributes */
 	int64_t lag;           /* while not joined: the lag saved by eevdf_leave() */
@@ -113,6 +115,7 @@ struct runqueue {
 	 * deadline may take the rest of it
 	 */
 	bool fair_held;
+	uint32_t nr_groups; /* [q] groups in rq->fair, delayed ones not */
 	/*
 	 * [q] in the sums; was interrupted within its request by another fair thread: if it still
 	 * waits with that request when it comes to a choice, it goes on, unless an earlier deadline
@@ -140,10 +143,16 @@ struct runqueue {
  */
 enum {
 	SCHED_SLICED = 1, /* charged and sliced: fair, round robin */
-	/* its CPU is outside its affinity: it must go to another one */
-	SCHED_MOVE = 2,
 	/* it has a hook to run that was set while it waited for the CPU */
-	SCHED_HOOK = 4,
+	SCHED_HOOK = 2,
+	/* fair, and all that is about it is in rq->fair; SCHED_SLICED, too */
+	SCHED_FLAT = 4,
+	/* its CPU is outside its affinity: it must go to another one */
+	SCHED_MOVE = 8,
+	/* fair, but in a group, or it runs where a group may be picked next */
+	SCHED_GROUPED = 16,
+	/* from here on: real time cannot leave such a thread in rq->fair_curr */
+	SCHED_NOT_HELD = SCHED_MOVE,
 };
 
 /* What a thread has used of a CPU lately: sched/util.h. */
@@ -165,7 +174,7 @@ struct sched_entity {
 	union {
 		struct {
 			uint8_t state;   /* [q] enum thread_state */
-			uint8_t unusual; /* [q] SCHED_SLICED, SCHED_MOVE, SCHED_HOOK */
+			uint8_t unusual; /* [q] SCHED_SLICED and so on */
 		};
 		/* both in one load: equal to a state alone when nothing is unusual */
 		uint16_t state_unusual;
@@ -175,6 +184,7 @@ struct sched_entity {
 	int8_t nice;      /* [q] -20..19 */
 	/* [q] of the CPU it names: whose run queue this thread belongs to */
 	struct cpu *cpu;
+	struct thread_group *group; /* [q] NULL: none */
 	struct list_head node; /* [q] in a real-time level or in rq->outgoing */
 	uint64_t runtime_ns;   /* [q] CPU time used, up to rq->since_ns */
 	uint64_t rr_left_ns;   /* [q] what is left of the round-robin quantum */

@@ -4,6 +4,7 @@
  * starts with. A change to a thread that waits takes it out of its queue and puts it back under the
  * same lock; to one that runs elsewhere, it makes that CPU look again.
  */
+#include "sched/group.h"
 #include "sched/sched.h"
 #include "sched/util.h"
 #include "core/irq.h"
@@ -81,9 +82,11 @@ static void set_policy(struct sched_entity *s, const struct sched_attr *a)
 	s->priority = (uint8_t)a->sched_priority;
 	s->nice = rt ? 0 : (int8_t)a->sched_nice;
 	s->rank = rt ? (uint16_t)(RANK_RT + a->sched_priority) : RANK_FAIR;
-	s->unusual &= (uint8_t)~SCHED_SLICED;
+	s->unusual &= (uint8_t) ~(SCHED_SLICED | SCHED_FLAT);
 	if (a->sched_policy != SCHED_FIFO)
 		s->unusual |= SCHED_SLICED;
+	if (!rt && !(s->unusual & SCHED_GROUPED))
+		s->unusual |= SCHED_FLAT;
 	s->rr_left_ns = RR_QUANTUM_NS;
 }
 
@@ -104,6 +107,7 @@ int sched_thread_init(struct thread *t, const struct thread_attr *attr)
 	s->state = THREAD_WAKING;
 	s->unusual = 0;
 	s->cpu = NULL;
+	s->group = NULL;
 	s->runtime_ns = 0;
 	s->standing.weight = 0;
 	s->util = (struct util){ .avg = UTIL_NEW << UTIL_SHIFT, .at_ns = time_now_ns() };
@@ -135,23 +139,18 @@ static void change_running(struct runqueue *rq, struct thread *t, const struct s
 	struct eevdf_entity *e = &t->sched.fair;
 	bool was_fair = t->sched.rank == RANK_FAIR, fair = is_fair(a->sched_policy);
 
-	if (was_fair && !fair) {
-		rq->fair_curr = NULL;
-		fair_leave(rq, t);
-	} else if (!was_fair && fair) {
-		fair_settle(rq);
-		rq->fair_held = false;
-		if (rq->fair_curr)
-			eevdf_put(&rq->fair, &rq->fair_curr->sched.fair);
+	if (was_fair && !fair)
+		fair_class.stop(rq, t, STOP_BLOCKED);
+	set_policy(&t->sched, a);
+	if (!was_fair && fair) {
 		eevdf_entity_init(e, weight_of(a), slice_of(a));
-		fair_join(rq, t, EEVDF_PLACE_NEW);
-		rq->fair_curr = t;
+		fair_class.enqueue(rq, t, EEVDF_PLACE_NEW);
+		fair_class.start(rq, t);
 	} else if (fair) {
-		eevdf_set(&rq->fair, e, weight_of(a), slice_of(a));
+		eevdf_set(group_queue(rq, group_on(rq, t)), e, weight_of(a), slice_of(a));
 		rq->fair_longest_ns = MAX(rq->fair_longest_ns, e->slice_ns);
 		arch_sched_event(SCHED_EVENT_WEIGHT, cpu_of_rq(rq), t, NULL, e->weight);
 	}
-	set_policy(&t->sched, a);
 	rq->slice_end_ns = UINT64_MAX; /* the rescheduling that follows sets it */
 }
 
@@ -215,6 +214,10 @@ static LOCK_UNCHECKED int change(struct runqueue *rq, struct thread *t, const st
 		change_waiting(rq, t, a);
 		act = t->sched.state == THREAD_RUNNABLE && sched_check_preempt(rq, t);
 	}
+	if (t->sched.rank != RANK_FAIR)
+		t->sched.unusual &= (uint8_t)~SCHED_GROUPED;
+	else if (t->sched.group)
+		fair_mark(t);
 	unlock_and_act(rq, act, flags);
 	return 0;
 }

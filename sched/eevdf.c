@@ -7,6 +7,7 @@
  * while real time has the CPU, the one that goes on afterwards unless a better one came. Caller
  * holds rq->lock.
  */
+#include "sched/group.h"
 #include "sched/sched.h"
 #include "sched/util.h"
 
@@ -85,7 +86,7 @@ static bool release_one(struct runqueue *rq)
 {
 	struct eevdf_entity *e = eevdf_release(&rq->fair);
 
-	if (e)
+	if (e && !e->group)
 		arch_sched_event(SCHED_EVENT_LEAVE, cpu_of_rq(rq), fair_thread(e), NULL, 0);
 	return e != NULL;
 }
@@ -107,7 +108,7 @@ void fair_leave_delayed(struct runqueue *rq, struct thread *t)
 	fair_release(rq, 0);
 	if (!t->sched.fair.delayed)
 		return;
-	eevdf_leave_delayed(&rq->fair, &t->sched.fair);
+	eevdf_leave_delayed(group_queue(rq, group_on(rq, t)), &t->sched.fair);
 	arch_sched_event(SCHED_EVENT_LEAVE, cpu_of_rq(rq), t, NULL, 0);
 }
 
@@ -297,7 +298,7 @@ static struct thread *fair_steal(const struct runqueue *rq, const struct cpumask
 	return NULL;
 }
 
-const struct sched_class fair_class = {
+struct sched_class fair_class = {
 	.name = "fair",
 	.rank = RANK_FAIR,
 	.enqueue = fair_enqueue,

@@ -30,7 +30,8 @@
 #define EEVDF_WEIGHT_NICE_0 1024u
 #define EEVDF_WEIGHT_IDLE   3u
 #define EEVDF_WEIGHT_MIN    3u
-#define EEVDF_WEIGHT_MAX    88761u
+/* Nice -20 has 88761, a group of weight 10000 has this. */
+#define EEVDF_WEIGHT_MAX 102400u
 #define EEVDF_SLICE_MIN_NS  100000ull
 #define EEVDF_SLICE_MAX_NS  100000000ull
 

@@ -264,6 +264,8 @@ static struct thread *next_fair(struct eevdf_entity **e)
 {
 	struct eevdf_entity *this = *e;
 
+	while (this && this->group) /* what is in groups goes where nobody runs, and not by turns */
+		this = fair_prev(this);
 	if (!this)
 		return NULL;
 	*e = fair_prev(this);
@@ -281,7 +283,7 @@ static void look_around(struct look *l, int64_t ref, struct runqueue *rq)
 		sched_charge_curr(rq);
 	for_each_fair(t, e, i, rq)
 	{
-		if (t->sched.state != THREAD_RUNNABLE)
+		if (t->sched.state != THREAD_RUNNABLE || t->sched.group)
 			continue;
 		l->sum += ahead(t, ref) * t->sched.fair.weight;
 		l->weight += t->sched.fair.weight;
@@ -362,7 +364,8 @@ static struct move best_move(struct cpu *from, struct cpu *to)
 	{
 		int64_t w;
 
-		if (t->sched.state != THREAD_RUNNABLE || !cpumask_test(&t->affinity, to->index))
+		if (t->sched.state != THREAD_RUNNABLE || t->sched.group ||
+		    !cpumask_test(&t->affinity, to->index))
 			continue;
 		w = worth(from, &here, to, &there, t, ahead(t, ref));
 		if (w > best.worth)

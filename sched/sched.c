@@ -22,6 +22,7 @@
  *   sees nr_ready 1, switches           a kick before, during or after the wait has the same outcome
  */
 #include "sched/balance.h"
+#include "sched/group.h"
 #include "sched/util.h"
 #include "core/irq.h"
 #include "core/panic.h"
@@ -56,7 +57,7 @@ void sched_charge_curr(struct runqueue *rq)
 	struct thread *curr = rq->curr;
 	uint64_t delta_ns = account(rq, curr);
 
-	if (likely(curr == rq->fair_curr))
+	if (likely(curr->sched.unusual & SCHED_FLAT))
 		eevdf_charge(&rq->fair, &curr->sched.fair, delta_ns);
 	else if (curr->sched.unusual & SCHED_SLICED)
 		class_of(curr)->charge(rq, curr, delta_ns);
@@ -209,7 +210,8 @@ static __noinline LOCK_UNCHECKED void yield_fair(struct runqueue *rq, struct thr
 
 static __noinline void yield_slow(struct runqueue *rq, struct thread *prev, unsigned long flags)
 {
-	bool fair = prev->sched.rank == RANK_FAIR && prev->sched.unusual == SCHED_SLICED;
+	bool fair = prev->sched.rank == RANK_FAIR &&
+		    prev->sched.unusual == (SCHED_SLICED | SCHED_FLAT);
 
 	if (likely(fair && !rq->rt.highest && rq->fair.left))
 		yield_fair(rq, prev, flags);
@@ -271,6 +273,8 @@ LOCK_UNCHECKED void sched_exit(void)
 
 	spin_lock(&rq->lock);
 	rq->curr->sched.state = THREAD_DEAD;
+	if (unlikely(rq->curr->sched.group))
+		atomic_fetch_add_acq_rel(&rq->curr->sched.group->members, -1u);
 	schedule(rq, rq->curr, STOP_BLOCKED, arch_irq_flags_masked());
 	panic("a dead thread ran");
 }
@@ -507,7 +511,7 @@ static __noinline void go_on_fair(struct runqueue *rq, struct thread *curr)
 static __noinline LOCK_UNCHECKED void preempt_fair(struct runqueue *rq, struct thread *prev)
 {
 	struct eevdf_entity *e = &prev->sched.fair, *n;
-	bool fair = prev == rq->fair_curr && prev->sched.unusual == SCHED_SLICED;
+	bool fair = prev == rq->fair_curr && prev->sched.unusual == (SCHED_SLICED | SCHED_FLAT);
 
 	if (unlikely(!fair || rq->rt.highest || !rq->fair.left ||
 		     !cpumask_atomic_empty(&cpu_idle_mask)))
@@ -540,16 +544,19 @@ static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 {
 	struct runqueue *rq = &cpu->rq;
 	struct thread *prev = rq->curr, *next;
+	uint8_t unusual;
 
 	spin_lock(&rq->lock);
 	next = rq->rt.front;
 	if (unlikely(!next || next->sched.unusual || !cpumask_atomic_empty(&cpu_idle_mask)))
 		return preempt_fair(rq, prev);
-	if (prev == rq->fair_curr && !(prev->sched.unusual & SCHED_MOVE)) {
+	unusual = prev->sched.unusual;
+	/* by & it is one branch */
+	if ((prev == rq->fair_curr) & (unusual < SCHED_NOT_HELD)) {
 		rt_take(&rq->rt, next);
 		rq->slice_end_ns = UINT64_MAX;
 		rq->fair_owed_ns += account(rq, prev);
-	} else if (prev->sched.unusual == 0 && next->sched.rank > prev->sched.rank) {
+	} else if (unusual == 0 && next->sched.rank > prev->sched.rank) {
 		rt_take(&rq->rt, next);
 		rt_put_head(&rq->rt, prev);
 		account(rq, prev);

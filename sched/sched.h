@@ -9,11 +9,13 @@
  *
  * Invariants
  *  S1 A runnable thread is in exactly one place: running (rq->curr), in a queue of its class, in
- *     rq->fair_curr, or in rq->outgoing of one CPU.
+ *     rq->fair_curr, or in rq->outgoing of one CPU. The queue of a fair thread is that of its group
+ *     on this CPU; rq->nr_ready does not count those below a throttled group.
  *  S2 rq->curr is in no real-time level and not in the fair tree; idle is in no queue at all.
  *  S3 curr's rank is at least that of every thread that waits on this CPU, or rq->resched is set.
  *  S4 rq->fair_curr is in the fair sums and not in the tree. If the running thread is fair it is
- *     rq->fair_curr.
+ *     rq->fair_curr. So are, each in its parent's queue, the groups that it is in; then it runs. If
+ *     it runs and rq->nr_groups is not 0 it has SCHED_GROUPED, and so has a fair thread in a group.
  *  S5 A blocked thread is in no queue, and in no sum unless it is delayed; its cpu field changes only under that CPU's rq
  *     lock.
  *  S6 Whoever switches holds exactly its own CPU's rq lock, irqs masked; sched_finish() releases
@@ -73,7 +75,9 @@ struct sched_class {
 	struct thread *(*steal)(const struct runqueue *rq, const struct cpumask *cpus);
 };
 
-extern const struct sched_class rt_class, fair_class, idle_class;
+extern const struct sched_class rt_class, idle_class;
+/* Without groups; the first one that is created puts group.c's functions here. */
+extern struct sched_class fair_class;
 /* Highest first. Adding a class is one file and one entry here. */
 extern const struct sched_class *const sched_classes[3];
 /* [a] CPUs with nothing to run; a waker that claims one clears its bit */

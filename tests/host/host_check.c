@@ -11,6 +11,7 @@
 
 #include "core/hotplug.h"
 #include "core/timer.h"
+#include "sched/group.h"
 #include "sched/sched.h"
 #include "tests/host/host_seeds.h"
 
@@ -66,16 +67,90 @@ static unsigned check_rt(const struct runqueue *rq)
 	return n;
 }
 
-static unsigned check_tree(const struct runqueue *rq, struct eevdf_entity *e)
+/* What waits in a tree; sums are eevdf_check()'s. */
+struct waiting {
+	unsigned members, threads, groups;
+};
+
+static void check_thread(struct runqueue *rq, struct group_cpu *gc, struct thread *t)
 {
-	struct thread *t;
+	CHECK(t->sched.rank == RANK_FAIR && t->sched.fair.joined && t != rq->fair_curr);
+	CHECK(group_on(rq, t) == gc);
+	CHECK((t->sched.unusual & (SCHED_FLAT | SCHED_GROUPED)) ==
+	      (gc ? SCHED_GROUPED : SCHED_FLAT));
+	check_waits(rq, t);
+}
+
+static void check_tree(struct runqueue *rq, struct group_cpu *gc, struct eevdf_entity *e,
+		       struct waiting *n)
+{
+	if (!e)
+		return;
+	n->members++;
+	n->groups += e->group;
+	n->threads += !e->group;
+	if (e->group)
+		CHECK(e->joined && group_cpu_of(e)->parent == gc && group_cpu_of(e)->queue.nr);
+	else
+		check_thread(rq, gc, container_of(e, struct thread, sched.fair));
+	check_tree(rq, gc, e->child[0], n);
+	check_tree(rq, gc, e->child[1], n);
+}
+
+/* Threads that wait in @gc and in what is below it and not throttled. */
+static unsigned nr_waiting_below(struct group_cpu *gc, unsigned cpu, unsigned threads)
+{
+	list_for_each(node, &group_list) {
+		struct group_cpu *c = &container_of(node, struct thread_group, all)->on[cpu];
+
+		if (c->parent == gc && !c->throttled)
+			threads += c->nr_waiting;
+	}
+	return threads;
+}
+
+static void check_group(struct runqueue *rq, struct group_cpu *gc, unsigned cpu)
+{
+	bool active = gc->entity.joined && !gc->entity.delayed;
+	struct waiting n = { 0 };
+
+	check_tree(rq, gc, gc->queue.root, &n);
+	CHECK(gc->queue.nr == n.members + (gc->curr != NULL));
+	CHECK(active == (gc->queue.nr && !gc->throttled));
+	CHECK(!gc->throttled || !gc->curr);
+	CHECK(gc->nr_waiting == nr_waiting_below(gc, cpu, n.threads));
+	CHECK(!gc->load == !gc->queue.nr);
+	eevdf_check(&gc->queue, gc->curr);
+}
+
+/* The member at the top that the running grouped thread belongs to, or the front slot's. */
+static struct eevdf_entity *check_chain(struct runqueue *rq)
+{
+	struct eevdf_entity *e = rq->fair_curr ? &rq->fair_curr->sched.fair : NULL;
 
 	if (!e)
-		return 0;
-	t = container_of(e, struct thread, sched.fair);
-	CHECK(t->sched.rank == RANK_FAIR && e->joined && t != rq->fair_curr);
-	check_waits(rq, t);
-	return 1 + check_tree(rq, e->child[0]) + check_tree(rq, e->child[1]);
+		return NULL;
+	for (struct group_cpu *gc = group_on(rq, rq->fair_curr); gc; gc = gc->parent) {
+		CHECK(rq->curr == rq->fair_curr && gc->curr == e);
+		e = &gc->entity;
+	}
+	return e;
+}
+
+static unsigned check_fair(struct runqueue *rq, unsigned cpu)
+{
+	struct eevdf_entity *top = check_chain(rq);
+	struct waiting n = { 0 };
+
+	check_tree(rq, NULL, rq->fair.root, &n);
+	CHECK(rq->fair.nr == n.members + (top != NULL));
+	CHECK(rq->nr_groups == n.groups + (top && top->group));
+	CHECK(!rq->nr_groups || rq->fair_curr != rq->curr ||
+	      rq->curr->sched.unusual & SCHED_GROUPED);
+	eevdf_check(&rq->fair, top);
+	list_for_each(node, &group_list)
+		check_group(rq, &container_of(node, struct thread_group, all)->on[cpu], cpu);
+	return nr_waiting_below(NULL, cpu, n.threads);
 }
 
 static unsigned check_outgoing(struct runqueue *rq)
@@ -96,19 +171,16 @@ static void check_rq(struct cpu *cpu, bool quiet)
 {
 	struct runqueue *rq = &cpu->rq;
 	struct thread *front = rq->fair_curr;
-	unsigned tree = check_tree(rq, rq->fair.root),
-		 waits = check_rt(rq) + tree + (front && front != rq->curr);
+	unsigned waits = check_rt(rq) + check_fair(rq, cpu->index) + (front && front != rq->curr);
 
 	CHECK(rq->curr->sched.state == THREAD_RUNNABLE && rq->curr->sched.cpu == cpu);
 	CHECK(!front || (front->sched.rank == RANK_FAIR && front->sched.state == THREAD_RUNNABLE &&
 			 front->sched.fair.joined));
 	CHECK(rq->curr->sched.rank != RANK_FAIR || rq->curr == front);
-	CHECK(rq->fair.nr == tree + (front != NULL));
 	CHECK(rq->nr_ready == waits);
 	CHECK(!rq->fair_paused ||
 	      (rq->fair_paused->sched.fair.joined && rq->fair_paused->sched.cpu == cpu &&
 	       rq->fair_paused->sched.state == THREAD_RUNNABLE));
-	eevdf_check(&rq->fair, front ? &front->sched.fair : NULL);
 	found(rq->curr);
 	if (front && front != rq->curr)
 		check_waits(rq, front);
