@@ -481,6 +481,32 @@ static void a_member_wakes(void **state)
 }
 
 /*
+ * The running thread's slice may be long and its group alone at the top, so without an end there:
+ * whoever comes to the top waits for the group's request at most, not for the thread's.
+ */
+static void wake_above_first(void *arg)
+{
+	struct thread_group *g;
+
+	(void)arg;
+	become_maker();
+	g = make_group(NULL, 100, 0, 0);
+	for (unsigned i = 0; i < 2; i++)
+		make_thread(g, 0, draw(2) ? -20 : 19, SCHED_SLICE_MAX_NS, hog, 0);
+	make_thread(NULL, 0, 0, 0, heavy_then_light, 0);
+	sleep_for(700 * MS);
+	latest_ns = 0;
+	sleep_for(400 * MS);
+	CHECK(latest_ns && latest_ns <= FAIR_SLICE_NS + LATE_NS);
+}
+
+static void somebody_above_wakes(void **state)
+{
+	(void)state;
+	run(wake_above_first, 1, 1, 20, NULL);
+}
+
+/*
  * Two CPUs with a hog of each of two equal groups: half of each. Then the first group has two
  * threads more on CPU 1: there it has 3/4 of its load and so of its weight.
  */
@@ -873,6 +899,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(weights_change),
 		cmocka_unit_test(a_group_has_its_weight_once),
 		cmocka_unit_test(a_member_wakes),
+		cmocka_unit_test(somebody_above_wakes),
 		cmocka_unit_test(quota_is_exact),
 		cmocka_unit_test(quota_of_sleepers),
 		cmocka_unit_test(quota_of_everything),
