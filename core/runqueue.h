@@ -145,14 +145,12 @@ enum {
 	SCHED_SLICED = 1, /* charged and sliced: fair, round robin */
 	/* it has a hook to run that was set while it waited for the CPU */
 	SCHED_HOOK = 2,
-	/* fair, and all that is about it is in rq->fair; SCHED_SLICED, too */
-	SCHED_FLAT = 4,
 	/* its CPU is outside its affinity: it must go to another one */
-	SCHED_MOVE = 8,
+	SCHED_MOVE = 4,
 	/* fair, but in a group, or it runs where a group may be picked next */
-	SCHED_GROUPED = 16,
-	/* from here on: real time cannot leave such a thread in rq->fair_curr */
-	SCHED_NOT_HELD = SCHED_MOVE,
+	SCHED_GROUPED = 8,
+	/* fair, and all that is about it is in rq->fair; with SCHED_SLICED. The sign: a short test */
+	SCHED_FLAT = 128,
 };
 
 /* What a thread has used of a CPU lately: sched/util.h. */

@@ -210,8 +210,7 @@ static __noinline LOCK_UNCHECKED void yield_fair(struct runqueue *rq, struct thr
 
 static __noinline void yield_slow(struct runqueue *rq, struct thread *prev, unsigned long flags)
 {
-	bool fair = prev->sched.rank == RANK_FAIR &&
-		    prev->sched.unusual == (SCHED_SLICED | SCHED_FLAT);
+	bool fair = prev->sched.unusual == (SCHED_SLICED | SCHED_FLAT);
 
 	if (likely(fair && !rq->rt.highest && rq->fair.left))
 		yield_fair(rq, prev, flags);
@@ -511,7 +510,7 @@ static __noinline void go_on_fair(struct runqueue *rq, struct thread *curr)
 static __noinline LOCK_UNCHECKED void preempt_fair(struct runqueue *rq, struct thread *prev)
 {
 	struct eevdf_entity *e = &prev->sched.fair, *n;
-	bool fair = prev == rq->fair_curr && prev->sched.unusual == (SCHED_SLICED | SCHED_FLAT);
+	bool fair = prev->sched.unusual == (SCHED_SLICED | SCHED_FLAT);
 
 	if (unlikely(!fair || rq->rt.highest || !rq->fair.left ||
 		     !cpumask_atomic_empty(&cpu_idle_mask)))
@@ -544,15 +543,15 @@ static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 {
 	struct runqueue *rq = &cpu->rq;
 	struct thread *prev = rq->curr, *next;
-	uint8_t unusual;
+	uint32_t unusual;
 
 	spin_lock(&rq->lock);
 	next = rq->rt.front;
 	if (unlikely(!next || next->sched.unusual || !cpumask_atomic_empty(&cpu_idle_mask)))
 		return preempt_fair(rq, prev);
 	unusual = prev->sched.unusual;
-	/* by & it is one branch */
-	if ((prev == rq->fair_curr) & (unusual < SCHED_NOT_HELD)) {
+	/* flat, with or without a hook, and not to move: it runs, so it is rq->fair_curr */
+	if (unusual - SCHED_FLAT < SCHED_MOVE) {
 		rt_take(&rq->rt, next);
 		rq->slice_end_ns = UINT64_MAX;
 		rq->fair_owed_ns += account(rq, prev);
