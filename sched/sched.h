@@ -14,8 +14,9 @@
  *  S2 rq->curr is in no real-time level and not in the fair tree; idle is in no queue at all.
  *  S3 curr's rank is at least that of every thread that waits on this CPU, or rq->resched is set.
  *  S4 rq->fair_curr is in the fair sums and not in the tree. If the running thread is fair it is
- *     rq->fair_curr. So are, each in its parent's queue, the groups that it is in; then it runs. If
- *     it runs and rq->nr_groups is not 0 it has SCHED_GROUPED, and so has a fair thread in a group.
+ *     rq->fair_curr. So are, each in its parent's queue, the groups that it is in; then it runs. A
+ *     fair thread has SCHED_GROUPED if it is in a group, or runs while rq->nr_groups is not 0, and
+ *     SCHED_FLAT otherwise.
  *  S5 A blocked thread is in no queue, and in no sum unless it is delayed; its cpu field changes only under that CPU's rq
  *     lock.
  *  S6 Whoever switches holds exactly its own CPU's rq lock, irqs masked; sched_finish() releases
