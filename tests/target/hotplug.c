@@ -345,7 +345,7 @@ TEST(hotplug_cpu_that_is_back_pulls)
 /* Ten times at least: on a host that is busy with other things a time takes a second. */
 TEST(hotplug_a_hundred_times_at_random)
 {
-	uint64_t end_ns = time_now_ns() + 30 * NSEC_PER_SEC;
+	uint64_t end_ns = time_now_ns() + 6 * NSEC_PER_SEC;
 	uint64_t seed = 0x9e3779b97f4a7c15;
 	unsigned n = test_cpus();
 
