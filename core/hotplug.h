@@ -22,8 +22,8 @@ struct cpu;
 int cpu_offline(unsigned cpu);
 /*
  * Starts @cpu, which is off; returns when it schedules. 0 also when it is online already. -EINVAL:
- * no such CPU. -EBUSY: another change is under way. -ENODEV: it came too late once and is parked for
- * good. -ETIMEDOUT: not up within 10 s, left off for good; else what arch_cpu_start() says.
+ * no such CPU. -EBUSY: another change is under way. -ENODEV: it came too late once and is parked
+ * for good. -ETIMEDOUT: not up within 10 s, left off for good; else what arch_cpu_start() says.
  * Context: thread.
  */
 int cpu_online(unsigned cpu);
@@ -41,8 +41,8 @@ void cpu_change_seen(struct cpu *cpu);
 void sched_change_begin(void);
 void sched_change_end(void);
 /*
- * Moves every thread that is where it may not run: its mask, or cpu_online_mask, was changed before.
- * Context: thread.
+ * Moves every thread that is where it may not run: its mask, or cpu_online_mask, was changed
+ * before. Context: thread.
  */
 void sched_settle_threads(void);
 /* Nobody runs or waits on @cpu, which is not in cpu_online_mask: so it stays. Context: thread. */

@@ -45,8 +45,8 @@ struct eevdf_entity {
 _Static_assert(offsetof(struct eevdf_entity, lag) == 64, "a walk touches one cache line an entity");
 
 /*
- * The running entity is inside V, S, W and nr but outside the tree; a delayed one (its thread blocks,
- * but it owes: sched/eevdf_member.c) is in V, S and W only.
+ * The running entity is inside V, S, W and nr but outside the tree; a delayed one (its thread
+ * blocks, but it owes: sched/eevdf_member.c) is in V, S and W only.
  * Invariant between calls: S = sum(weight * (v - V) + rem) and 0 <= S < W, which makes V the
  * weighted mean rounded down; S = 0 when W = 0.
  */
@@ -97,7 +97,9 @@ struct runqueue {
 	uint64_t slice_end_ns;
 	union {
 		struct {
-			/* [q] threads that wait here for the CPU; others read it without the lock */
+			/*
+			 * [q] threads that wait here for the CPU; others read it without the lock
+			 */
 			uint32_t nr_ready;
 			/* [a] somebody counts on this CPU to take a thread that waits elsewhere */
 			uint32_t kicked;
@@ -149,7 +151,9 @@ enum {
 	SCHED_MOVE = 4,
 	/* fair, but in a group, or it runs where a group may be picked next */
 	SCHED_GROUPED = 8,
-	/* fair, and all that is about it is in rq->fair; with SCHED_SLICED. The sign: a short test */
+	/*
+	 * fair, and all that is about it is in rq->fair; with SCHED_SLICED. The sign: a short test
+	 */
 	SCHED_FLAT = 128,
 };
 
@@ -183,9 +187,9 @@ struct sched_entity {
 	/* [q] of the CPU it names: whose run queue this thread belongs to */
 	struct cpu *cpu;
 	struct thread_group *group; /* [q] NULL: none */
-	struct list_head node; /* [q] in a real-time level or in rq->outgoing */
-	uint64_t runtime_ns;   /* [q] CPU time used, up to rq->since_ns */
-	uint64_t rr_left_ns;   /* [q] what is left of the round-robin quantum */
+	struct list_head node;      /* [q] in a real-time level or in rq->outgoing */
+	uint64_t runtime_ns;        /* [q] CPU time used, up to rq->since_ns */
+	uint64_t rr_left_ns;        /* [q] what is left of the round-robin quantum */
 	/* [q] a walk through the tree stays in its first cache line */
 	struct eevdf_entity fair __aligned_to(64);
 	struct util util;         /* [q] */

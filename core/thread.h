@@ -174,8 +174,8 @@ __noreturn void sched_idle_loop(void);
 int sched_set_affinity(struct thread *t, const struct cpumask *mask);
 /*
  * Changes all attributes of @t, or none. Takes effect before it returns; a fair thread keeps its
- * lag, and what is left of its request if the slice allows. 0; -EINVAL: sched_attr_fault() says what
- * is wrong; -ESRCH: it has ended. Context: thread.
+ * lag, and what is left of its request if the slice allows. 0; -EINVAL: sched_attr_fault() says
+ * what is wrong; -ESRCH: it has ended. Context: thread.
  */
 int sched_set_attr(struct thread *t, const struct sched_attr *attr);
 /* Context: thread. */

@@ -325,8 +325,8 @@ LOCK_UNCHECKED uint64_t sched_runtime_ns(struct thread *t)
 
 /*
  * One that runs is interrupted. All are marked, since one that runs may block before the interrupt
- * comes: when a marked one is next switched to, its CPU interrupts itself. So the hook is run at the
- * end of a trap in any case, and nobody who returns from a wait has to look.
+ * comes: when a marked one is next switched to, its CPU interrupts itself. So the hook is run at
+ * the end of a trap in any case, and nobody who returns from a wait has to look.
  */
 LOCK_UNCHECKED void sched_notify(struct thread *t)
 {

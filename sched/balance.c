@@ -168,9 +168,9 @@ void balance_move(struct runqueue *from, struct runqueue *to, struct thread *t)
 }
 
 /*
- * Waits until @victim's lock is free, out of its queue: whoever has it may be taking the very thread,
- * and a row of thieves would keep out those who have to do with @victim. False: nothing is left to
- * take there, or there is work here.
+ * Waits until @victim's lock is free, out of its queue: whoever has it may be taking the very
+ * thread, and a row of thieves would keep out those who have to do with @victim. False: nothing is
+ * left to take there, or there is work here.
  */
 static bool worth_a_lock(struct cpu *cpu, struct cpu *victim)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What balance.c (quick: placement and pulling), rebalance.c (seldom: fairness between CPUs, unequal
- * CPUs, threads sent away) and monitor.c (the sampler) share. Two rq locks are held at once only in
- * the first two, by spin_lock_pair().
+ * What balance.c (quick: placement and pulling), rebalance.c (seldom: fairness between CPUs,
+ * unequal CPUs, threads sent away) and monitor.c (the sampler) share. Two rq locks are held at once
+ * only in the first two, by spin_lock_pair().
  */
 #pragma once
 
@@ -38,7 +38,9 @@ static inline bool cpu_has_waiting(const struct cpu *cpu)
 
 /* balance.c */
 struct cpu *balance_claim(const struct cpumask *allowed, unsigned from, bool kick);
-/* a waiting thread of @rq, locked, that may run on one of @cpus; NULL: none, or not among the first */
+/*
+ * a waiting thread of @rq, locked, that may run on one of @cpus; NULL: none, or not among the first
+ */
 struct thread *balance_steal(const struct runqueue *rq, const struct cpumask *cpus);
 void balance_move(struct runqueue *from, struct runqueue *to, struct thread *t);
 
@@ -46,7 +48,9 @@ void balance_move(struct runqueue *from, struct runqueue *to, struct thread *t);
 /* takes what others sent away and may run on @cpu; no lock held */
 void balance_take_all(struct cpu *cpu);
 struct cpu *balance_least_loaded(const struct cpumask *allowed, struct cpu *prev);
-/* Unequal CPUs: where @t has room enough. NULL: nowhere idle, or anywhere will do. Lock of @t held. */
+/*
+ * Unequal CPUs: where @t has room enough. NULL: nowhere idle, or anywhere will do. Lock of @t held.
+ */
 struct cpu *balance_claim_fit(struct thread *t, struct cpu *prev, bool prev_idle, bool fork);
 /* @cpu, idle, asks for a running thread that its own CPU is too slow for; no lock held. */
 bool balance_pull_misfit(struct cpu *cpu);
@@ -58,7 +62,9 @@ void monitor_start(void); /* no lock of rank LOCK_TIMER or above held; irqs mask
 
 extern uint32_t monitor_watching; /* [a] */
 
-/* Somebody waits while a CPU is idle, or behind real time: the sampler is to look on. Irqs masked. */
+/*
+ * Somebody waits while a CPU is idle, or behind real time: the sampler is to look on. Irqs masked.
+ */
 static inline void monitor_watch(void)
 {
 	if (unlikely(!atomic_load_relaxed(&monitor_watching)))

@@ -39,8 +39,8 @@ static __cold void lag_is_broken(struct runqueue *rq, struct thread *t, int64_t 
 }
 
 /*
- * -slice < lag < longest slice of those that compete (theorem 2 of the paper). Asked where a request
- * ends and where a thread blocks: in between lag only moves towards these points.
+ * -slice < lag < longest slice of those that compete (theorem 2 of the paper). Asked where a
+ * request ends and where a thread blocks: in between lag only moves towards these points.
  */
 void fair_check_lag(struct runqueue *rq, struct thread *t)
 {

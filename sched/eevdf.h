@@ -31,9 +31,9 @@
 #define EEVDF_WEIGHT_IDLE   3u
 #define EEVDF_WEIGHT_MIN    3u
 /* Nice -20 has 88761, a group of weight 10000 has this. */
-#define EEVDF_WEIGHT_MAX 102400u
-#define EEVDF_SLICE_MIN_NS  100000ull
-#define EEVDF_SLICE_MAX_NS  100000000ull
+#define EEVDF_WEIGHT_MAX   102400u
+#define EEVDF_SLICE_MIN_NS 100000ull
+#define EEVDF_SLICE_MAX_NS 100000000ull
 
 /* One charge counts at most this much (52 days), so that no intermediate sum can overflow. */
 #define EEVDF_CHARGE_MAX_NS ((1ull << 52) - 1)
@@ -198,10 +198,10 @@ static inline uint64_t eevdf_slice_left_ns(const struct eevdf_entity *e)
 
 /*
  * n, eligible, is to interrupt curr's request: curr has had its share (run to parity); or n's
- * request is shorter than what is left of curr's; or n's deadline is earlier and less than an eighth
- * of its request away. Else curr is protected until it owes, which spares a switch and costs n at
- * most that time. Without the third rule one that comes often and waits a little each time would
- * gather lag without bound.
+ * request is shorter than what is left of curr's; or n's deadline is earlier and less than an
+ * eighth of its request away. Else curr is protected until it owes, which spares a switch and costs
+ * n at most that time. Without the third rule one that comes often and waits a little each time
+ * would gather lag without bound.
  */
 static inline bool eevdf_beats(const struct eevdf_queue *q, const struct eevdf_entity *n,
 			       const struct eevdf_entity *curr)

@@ -6,7 +6,8 @@
  * of its group, its group's entity in the queue of the parent, and so on up to rq->fair. While a
  * thread of a group runs, its entity and those of its groups are in the sums and outside of the
  * trees; when it stops all go back, so rq->fair_curr never waits as a grouped thread. A group of
- * which nobody can run leaves its parent's queue, or is delayed there while it owes, as a thread is.
+ * which nobody can run leaves its parent's queue, or is delayed there while it owes, as a thread
+ * is.
  *
  * The functions of this file take the place of those in fair_class when the first group is created;
  * for a thread in no group they call the ones that were there, which take a group's entity for a
@@ -674,7 +675,9 @@ static void take_class(void)
 		return;
 	flat = fair_class;
 	groups.active = true;
-	/* Until there is a member anybody may call either: for threads in no group they are equal. */
+	/*
+	 * Until there is a member anybody may call either: for threads in no group they are equal.
+	 */
 	atomic_store_release(&fair_class.enqueue, group_enqueue);
 	atomic_store_release(&fair_class.dequeue, group_dequeue);
 	atomic_store_release(&fair_class.charge, group_charge);

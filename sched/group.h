@@ -3,10 +3,10 @@
  * Groups of fair threads: a share of the CPU, and a limit to it, for all members together; nested.
  *
  * A group has, on each CPU, a queue of its members there (threads and groups) and an entity that
- * competes in the queue of its parent, at the top in rq->fair: EEVDF at each level. Weights have the
- * scale of cgroups: a thread of nice 0 weighs as much as a group of weight 100. A group on several
- * CPUs has its weight once: the entity on a CPU has the part of it that the group's load there is
- * of its load everywhere. Limits are CPU time per period, of all CPUs together.
+ * competes in the queue of its parent, at the top in rq->fair: EEVDF at each level. Weights have
+ * the scale of cgroups: a thread of nice 0 weighs as much as a group of weight 100. A group on
+ * several CPUs has its weight once: the entity on a CPU has the part of it that the group's load
+ * there is of its load everywhere. Limits are CPU time per period, of all CPUs together.
  *
  * A thread may be attached in any state and with any policy: while it is real-time, its group has
  * no effect on it. It leaves its group when it ends. A new thread is in no group.
@@ -59,10 +59,10 @@ int group_attach(struct thread_group *g, struct thread *t);
 /* ---- inside sched/ --------------------------------------------------------------------------- */
 
 /*
- * [q] the rq lock of its CPU; [i] immutable; [a] atomic; [g] lock of its group. Invariants: those of
- * an eevdf_queue; queue.nr == 0 exactly when the entity is not joined, delayed or throttled; while a
- * member runs it is curr, in the queue's sums and outside its tree, and so is the entity of this
- * group in the parent's queue.
+ * [q] the rq lock of its CPU; [i] immutable; [a] atomic; [g] lock of its group. Invariants: those
+ * of an eevdf_queue; queue.nr == 0 exactly when the entity is not joined, delayed or throttled;
+ * while a member runs it is curr, in the queue's sums and outside its tree, and so is the entity of
+ * this group in the parent's queue.
  */
 struct group_cpu {
 	struct eevdf_entity entity __aligned_to(64); /* [q] in the parent's queue */
@@ -73,7 +73,8 @@ struct group_cpu {
 	uint64_t load;     /* [q] what this CPU has added to the group's load */
 	int64_t budget_ns; /* [q] of the quota, taken and not used; < 0: used too much */
 	uint32_t period;   /* [q] in which it was taken */
-	uint32_t nr_waiting; /* [q] threads that wait here and below, but for those of throttled groups */
+	/* [q] threads that wait here and below, but for those of throttled groups */
+	uint32_t nr_waiting;
 	bool throttled; /* [q] set with [g], too: no budget; the entity is not joined */
 };
 

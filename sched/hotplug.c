@@ -5,9 +5,9 @@
  * Rules: whoever chooses a CPU reads cpu_online_mask with irqs masked, and has queued the thread
  * before it unmasks them; that is balance_select(), claim_idle(), least_loaded(), and a CPU that
  * pulls or takes what was sent. So once every CPU has taken an interrupt after the bit was cleared,
- * a thread can only be on that CPU because it was there before. Then every thread is looked at once,
- * under its rq lock: one that waits there goes elsewhere by the outgoing list, one that runs there
- * is interrupted and goes likewise, and one that is blocked is marked SCHED_MOVE, by which
+ * a thread can only be on that CPU because it was there before. Then every thread is looked at
+ * once, under its rq lock: one that waits there goes elsewhere by the outgoing list, one that runs
+ * there is interrupted and goes likewise, and one that is blocked is marked SCHED_MOVE, by which
  * sched_wake() takes the general way and balance_select() another CPU.
  *
  * waker vs cpu_offline(2)
@@ -20,8 +20,8 @@
  *   .                                      on to outgoing of CPU 2, and whoever may run it is told
  *
  * A thread whose mask has no online CPU left is given all that are. Until that look comes to it, it
- * may still go to the CPU that leaves; if it is just under way there (WAKING), it is marked and sent
- * on by whoever puts it there. A new thread, which the look may miss, is given them at once.
+ * may still go to the CPU that leaves; if it is just under way there (WAKING), it is marked and
+ * sent on by whoever puts it there. A new thread, which the look may miss, is given them at once.
  */
 #include "core/console.h"
 #include "core/hotplug.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The sampler behind sched/monitor.h, and with it what no other event would bring about: threads
- * that wait behind a real-time thread are offered to other CPUs, and a thread that has grown too big
- * for its slow CPU is offered to a faster one that is idle.
+ * that wait behind a real-time thread are offered to other CPUs, and a thread that has grown too
+ * big for its slow CPU is offered to a faster one that is idle.
  *
  * One timer in the machine. monitor_watch() arms it where somebody is about to wait while a CPU is
- * idle; each sample is one pass over counters, without a lock. Only where they say "waits, and a CPU
- * is idle" is a lock taken, to find out whether that CPU may run it. Nothing found, no next sample:
- * whatever changes that passes by monitor_watch(). A violation that lasts is counted, and cured by
- * another kick.
+ * idle; each sample is one pass over counters, without a lock. Only where they say "waits, and a
+ * CPU is idle" is a lock taken, to find out whether that CPU may run it. Nothing found, no next
+ * sample: whatever changes that passes by monitor_watch(). A violation that lasts is counted, and
+ * cured by another kick.
  */
 #include "sched/monitor.h"
 #include "core/console.h"

@@ -2,8 +2,8 @@
 /*
  * The run-time monitor: counts what the scheduler promises and does not keep. It is always on. A
  * sampler looks each MONITOR_PERIOD_NS, but only while there is something to look at: for work
- * conservation, while a thread waits and a CPU is idle. Lag is looked at where a request ends and where
- * a thread blocks (sched/eevdf.c).
+ * conservation, while a thread waits and a CPU is idle. Lag is looked at where a request ends and
+ * where a thread blocks (sched/eevdf.c).
  */
 #pragma once
 
@@ -15,7 +15,10 @@
 
 struct monitor_counts {
 	uint64_t samples;
-	/* a thread waited for longer than MONITOR_PERSISTS periods although a CPU that may run it was idle */
+	/*
+	 * a thread waited for longer than MONITOR_PERSISTS periods although a CPU that may run it
+	 * was idle
+	 */
 	uint64_t wasted;
 	uint64_t wasted_longest_ns; /* in whole periods */
 	uint32_t wasted_last_cpu;   /* where the last such thread waited */
@@ -29,4 +32,7 @@ struct monitor_counts {
 void monitor_read(struct monitor_counts *counts);
 /* A line each by printk. Context: any. */
 void monitor_print(void);
-/* At the end of a program its counts go to the host as monitor_wasted and monitor_lag: posix/libc.c. */
+/*
+ * At the end of a program its counts go to the host as monitor_wasted and monitor_lag:
+ * posix/libc.c.
+ */

@@ -181,7 +181,9 @@ struct cpu *balance_claim_fit(struct thread *t, struct cpu *prev, bool prev_idle
 	return cpu;
 }
 
-/* @victim's running thread is too big for it and may run on @cpu, which is faster: it goes there. */
+/*
+ * @victim's running thread is too big for it and may run on @cpu, which is faster: it goes there.
+ */
 static bool pull_running(struct cpu *cpu, struct cpu *victim)
 {
 	struct runqueue *rq = &victim->rq;

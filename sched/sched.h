@@ -17,8 +17,8 @@
  *     rq->fair_curr. So are, each in its parent's queue, the groups that it is in; then it runs. A
  *     fair thread has SCHED_GROUPED if it is in a group, or runs while rq->nr_groups is not 0, and
  *     SCHED_FLAT otherwise.
- *  S5 A blocked thread is in no queue, and in no sum unless it is delayed; its cpu field changes only under that CPU's rq
- *     lock.
+ *  S5 A blocked thread is in no queue, and in no sum unless it is delayed; its cpu field changes
+ *     only under that CPU's rq lock.
  *  S6 Whoever switches holds exactly its own CPU's rq lock, irqs masked; sched_finish() releases
  *     it.
  */
@@ -136,8 +136,8 @@ void fair_check_lag(struct runqueue *rq, struct thread *t);
 void fair_leave_delayed(struct runqueue *rq, struct thread *t);
 void fair_release(void *runqueue, unsigned long unused);
 /*
- * attr.c; rq->lock held. @t's mask or the set of online CPUs is another; its CPU is @allowed or not.
- * Sees that it goes where it may; true: rq's CPU must act.
+ * attr.c; rq->lock held. @t's mask or the set of online CPUs is another; its CPU is @allowed or
+ * not. Sees that it goes where it may; true: rq's CPU must act.
  */
 bool sched_affinity_changed(struct runqueue *rq, struct thread *t, bool allowed);
 /* thread context, no lock: gives way if resched is set; restores flags */

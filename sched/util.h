@@ -36,5 +36,7 @@ static inline void util_sample(struct thread *t, uint64_t now_ns)
 		util_update(t, now_ns, t->sched.runtime_ns);
 }
 
-/* For policies and programs: what @t has used lately, 0..UTIL_MAX. Context: any, no rq lock held. */
+/*
+ * For policies and programs: what @t has used lately, 0..UTIL_MAX. Context: any, no rq lock held.
+ */
 uint32_t thread_util(struct thread *t);

@@ -48,7 +48,9 @@ struct host_options {
 	void (*sched_event)(enum sched_event what, struct cpu *cpu, const struct thread *a,
 			    const struct thread *b, uint64_t arg);
 	unsigned cpus; /* 1..1024 */
-	/* one a CPU; NULL: one cluster of equal CPUs. host_compute() takes longer on a slower one. */
+	/*
+	 * one a CPU; NULL: one cluster of equal CPUs. host_compute() takes longer on a slower one.
+	 */
 	const struct topology_cpu *topology;
 	uint64_t seed;
 	/* virtual time that one sync point takes; 0: 10 ns; not used with @costs */
@@ -58,8 +60,8 @@ struct host_options {
 	uint64_t steps_max;
 	/*
 	 * Called every @observe_every (0: never) sync points, and before time jumps to the next
-	 * event; @quiet: no CPU has anything to do before that. Looks and touches nothing: no atomics of
-	 * core/atomic.h, no locks.
+	 * event; @quiet: no CPU has anything to do before that. Looks and touches nothing: no
+	 * atomics of core/atomic.h, no locks.
 	 */
 	void (*observe)(bool quiet);
 	unsigned observe_every;
@@ -103,8 +105,8 @@ void host_resume(void);
 __noreturn void host_exit(int status);
 
 /*
- * Uses @ns of CPU time, on a CPU of capacity c 1024 / c times as much; interrupts and other threads come in between. With irqs masked: in one
- * piece. Context: thread.
+ * Uses @ns of CPU time, on a CPU of capacity c 1024 / c times as much; interrupts and other threads
+ * come in between. With irqs masked: in one piece. Context: thread.
  */
 void host_compute(uint64_t ns);
 
