@@ -30,6 +30,7 @@ LIMITS = {
     "yield_fair_2": (220, 270),
     "yield_fair_4096": (320, 380),
     "yield_fair_4096_mixed": (560, 620),
+    "fair_op_max_100000": (1500, 1500),
     "sem_pingpong_fifo_hi": (300, 380),
     "mutex_uncontended": (40, 45),
     "irq_to_thread_idle": (180, 230),
@@ -67,7 +68,8 @@ PEERS = {
 
 ROWS = [
     "yield_fifo_2", "yield_fifo_4096", "yield_fifo_2_fp", "yield_fair_2", "yield_fair_8", "yield_fair_64",
-    "yield_fair_512", "yield_fair_4096", "yield_fair_4096_mixed", "yield_fair_2_fp", "sem_pingpong_fifo",
+    "yield_fair_512", "yield_fair_4096", "yield_fair_4096_mixed", "fair_op_max_100000", "yield_fair_2_fp",
+    "sem_pingpong_fifo",
     "sem_pingpong_fifo_hi", "sem_pingpong_fair", "mutex_uncontended", "sem_uncontended", "irq_to_handler",
     "irq_to_thread_idle", "irq_to_thread_hog", "timer_to_thread_idle", "timer_to_thread_hog",
     "thread_create_join", "xcpu_sem_roundtrip", "wake_idle_cpu", "boot_to_thread_ns", "text_bytes",

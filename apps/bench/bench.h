@@ -72,6 +72,7 @@ uint64_t counter_now(uint64_t *cycles);
 /* ---- the rows -------------------------------------------------------------------------------- */
 
 void rows_yield(void);     /* yield.c */
+void rows_tree(void);      /* tree.c */
 void rows_sync(void);      /* sync.c */
 void rows_interrupt(void); /* interrupt.c */
 void rows_two_cpus(void);  /* cross.c: needs CPUs 0 and 1 */

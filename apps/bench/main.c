@@ -26,6 +26,7 @@ static unsigned cpus_online(void)
 static void rows_one_cpu(void)
 {
 	rows_yield();
+	rows_tree();
 	rows_sync();
 	rows_interrupt();
 }
