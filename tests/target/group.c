@@ -153,9 +153,11 @@ TEST(group_quota_holds_for_all_cpus)
 		add_member(g, (int)cpu);
 	add_member(NULL, 0);
 	measure(periods * 10000, 1, &g, &ns);
-	/* what was cut off at both ends, and what an emulated CPU was late */
-	CHECK_LE(ns, (periods + 1) * quota_ns + cpus * GROUP_PORTION_NS);
+	/* in real time the host's pauses come on top: enough to tell a quota from none */
+	CHECK_LE(ns, 2 * periods * quota_ns);
 	if (test_time_is_virtual()) {
+		/* what was cut off at both ends, and what an emulated CPU was late */
+		CHECK_LE(ns, (periods + 1) * quota_ns + cpus * GROUP_PORTION_NS);
 		CHECK_LE(ns, periods * quota_ns + 50000);
 		CHECK_GE(ns, periods * quota_ns - 50000);
 	}
