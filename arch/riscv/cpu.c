@@ -48,7 +48,7 @@ __attribute__((used)) static void export_offsets(void)
 
 static void sie_write(unsigned long bits)
 {
-	__asm__ volatile("csrw sie, %0" ::"r"(bits) : "memory");
+	__asm__ volatile("csrw sie, %0" : : "r"(bits) : "memory");
 }
 
 /* The boot CPU's stacks are in the image; the others' were allocated by arch_cpu_start(). */
@@ -68,10 +68,10 @@ void arch_cpu_init(struct cpu *cpu)
 	if (!cpu->arch.fault_stack_top)
 		init_boot_cpu(cpu);
 	riscv_fp_init();
-	__asm__ volatile("csrw stvec, %0" ::"r"((uintptr_t)riscv_vectors | STVEC_VECTORED)
+	__asm__ volatile("csrw stvec, %0" : : "r"((uintptr_t)riscv_vectors | STVEC_VECTORED)
 			 : "memory");
 	sie_write(SIE_SOFT | SIE_EXTERNAL);
-	__asm__ volatile("csrc sip, %0" ::"r"((unsigned long)SIE_SOFT) : "memory");
+	__asm__ volatile("csrc sip, %0" : : "r"((unsigned long)SIE_SOFT) : "memory");
 }
 
 /* They stay when the CPU is stopped or could not be started. */
@@ -117,7 +117,7 @@ void arch_cpu_idle(void)
 {
 	unsigned long pending;
 
-	__asm__ volatile("wfi\n\tcsrr %0, sip" : "=r"(pending)::"memory");
+	__asm__ volatile("wfi\n\tcsrr %0, sip" : "=r"(pending) : : "memory");
 	if (pending & SIE_EXTERNAL)
 		return trap_irq();
 	if (pending & SIE_SOFT) {

@@ -23,9 +23,9 @@
 #include "core/irq.h"
 
 #define CAUSE_S_EXTERNAL  9
-#define PRIORITY(source)  ((source)*4u)
-#define ENABLE(context)   (0x2000u + (context)*0x80u)
-#define CONTEXT(context)  (0x200000u + (context)*0x1000u)
+#define PRIORITY(source)  (4u * (source))
+#define ENABLE(context)   (0x2000u + 0x80u * (context))
+#define CONTEXT(context)  (0x200000u + 0x1000u * (context))
 #define CONTEXT_THRESHOLD 0
 #define CONTEXT_CLAIM     4
 
