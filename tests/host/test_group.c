@@ -19,6 +19,7 @@
 
 #include "core/sync.h"
 #include "core/timer.h"
+#include "core/hotplug.h"
 #include "sched/group.h"
 #include "sched/sched.h"
 #include "tests/host/host_seeds.h"
@@ -700,7 +701,7 @@ static void attach_to_a_throttled_group(void **state)
 /* ---- everything at once ---------------------------------------------------------------------- */
 
 static struct semaphore gate;
-static bool ending;
+static bool ending, cpus_go;
 
 static void *restless(void *arg)
 {
@@ -767,7 +768,8 @@ static void change_something(void)
 	case 6:
 		while (cpumask_empty(&mask))
 			mask.bits[0] = draw(1u << cpu_count);
-		CHECK(!thread_set_affinity(t, &mask));
+		err = thread_set_affinity(t, &mask);
+		CHECK(!err || (err == -EINVAL && cpus_go));
 		break;
 	case 7:
 		err = sched_set_policy(t, SCHED_OTHER, 0, (int)draw(40) - 20);
@@ -784,6 +786,15 @@ static void destroy_all(void)
 	while (nr_groups) /* children are behind their parents */
 		CHECK(!group_destroy(groups[--nr_groups]));
 	CHECK(list_empty(&group_list));
+}
+
+/* Off or on; the last one stays. */
+static void change_a_cpu(void)
+{
+	unsigned cpu = (unsigned)draw(cpu_count);
+	int err = draw(2) ? cpu_offline(cpu) : cpu_online(cpu);
+
+	CHECK(!err || err == -EBUSY);
 }
 
 static void everything_first(void *arg)
@@ -805,6 +816,8 @@ static void everything_first(void *arg)
 		make_thread(any_group(), -1, (int)draw(40) - 20, 0, restless, 20 + draw(60));
 	for (unsigned i = 0; i < 60; i++) {
 		change_something();
+		if (cpus_go)
+			change_a_cpu();
 		if (draw(2))
 			sleep_for(draw(1 * MS));
 		else
@@ -822,6 +835,18 @@ static void everything_at_once(void **state)
 {
 	(void)state;
 	run(everything_first, 1, 4, 150, NULL);
+}
+
+static void everything_and_cpus_first(void *arg)
+{
+	cpus_go = true;
+	everything_first(arg);
+}
+
+static void everything_while_cpus_go(void **state)
+{
+	(void)state;
+	run(everything_and_cpus_first, 2, 4, 80, NULL);
 }
 
 /* ---- what is refused ------------------------------------------------------------------------- */
@@ -906,6 +931,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nested_quota),
 		cmocka_unit_test(attach_to_a_throttled_group),
 		cmocka_unit_test(everything_at_once),
+		cmocka_unit_test(everything_while_cpus_go),
 	};
 
 	if (argc > 1)
