@@ -556,8 +556,11 @@ static void line_at(void)
 		e->op.code = OP_SET;
 		e->op.target = read_target("thread");
 		read_change(&e->op, in.line);
+	} else if (is("offline") || is("online")) {
+		e->op.code = is("offline") ? OP_OFFLINE : OP_ONLINE;
+		e->op.a = (uint64_t)number_of("cpu", 0, in.s->cpus - 1);
 	} else {
-		bad("event", "post wake start set");
+		bad("event", "post wake start set offline online");
 	}
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "apps/sim/attr.h"
+#include "core/hotplug.h"
 #include "core/panic.h"
 #include "core/time.h"
 
@@ -176,6 +177,17 @@ static void do_set(struct sim_thread *st, const struct op *op)
 	must(attr_set(st, &scenario->changes[op->a]), "set", st);
 }
 
+/* The last CPU stays: that is for the scenario to know. */
+static void change_cpu(const struct op *op)
+{
+	unsigned cpu = (unsigned)op->a;
+	int err = op->code == OP_OFFLINE ? cpu_offline(cpu) : cpu_online(cpu);
+
+	if (err)
+		panic("CPU %u %s: error %d", cpu, op->code == OP_OFFLINE ? "offline" : "online",
+		      err);
+}
+
 /* What needs nothing of the thread that does it. */
 static void do_common(const struct op *op, struct sim_thread *self)
 {
@@ -187,6 +199,8 @@ static void do_common(const struct op *op, struct sim_thread *self)
 		each_target(op, self, do_start);
 	else if (op->code == OP_SET)
 		each_target(op, self, do_set);
+	else if (op->code == OP_OFFLINE || op->code == OP_ONLINE)
+		change_cpu(op);
 }
 
 /* The index of what comes next. */

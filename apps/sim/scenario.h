@@ -28,12 +28,14 @@ enum op_code {
 	OP_WAIT, /* semaphore a */
 	OP_POST,
 	OP_YIELD,
-	OP_BLOCK, /* until somebody wakes the thread */
-	OP_WAKE,  /* target */
-	OP_START, /* target */
-	OP_SET,   /* change a, of target */
-	OP_LOOP,  /* a times, 0: for ever; b: index behind the matching OP_END */
-	OP_END,   /* a: index of the first operation of the loop */
+	OP_BLOCK,   /* until somebody wakes the thread */
+	OP_WAKE,    /* target */
+	OP_START,   /* target */
+	OP_OFFLINE, /* a: CPU */
+	OP_ONLINE,  /* a: CPU */
+	OP_SET,     /* change a, of target */
+	OP_LOOP,    /* a times, 0: for ever; b: index behind the matching OP_END */
+	OP_END,     /* a: index of the first operation of the loop */
 	OP_EXIT,
 };
 

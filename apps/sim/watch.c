@@ -262,7 +262,7 @@ static bool wasted_now(void)
 	struct cpumask idle = { 0 };
 
 	for (unsigned i = 0; i < scenario->cpus; i++)
-		if (host_cpu_is_idle(i))
+		if (host_cpu_is_idle(i) && cpumask_test(&cpu_online_mask, i))
 			cpumask_set(&idle, i);
 	if (cpumask_empty(&idle))
 		return false;
