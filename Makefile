@@ -90,11 +90,11 @@ ASFLAGS := $(filter-out -std=gnu11,$(CFLAGS)) -D__ASSEMBLY__
 PROGRAMFLAGS := -D_POSIX_TIMERS=200809L -D_POSIX_MONOTONIC_CLOCK=200809L -D_POSIX_THREAD_CPUTIME=200809L
 
 # The hot path keeps no frame pointer: a switch is a chain of tail calls.
-HOT := sched/sched.c sched/eevdf.c sched/eevdf_tree.c sched/eevdf_member.c sched/rt.c sched/balance.c core/sync.c core/wait.c core/timer.c \
+HOT := sched/sched.c sched/eevdf.c sched/eevdf_tree.c sched/eevdf_member.c sched/rt.c sched/balance.c core/inherit.c core/mutex.c core/sync.c core/wait.c core/timer.c \
 	core/irq.c core/lock.c core/thread.c core/mem/stack.c arch/$(ARCH)/cpu.c $(wildcard drivers/irqchip/*.c drivers/timer/*.c)
 HOTFLAGS := $(if $(filter 1,$(SAN)),,-fomit-frame-pointer)
 # Run once or seldom: small rather than quick.
-COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c device.c fdt.c fdt_value.c frame.c hotplug.c main.c panic.c print.c \
+COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c device.c fdt.c fdt_value.c frame.c hotplug.c inherit.c main.c panic.c print.c \
 	rbtree.c record.c symbol.c topology.c topology_dt.c mem/heap.c mem/mem.c mem/mmio.c mem/page.c mem/vm.c) \
 	$(addprefix sched/,attr.c balance.c eevdf_member.c group.c hotplug.c monitor.c rebalance.c rt.c util.c) $(addprefix arch/$(ARCH)/,firmware.c trap.c cache.c mmu.c) \
 	$(wildcard drivers/serial/*.c)

@@ -91,6 +91,13 @@ void lock_debug_acquire(const struct spinlock *l)
 		    (r->held[i] == l->rank && l->rank != LOCK_RUNQUEUE && l->rank != LOCK_TIMER))
 			panic("lock order: rank %u taken while holding rank %u", l->rank,
 			      r->held[i]);
+	lock_debug_tried(l);
+}
+
+void lock_debug_tried(const struct spinlock *l)
+{
+	struct lock_ranks *r = &arch_cpu_self()->lock_ranks;
+
 	ASSERT(r->n < ARRAY_SIZE(r->held));
 	r->held[r->n++] = l->rank;
 }

@@ -43,6 +43,7 @@ enum lock_rank {
 	LOCK_TIDS,      /* core/thread: the tid table */
 	LOCK_CONDITION, /* a condition variable: its mutex is given up inside */
 	LOCK_WAIT,      /* a wait queue, semaphore, mutex, condition variable */
+	LOCK_INHERIT,   /* what a thread has borrowed: core/inherit.h */
 	LOCK_RUNQUEUE,  /* a CPU's run queue */
 	LOCK_GROUP,     /* sched/group.c: list and quota */
 	LOCK_TIMER,     /* a CPU's timer queue */
@@ -86,6 +87,7 @@ static inline void spin_init(struct spinlock *l, enum lock_rank rank)
 void spin_lock_slow(void *l, unsigned long self) LOCK_UNCHECKED;
 void lock_debug_acquire(const struct spinlock *l);
 void lock_debug_release(const struct spinlock *l);
+void lock_debug_tried(const struct spinlock *l);
 
 /*
  * arch_cpu_lock_id(): index + 1 of this CPU, kept in struct arch_cpu so that a lock costs one load
@@ -99,6 +101,16 @@ static inline void spin_lock(struct spinlock *l) LOCK_ACQUIRES(*l) LOCK_UNCHECKE
 		lock_debug_acquire(l);
 	if (unlikely(!atomic_take_if_zero(&l->word, self)))
 		arch_cold_call(spin_lock_slow, l, self);
+}
+
+/* Against the order of ranks, too: whoever fails lets go of what he holds before he tries again. */
+static inline bool spin_trylock(struct spinlock *l) LOCK_UNCHECKED
+{
+	bool taken = atomic_take_if_zero(&l->word, arch_cpu_lock_id());
+
+	if (LOCK_DEBUG && taken)
+		lock_debug_tried(l);
+	return taken;
 }
 
 static inline void spin_unlock(struct spinlock *l) LOCK_RELEASES(*l) LOCK_UNCHECKED

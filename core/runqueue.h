@@ -17,6 +17,11 @@ struct thread;
 struct thread_group;
 struct cpu;
 
+/* Ranks: class and real-time priority in one number; idle 0, real time RANK_RT + priority. */
+#define RANK_IDLE 0u
+#define RANK_FAIR 0x100u
+#define RANK_RT   0x200u
+
 /* ---- fair (rules: sched/eevdf_tree.h, sched/eevdf.h) ----------------------------------------- */
 
 /*
@@ -151,6 +156,8 @@ enum {
 	SCHED_MOVE = 4,
 	/* fair, but in a group, or it runs where a group may be picked next */
 	SCHED_GROUPED = 8,
+	/* woken between queueing to wait and blocking: it does not block */
+	SCHED_WOKEN = 16,
 	/*
 	 * fair, and all that is about it is in rq->fair; with SCHED_SLICED. The sign: a short test
 	 */
@@ -171,7 +178,7 @@ struct standing {
 };
 
 struct sched_entity {
-	/* [q] class and real-time priority in one number: higher runs first */
+	/* [q] higher runs first: its own, or what it has borrowed (core/inherit.h) */
 	uint16_t rank;
 	union {
 		struct {
@@ -181,9 +188,11 @@ struct sched_entity {
 		/* both in one load: equal to a state alone when nothing is unusual */
 		uint16_t state_unusual;
 	};
-	uint8_t policy;   /* [q] SCHED_* */
-	uint8_t priority; /* [q] 1..99 real time, 0 otherwise */
-	int8_t nice;      /* [q] -20..19 */
+	uint8_t policy;         /* [q] SCHED_* */
+	uint8_t priority;       /* [q] of rank: 1..99 real time, 0 otherwise */
+	uint8_t own_priority;   /* [q] of policy: the same */
+	int8_t nice;            /* [q] -20..19 */
+	uint16_t borrowed_rank; /* [q] 0: none */
 	/* [q] of the CPU it names: whose run queue this thread belongs to */
 	struct cpu *cpu;
 	struct thread_group *group; /* [q] NULL: none */

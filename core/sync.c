@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Mutex, semaphore, condition variable (see sync.h). Fast paths are a compare-and-swap; the rest
- * runs under the wait-queue lock and ends in a tail call into the scheduler, so that no registers
- * are saved on the way to the switch.
+ * Semaphore and condition variable (see sync.h). Fast paths are a compare-and-swap; the rest runs
+ * under the wait-queue lock and ends in a tail call into the scheduler, so that no registers are
+ * saved on the way to the switch.
  *
  * Semaphore: count == -1 exactly when the queue may hold waiters; then the word changes only under
  * the lock, because both fast paths need count >= 0 or > 0. A unit posted to a waiter is handed
  * over: it never shows in the count, so nobody can snatch it.
- *
- * Mutex: bit 0 of the owner word says that somebody waits; then both fast paths fail. Unlocking
- * with waiters hands the mutex to the best one.
  */
 #include "core/sync.h"
 #include "core/thread.h"
@@ -122,117 +119,6 @@ int semaphore_wait_until(struct semaphore *s, uint64_t until_ns)
 	return wait_on_until(&s->waiters, flags, until_ns);
 }
 
-/* ---- mutex ----------------------------------------------------------------------------------- */
-
-#define MUTEX_WAITERS 1ul
-
-void mutex_init(struct mutex *m)
-{
-	m->owner = 0;
-	wait_queue_init(&m->waiters);
-}
-
-static bool mutex_is_mine(const struct mutex *m)
-{
-	return (atomic_load_relaxed(&m->owner) & ~MUTEX_WAITERS) == (uintptr_t)thread_current();
-}
-
-/* With the lock held: sets the waiters bit, or takes the mutex if it became free. */
-static bool mutex_take_or_mark(struct mutex *m, uintptr_t self)
-{
-	uintptr_t owner = atomic_load_relaxed(&m->owner);
-
-	for (;;) {
-		uintptr_t new = owner ? owner | MUTEX_WAITERS : self;
-
-		if (atomic_cas_acq_rel(&m->owner, &owner, new))
-			return owner == 0;
-	}
-}
-
-static __noinline int mutex_lock_slow(struct mutex *m, uint64_t until_ns)
-{
-	unsigned long flags;
-
-	if (mutex_is_mine(m))
-		return -EDEADLK;
-	flags = arch_irq_save();
-	ASSERT_HOT(arch_irq_flags_enabled(flags));
-	spin_lock(&m->waiters.lock);
-	if (mutex_take_or_mark(m, (uintptr_t)thread_current())) {
-		spin_unlock_irqrestore(&m->waiters.lock, flags);
-		return 0;
-	}
-	if (until_ns == UINT64_MAX)
-		return wait_on(&m->waiters, flags);
-	return wait_on_until(&m->waiters, flags, until_ns);
-}
-
-int mutex_trylock(struct mutex *m)
-{
-	uintptr_t owner = 0;
-
-	return atomic_cas_acquire(&m->owner, &owner, (uintptr_t)thread_current()) ? 0 : -EBUSY;
-}
-
-int mutex_lock(struct mutex *m)
-{
-	uintptr_t owner = 0;
-
-	if (likely(atomic_cas_acquire(&m->owner, &owner, (uintptr_t)thread_current())))
-		return 0;
-	return mutex_lock_slow(m, UINT64_MAX);
-}
-
-int mutex_lock_until(struct mutex *m, uint64_t until_ns)
-{
-	if (likely(!mutex_trylock(m)))
-		return 0;
-	return mutex_lock_slow(m, until_ns);
-}
-
-/*
- * Hands the mutex, which the caller owns, to the best waiter, who is returned to be woken. Irqs
- * masked.
- */
-static struct thread *mutex_pass_on(struct mutex *m)
-{
-	struct thread *t;
-
-	spin_lock(&m->waiters.lock);
-	t = wait_pop(&m->waiters);
-	atomic_store_release(&m->owner,
-			     (uintptr_t)t | (wait_queue_empty(&m->waiters) ? 0 : MUTEX_WAITERS));
-	spin_unlock(&m->waiters.lock);
-	return t;
-}
-
-/* A time-out may have emptied the queue since the waiters bit was set. */
-static __noinline int mutex_unlock_slow(struct mutex *m)
-{
-	unsigned long flags;
-	struct thread *t;
-
-	if (!mutex_is_mine(m))
-		return -EPERM;
-	flags = arch_irq_save();
-	t = mutex_pass_on(m);
-	if (t)
-		sched_wake(t, flags);
-	else
-		arch_irq_restore(flags);
-	return 0;
-}
-
-int mutex_unlock(struct mutex *m)
-{
-	uintptr_t owner = (uintptr_t)thread_current();
-
-	if (likely(atomic_cas_release(&m->owner, &owner, (uintptr_t)0)))
-		return 0;
-	return mutex_unlock_slow(m);
-}
-
 /* ---- condition variable ---------------------------------------------------------------------- */
 
 void condition_init(struct condition *c)
@@ -252,12 +138,12 @@ int condition_wait_until(struct condition *c, struct mutex *m, uint64_t until_ns
 {
 	unsigned long flags;
 	struct thread *next;
-	int result;
+	int result, err;
 
 	if (!mutex_is_mine(m))
 		return -EPERM;
 	flags = spin_lock_irqsave(&c->waiters.lock);
-	next = mutex_pass_on(m);
+	next = mutex_release(m);
 	if (next)
 		sched_wake(next, arch_irq_flags_masked());
 	thread_current()->waiter.ticket = c->ticket++;
@@ -269,8 +155,8 @@ int condition_wait_until(struct condition *c, struct mutex *m, uint64_t until_ns
 		c->waiting--;
 		spin_unlock_irqrestore(&c->waiters.lock, flags);
 	}
-	mutex_lock(m);
-	return result;
+	err = mutex_lock(m);
+	return err ? err : result;
 }
 
 int condition_wait(struct condition *c, struct mutex *m)

@@ -17,6 +17,7 @@
 #include "core/panic.h"
 #include "core/print.h"
 #include "core/string.h"
+#include "core/sync.h"
 
 /* ---- ids ------------------------------------------------------------------------------------- */
 
@@ -178,9 +179,11 @@ static bool thread_is_gone(struct thread *t)
  */
 static void thread_free(struct thread *t)
 {
-	while (!thread_is_gone(t))
+	while (!thread_is_gone(t) || atomic_load_acquire(&t->borrower.pins))
 		arch_cpu_relax();
 	tid_free(t->tid);
+	if (unlikely(t->mutexes_held))
+		return; /* whoever waits for them looks at it */
 	stack_free(t->stack, t->stack_bytes);
 }
 
@@ -210,6 +213,8 @@ void thread_exit(void *result)
 	struct thread *self = thread_current(), *joiner;
 	bool detached;
 
+	if (unlikely(self->mutexes_held))
+		mutex_owner_exits(self);
 	arch_irq_disable();
 	spin_lock(&self->join.lock);
 	self->result = result;
@@ -282,6 +287,8 @@ static void thread_init(struct thread *t, const struct thread_attr *attr, void *
 	t->hook = NULL;
 	t->waiter.queue = NULL;
 	t->timer = (struct timer){ 0 };
+	borrower_init(&t->borrower);
+	t->mutexes_held = 0;
 	t->entry = entry;
 	t->arg = arg;
 	t->result = NULL;

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "core/cpu.h"
+#include "core/inherit.h"
 #include "core/wait.h"
 
 enum thread_state { THREAD_RUNNABLE, THREAD_BLOCKED, THREAD_WAKING, THREAD_DEAD };
@@ -26,6 +27,8 @@ struct thread {
 	void (*hook)(struct thread *);
 	struct waiter waiter; /* [w] this thread's place in a wait queue */
 	struct timer timer;   /* [o] of sleeping and timed waits */
+	struct borrower borrower;
+	uint32_t mutexes_held; /* [s] */
 	/* [i] small, positive; not reused while the thread is referenced */
 	int32_t tid;
 	/* [i] of this use of the tid; both together are the handle */
@@ -167,6 +170,15 @@ void sched_block(struct spinlock *wait_lock, unsigned long flags);
  */
 void sched_wake(struct thread *t, unsigned long flags);
 void sched_yield_current(void);
+/* Gives way if somebody better waits; restores @flags. Irqs masked, no lock held. */
+void sched_reschedule_self(unsigned long flags);
+/*
+ * @rank is the best that @t has borrowed; 0: none. It runs with that or its own, whichever is
+ * better, and keeps its attributes. True: the rank it runs with has changed. Another CPU that must
+ * act is told; on this one sched_reschedule_self() has to follow. Irqs masked; a lock of rank
+ * LOCK_INHERIT may be held.
+ */
+bool sched_lend(struct thread *t, uint16_t rank);
 /* The last act of a thread; irqs masked. */
 __noreturn void sched_exit(void);
 __noreturn void sched_idle_loop(void);

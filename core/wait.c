@@ -41,6 +41,15 @@ void wait_erase_among(void *queue, unsigned long waiter)
 	atomic_store_relaxed(&w->queue, (struct wait_queue *)NULL);
 }
 
+void wait_rank_again(struct wait_queue *q, struct waiter *w, uint16_t rank)
+{
+	if (w->rank == rank)
+		return;
+	rb_erase(&q->waiters, &w->node);
+	w->rank = rank;
+	rb_insert(&q->waiters, &w->node, wait_before);
+}
+
 LOCK_UNCHECKED int wait_on(struct wait_queue *q, unsigned long flags)
 {
 	struct thread *self = thread_current();

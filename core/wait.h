@@ -24,7 +24,7 @@ struct waiter {
 	struct rb_node node;      /* [w] */
 	struct wait_queue *queue; /* [a] written under its lock; NULL: on none */
 	uint32_t ticket;          /* [w] of a condition variable: order of arrival */
-	uint16_t rank;            /* [w] the thread's rank when it began to wait */
+	uint16_t rank;            /* [w] the thread's when it began to wait; for a mutex: now */
 	int16_t result;           /* [w] what the wait returns: 0, -ETIMEDOUT */
 };
 
@@ -81,6 +81,9 @@ static inline void wait_erase(struct wait_queue *q, struct waiter *w) LOCK_REQUI
 	else
 		arch_cold_call(wait_erase_among, q, (unsigned long)w);
 }
+
+/* @w, on @q, goes to the place of @rank, behind those who have it. q->lock held. */
+void wait_rank_again(struct wait_queue *q, struct waiter *w, uint16_t rank) LOCK_REQUIRES(q->lock);
 
 /* The best waiter, or NULL. */
 static inline struct waiter *wait_first(const struct wait_queue *q)

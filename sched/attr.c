@@ -74,19 +74,30 @@ static uint64_t slice_of(const struct sched_attr *a)
 	return a->sched_runtime ? a->sched_runtime : FAIR_SLICE_NS;
 }
 
+static uint16_t own_rank(const struct sched_entity *s)
+{
+	return is_real_time(s->policy) ? (uint16_t)(RANK_RT + s->own_priority) : RANK_FAIR;
+}
+
+/* What it runs with from now on; a borrowed rank knows no slices. */
+static void set_rank(struct sched_entity *s)
+{
+	uint16_t own = own_rank(s);
+
+	atomic_store_relaxed(&s->rank, MAX(own, s->borrowed_rank));
+	s->priority = s->rank > RANK_RT ? (uint8_t)(s->rank - RANK_RT) : 0;
+	s->unusual &= (uint8_t) ~(SCHED_SLICED | SCHED_FLAT);
+	if (s->rank == RANK_FAIR)
+		s->unusual |= s->unusual & SCHED_GROUPED ? SCHED_SLICED : SCHED_SLICED | SCHED_FLAT;
+	else if (s->rank == own && s->policy == SCHED_RR)
+		s->unusual |= SCHED_SLICED;
+}
+
 static void set_policy(struct sched_entity *s, const struct sched_attr *a)
 {
-	bool rt = is_real_time(a->sched_policy);
-
 	s->policy = (uint8_t)a->sched_policy;
-	s->priority = (uint8_t)a->sched_priority;
-	s->nice = rt ? 0 : (int8_t)a->sched_nice;
-	s->rank = rt ? (uint16_t)(RANK_RT + a->sched_priority) : RANK_FAIR;
-	s->unusual &= (uint8_t) ~(SCHED_SLICED | SCHED_FLAT);
-	if (a->sched_policy != SCHED_FIFO)
-		s->unusual |= SCHED_SLICED;
-	if (!rt && !(s->unusual & SCHED_GROUPED))
-		s->unusual |= SCHED_FLAT;
+	s->own_priority = (uint8_t)a->sched_priority;
+	s->nice = is_real_time(a->sched_policy) ? 0 : (int8_t)a->sched_nice;
 	s->rr_left_ns = RR_QUANTUM_NS;
 }
 
@@ -111,23 +122,30 @@ int sched_thread_init(struct thread *t, const struct thread_attr *attr)
 	s->runtime_ns = 0;
 	s->standing.weight = 0;
 	s->util = (struct util){ .avg = UTIL_NEW << UTIL_SHIFT, .at_ns = time_now_ns() };
+	s->borrowed_rank = 0;
 	set_policy(s, &a);
+	set_rank(s);
 	if (s->rank == RANK_FAIR)
 		eevdf_entity_init(&s->fair, weight_of(&a), slice_of(&a));
 	return 0;
 }
 
-/* Unlocks; makes the CPU look again when @act: this one at once, another by an interrupt. */
-static LOCK_UNCHECKED void unlock_and_act(struct runqueue *rq, bool act, unsigned long flags)
+/* Takes over @a, but for the rank, with which it stands in a queue. */
+static void set_attributes(struct runqueue *rq, struct thread *t, const struct sched_attr *a)
 {
-	struct cpu *cpu = cpu_of_rq(rq);
+	struct eevdf_entity *e = &t->sched.fair;
+	bool was_fair = is_fair(t->sched.policy);
 
-	if (act)
-		rq->resched = 1;
-	spin_unlock(&rq->lock);
-	if (act && cpu != arch_cpu_self())
-		ipi_send(cpu);
-	sched_reschedule_self(flags);
+	set_policy(&t->sched, a);
+	if (!is_fair(a->sched_policy))
+		return;
+	if (!was_fair)
+		return eevdf_entity_init(e, weight_of(a), slice_of(a));
+	eevdf_set(group_queue(rq, group_on(rq, t)), e, weight_of(a), slice_of(a));
+	if (e->joined) {
+		rq->fair_longest_ns = MAX(rq->fair_longest_ns, e->slice_ns);
+		arch_sched_event(SCHED_EVENT_WEIGHT, cpu_of_rq(rq), t, NULL, e->weight);
+	}
 }
 
 /*
@@ -136,40 +154,70 @@ static LOCK_UNCHECKED void unlock_and_act(struct runqueue *rq, bool act, unsigne
  */
 static void change_running(struct runqueue *rq, struct thread *t, const struct sched_attr *a)
 {
-	struct eevdf_entity *e = &t->sched.fair;
-	bool was_fair = t->sched.rank == RANK_FAIR, fair = is_fair(a->sched_policy);
+	bool was_fair = t->sched.rank == RANK_FAIR, has_lag = is_fair(t->sched.policy);
+	bool fair = is_fair(a ? a->sched_policy : t->sched.policy) &&
+		    t->sched.borrowed_rank < RANK_RT;
 
 	if (was_fair && !fair)
 		fair_class.stop(rq, t, STOP_BLOCKED);
-	set_policy(&t->sched, a);
+	if (a)
+		set_attributes(rq, t, a);
+	set_rank(&t->sched);
 	if (!was_fair && fair) {
-		eevdf_entity_init(e, weight_of(a), slice_of(a));
-		fair_class.enqueue(rq, t, EEVDF_PLACE_NEW);
+		fair_class.enqueue(rq, t, has_lag ? EEVDF_PLACE_WAKE : EEVDF_PLACE_NEW);
 		fair_class.start(rq, t);
-	} else if (fair) {
-		eevdf_set(group_queue(rq, group_on(rq, t)), e, weight_of(a), slice_of(a));
-		rq->fair_longest_ns = MAX(rq->fair_longest_ns, e->slice_ns);
-		arch_sched_event(SCHED_EVENT_WEIGHT, cpu_of_rq(rq), t, NULL, e->weight);
 	}
-	rq->slice_end_ns = UINT64_MAX; /* the rescheduling that follows sets it */
+	if (cpu_of_rq(rq) == arch_cpu_self())
+		rq->slice_end_ns = UINT64_MAX; /* if a rescheduling follows, it sets it */
 }
 
+/* Where a loan ends, it goes before those who have the lower rank by themselves. */
 static void change_waiting(struct runqueue *rq, struct thread *t, const struct sched_attr *a)
 {
 	bool runnable = t->sched.state == THREAD_RUNNABLE && !(t->sched.unusual & SCHED_MOVE);
-	bool was_fair = t->sched.rank == RANK_FAIR;
+	bool was_fair = t->sched.rank == RANK_FAIR, has_lag = is_fair(t->sched.policy);
+	uint16_t old = t->sched.rank;
 
 	if (runnable)
 		class_of(t)->dequeue(rq, t);
 	else if (was_fair && t->sched.fair.delayed)
 		fair_leave_delayed(rq, t);
-	set_policy(&t->sched, a);
-	if (t->sched.rank == RANK_FAIR && was_fair)
-		eevdf_set(&rq->fair, &t->sched.fair, weight_of(a), slice_of(a));
-	else if (t->sched.rank == RANK_FAIR)
-		eevdf_entity_init(&t->sched.fair, weight_of(a), slice_of(a));
-	if (runnable)
-		sched_enqueue(rq, t, was_fair ? EEVDF_PLACE_MOVE : EEVDF_PLACE_NEW);
+	if (a)
+		set_attributes(rq, t, a);
+	set_rank(&t->sched);
+	if (runnable && !a && t->sched.rank > RANK_FAIR && t->sched.rank < old) {
+		rt_put_head(&rq->rt, t);
+		rq->nr_ready++;
+	} else if (runnable) {
+		sched_enqueue(rq, t,
+			      was_fair ? EEVDF_PLACE_MOVE :
+			      has_lag  ? EEVDF_PLACE_WAKE :
+					 EEVDF_PLACE_NEW);
+	}
+}
+
+/* @t, alive, gets the attributes @a, if not NULL, and the rank that follows. True: its CPU must act. */
+static bool change(struct runqueue *rq, struct thread *t, const struct sched_attr *a)
+{
+	uint16_t old = t->sched.rank;
+	bool act;
+
+	if (rq_has_fair_running(rq) || rq->curr == t) /* so far it ran in its old class */
+		sched_charge_curr(rq);
+	fair_settle(rq);
+	fair_release(rq, 0);
+	if (rq->curr == t) {
+		change_running(rq, t, a);
+		act = a || t->sched.rank < old;
+	} else {
+		change_waiting(rq, t, a);
+		act = t->sched.state == THREAD_RUNNABLE && sched_check_preempt(rq, t);
+	}
+	if (t->sched.rank != RANK_FAIR)
+		t->sched.unusual &= (uint8_t)~SCHED_GROUPED;
+	else if (t->sched.group)
+		fair_mark(t);
+	return act;
 }
 
 static void get_attr(const struct thread *t, struct sched_attr *a)
@@ -180,8 +228,8 @@ static void get_attr(const struct thread *t, struct sched_attr *a)
 		.size = sizeof(*a),
 		.sched_policy = s->policy,
 		.sched_nice = s->nice,
-		.sched_priority = s->priority,
-		.sched_runtime = s->rank == RANK_FAIR ? s->fair.slice_ns : 0,
+		.sched_priority = s->own_priority,
+		.sched_runtime = is_fair(s->policy) ? s->fair.slice_ns : 0,
 	};
 }
 
@@ -194,31 +242,44 @@ LOCK_UNCHECKED void sched_get_attr(struct thread *t, struct sched_attr *a)
 	spin_unlock_irqrestore(&rq->lock, flags);
 }
 
-/* With @rq, the thread's, locked: unlocks it. */
-static LOCK_UNCHECKED int change(struct runqueue *rq, struct thread *t, const struct sched_attr *a,
-				 unsigned long flags)
+LOCK_UNCHECKED bool sched_lend(struct thread *t, uint16_t rank)
 {
-	bool act = true;
+	struct runqueue *rq = rq_lock_thread(t);
+	struct cpu *cpu = cpu_of_rq(rq);
+	uint16_t old = t->sched.rank;
+	bool act = false, changed;
+
+	t->sched.borrowed_rank = rank;
+	if (t->sched.state != THREAD_DEAD && MAX(own_rank(&t->sched), rank) != old)
+		act = change(rq, t, NULL);
+	changed = t->sched.rank != old;
+	if (act)
+		rq->resched = 1;
+	spin_unlock(&rq->lock);
+	if (act && cpu != arch_cpu_self())
+		ipi_send(cpu);
+	return changed;
+}
+
+/* With @rq, the thread's, locked: unlocks it. */
+static LOCK_UNCHECKED int set_attr(struct runqueue *rq, struct thread *t,
+				   const struct sched_attr *a, unsigned long flags)
+{
+	struct cpu *cpu = cpu_of_rq(rq);
+	bool act;
 
 	if (t->sched.state == THREAD_DEAD) {
 		spin_unlock_irqrestore(&rq->lock, flags);
 		return -ESRCH;
 	}
-	if (rq_has_fair_running(rq) || rq->curr == t) /* so far it ran in its old class */
-		sched_charge_curr(rq);
-	fair_settle(rq);
-	fair_release(rq, 0);
-	if (rq->curr == t) {
-		change_running(rq, t, a);
-	} else {
-		change_waiting(rq, t, a);
-		act = t->sched.state == THREAD_RUNNABLE && sched_check_preempt(rq, t);
-	}
-	if (t->sched.rank != RANK_FAIR)
-		t->sched.unusual &= (uint8_t)~SCHED_GROUPED;
-	else if (t->sched.group)
-		fair_mark(t);
-	unlock_and_act(rq, act, flags);
+	act = change(rq, t, a);
+	if (act)
+		rq->resched = 1;
+	spin_unlock(&rq->lock);
+	inherit_rank_changed(t);
+	if (act && cpu != arch_cpu_self())
+		ipi_send(cpu);
+	sched_reschedule_self(flags);
 	return 0;
 }
 
@@ -230,7 +291,7 @@ LOCK_UNCHECKED int sched_set_attr(struct thread *t, const struct sched_attr *att
 	if (sched_attr_fault(attr, &expected))
 		return -EINVAL;
 	flags = arch_irq_save();
-	return change(rq_lock_thread(t), t, attr, flags);
+	return set_attr(rq_lock_thread(t), t, attr, flags);
 }
 
 LOCK_UNCHECKED int sched_set_policy(struct thread *t, int policy, int priority, int nice)
@@ -249,9 +310,9 @@ LOCK_UNCHECKED int sched_set_policy(struct thread *t, int policy, int priority, 
 		return -EINVAL;
 	flags = arch_irq_save();
 	rq = rq_lock_thread(t);
-	if (t->sched.rank == RANK_FAIR && is_fair(a.sched_policy))
+	if (is_fair(t->sched.policy) && is_fair(a.sched_policy))
 		a.sched_runtime = t->sched.fair.slice_ns;
-	return change(rq, t, &a, flags);
+	return set_attr(rq, t, &a, flags);
 }
 
 /* @t, runnable and not running, leaves the place where it waits. */
@@ -286,6 +347,19 @@ bool sched_affinity_changed(struct runqueue *rq, struct thread *t, bool allowed)
 		return sched_check_preempt(rq, t);
 	}
 	return rq->curr == t && !allowed;
+}
+
+/* Unlocks; makes the CPU look again when @act: this one at once, another by an interrupt. */
+static LOCK_UNCHECKED void unlock_and_act(struct runqueue *rq, bool act, unsigned long flags)
+{
+	struct cpu *cpu = cpu_of_rq(rq);
+
+	if (act)
+		rq->resched = 1;
+	spin_unlock(&rq->lock);
+	if (act && cpu != arch_cpu_self())
+		ipi_send(cpu);
+	sched_reschedule_self(flags);
 }
 
 LOCK_UNCHECKED int sched_set_affinity(struct thread *t, const struct cpumask *mask)

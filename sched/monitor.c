@@ -21,6 +21,7 @@ uint32_t monitor_watching;
 static struct monitor_counts counts;   /* written by the sampler only */
 static uint16_t periods[ARCH_CPU_MAX]; /* for how long threads have waited there for nothing */
 static struct timer sampler;
+static uint32_t sampling; /* [a] a CPU takes a sample */
 
 /* The CPUs that do nothing, whatever cpu_idle_mask says: a bit that was lost is a fault, too. */
 static void find_idle(struct cpumask *idle)
@@ -88,7 +89,8 @@ static bool starves(struct cpu *cpu, uint64_t now_ns)
 	struct cpumask others;
 	bool movable;
 
-	if (atomic_load_relaxed(&cpu->rq.curr)->sched.rank < RANK_RT || !cpu_has_waiting(cpu))
+	if (atomic_load_relaxed(&atomic_load_relaxed(&cpu->rq.curr)->sched.rank) < RANK_RT ||
+	    !cpu_has_waiting(cpu))
 		return false;
 	cpumask_snapshot(&others, &cpu_online_mask);
 	cpumask_reset(&others, cpu->index);
@@ -119,6 +121,7 @@ static bool slower_runs(void)
 	return false;
 }
 
+/* One that comes while the last one is not at its end, because its CPU was slow, is put off. */
 static void sample(struct timer *timer)
 {
 	uint64_t now_ns = time_now_ns();
@@ -127,6 +130,8 @@ static void sample(struct timer *timer)
 
 	(void)timer;
 	atomic_store_release(&monitor_watching, 0u);
+	if (atomic_swap_acq_rel(&sampling, 1u))
+		return monitor_start();
 	atomic_fence_seq_cst(); /* who finds it set is seen below, who does not arms it again */
 	counts.samples++;
 	find_idle(&idle);
@@ -140,6 +145,7 @@ static void sample(struct timer *timer)
 		may_grow(cpu, &idle, now_ns);
 	}
 	again |= topology.levels > 1 && !cpumask_empty(&idle) && slower_runs();
+	atomic_store_release(&sampling, 0u);
 	if (again)
 		monitor_start();
 }

@@ -115,7 +115,8 @@ static void rt_charge(struct runqueue *rq, struct thread *t, uint64_t delta_ns)
 
 static void rt_stop(struct runqueue *rq, struct thread *t, enum stop_reason why)
 {
-	bool used_up = t->sched.policy == SCHED_RR && !t->sched.rr_left_ns;
+	/* one that runs with a borrowed rank is not sliced */
+	bool used_up = (t->sched.unusual & SCHED_SLICED) && !t->sched.rr_left_ns;
 
 	if (used_up || why == STOP_YIELDED)
 		t->sched.rr_left_ns = RR_QUANTUM_NS;

@@ -239,6 +239,17 @@ LOCK_UNCHECKED void sched_yield_current(void)
 
 /* ---- block ----------------------------------------------------------------------------------- */
 
+static __noinline LOCK_UNCHECKED void block_general(struct runqueue *rq, struct thread *prev,
+						    unsigned long flags)
+{
+	if (likely(!(prev->sched.unusual & SCHED_WOKEN)))
+		return schedule(rq, prev, STOP_BLOCKED, flags);
+	prev->sched.unusual &= (uint8_t)~SCHED_WOKEN;
+	prev->sched.state = THREAD_RUNNABLE;
+	spin_unlock(&rq->lock);
+	sched_reschedule_self(flags);
+}
+
 LOCK_UNCHECKED void sched_block(struct spinlock *wait_lock, unsigned long flags)
 {
 	struct runqueue *rq = &arch_cpu_self()->rq;
@@ -250,7 +261,7 @@ LOCK_UNCHECKED void sched_block(struct spinlock *wait_lock, unsigned long flags)
 	if (wait_lock)
 		spin_unlock(wait_lock);
 	if (unlikely(prev->sched.unusual))
-		return schedule(rq, prev, STOP_BLOCKED, flags);
+		return block_general(rq, prev, flags);
 	if (rq->rt.highest) {
 		next = rt_first(&rq->rt);
 		if (unlikely(next->sched.unusual))
@@ -439,11 +450,22 @@ static __noinline void switch_and_kick(struct runqueue *rq, struct thread *curr,
 	switch_to(rq, curr, next, STOP_PREEMPTED, flags);
 }
 
+/* @t, on its way to block, finds the mark. */
+static LOCK_UNCHECKED void wake_running(struct runqueue *rq, struct thread *t, unsigned long flags)
+{
+	ASSERT(rq->curr == t);
+	t->sched.unusual |= SCHED_WOKEN;
+	spin_unlock(&rq->lock);
+	arch_irq_restore(flags);
+}
+
 static __noinline LOCK_UNCHECKED void wake_elsewhere(struct runqueue *rq, struct thread *t,
 						     unsigned long flags)
 {
 	bool idle = rq->curr == rq->idle && !rq->nr_ready;
 
+	if (unlikely(t->sched.state == THREAD_RUNNABLE))
+		return wake_running(rq, t, flags);
 	if (idle && t->sched.state_unusual == THREAD_BLOCKED && cpu_of_rq(rq) != arch_cpu_self())
 		wake_idle_cpu(rq, t, flags);
 	else

@@ -28,11 +28,6 @@
 #include "core/time.h"
 #include "sched/eevdf.h"
 
-/* Ranks: idle 0, fair RANK_FAIR, real time RANK_RT + priority. */
-#define RANK_IDLE 0u
-#define RANK_FAIR 0x100u
-#define RANK_RT   0x200u
-
 /*
  * The fair class's default slice. A wake-up waits for at most the slices of those ahead of it, a
  * switch costs a few hundred instructions: 3 ms keeps the cost below 0.01 % at 1 GHz and eight busy
@@ -140,8 +135,6 @@ void fair_release(void *runqueue, unsigned long unused);
  * not. Sees that it goes where it may; true: rq's CPU must act.
  */
 bool sched_affinity_changed(struct runqueue *rq, struct thread *t, bool allowed);
-/* thread context, no lock: gives way if resched is set; restores flags */
-void sched_reschedule_self(unsigned long flags);
 
 /* balance.c: which CPU a thread runs on. The only place where two rq locks are held at once. */
 /* idle @cpu takes one waiting thread; no lock held */

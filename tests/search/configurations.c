@@ -216,6 +216,192 @@ static void mutex_pass(void)
 	finish(2);
 }
 
+static struct mutex outer, inner;
+
+/* All that was lent is back. */
+static void nothing_lent(void)
+{
+	CHECK(!mutex.owner && !outer.owner && !inner.owner);
+	CHECK(!mutex.lend.rank && !outer.lend.rank && !inner.lend.rank);
+	CHECK(thread_current()->sched.rank == RANK_RT + 10);
+	CHECK(!thread_current()->borrower.pins && !thread_current()->mutexes_held);
+}
+
+static void init_mutexes(unsigned options)
+{
+	CHECK(!mutex_init_with(&mutex, options, 0));
+	CHECK(!mutex_init_with(&outer, options, 0));
+	CHECK(!mutex_init_with(&inner, options, 0));
+}
+
+/* Thread 0: owns inner, waits for outer. */
+static void *do_link(void *arg)
+{
+	CHECK(!mutex_lock(&inner));
+	semaphore_wait(&gate[0]);
+	CHECK(!mutex_lock(&outer));
+	CHECK(!mutex_unlock(&outer));
+	CHECK(!mutex_unlock(&inner));
+	end(0);
+	return arg;
+}
+
+static void *do_lock_inner(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	CHECK(!mutex_lock(&inner));
+	CHECK(!mutex_unlock(&inner));
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/* A rank is passed on over two links while the first one is taken away. */
+static void inherit_chain(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	init_mutexes(0);
+	make(0, 2, SCHED_FIFO, 20, do_link);
+	make(1, 4, SCHED_FIFO, 30, do_lock_inner);
+	settle();
+	CHECK(!mutex_lock(&outer));
+	search_begin();
+	go(0);
+	go(1);
+	CHECK(!mutex_unlock(&outer));
+	settle();
+	nothing_lent();
+	finish(2);
+}
+
+static void *do_lock_timed(void *arg)
+{
+	int err;
+
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	err = mutex_lock_until(&mutex, time_now_ns() + 2000);
+	CHECK(!err || err == -ETIMEDOUT);
+	if (!err)
+		CHECK(!mutex_unlock(&mutex));
+	semaphore_post(&sem[(uintptr_t)arg]);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/* A waiter's time is over while the mutex is handed on. */
+static void inherit_timeout(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	init_mutexes(0);
+	make(0, 2, SCHED_FIFO, 30, do_lock_timed);
+	make(1, 1, SCHED_FIFO, 20, do_lock_timed);
+	settle();
+	CHECK(!mutex_lock(&mutex));
+	search_begin();
+	go(0);
+	go(1);
+	CHECK(!mutex_unlock(&mutex));
+	semaphore_wait(&sem[0]); /* time may jump while they compute */
+	semaphore_wait(&sem[1]);
+	nothing_lent();
+	search_end();
+}
+
+/* A waiter gets another priority while the mutex is handed on. */
+static void inherit_change(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	init_mutexes(0);
+	make(0, 2, SCHED_FIFO, 20, do_lock);
+	make(1, 2, SCHED_FIFO, 30, do_lock);
+	settle();
+	CHECK(!mutex_lock(&mutex));
+	go(0);
+	go(1);
+	settle();
+	search_begin();
+	CHECK(!sched_set_policy(threads[0], SCHED_FIFO, 40, 0));
+	CHECK(thread_current()->sched.rank == RANK_RT + 40);
+	CHECK(!mutex_unlock(&mutex));
+	settle();
+	nothing_lent();
+	finish(2);
+}
+
+static void *do_link_checked(void *arg)
+{
+	int err;
+
+	CHECK(!mutex_lock(&inner));
+	semaphore_wait(&gate[0]);
+	err = mutex_lock(&outer);
+	CHECK(!err || err == -EDEADLK);
+	if (!err)
+		CHECK(!mutex_unlock(&outer));
+	CHECK(!mutex_unlock(&inner));
+	end(0);
+	return arg;
+}
+
+/* Two threads wait for each other, and are told. */
+static void inherit_circle(void)
+{
+	int err;
+
+	begin(1, SCHED_FIFO, 10);
+	init_mutexes(MUTEX_FIND_DEADLOCK);
+	make(0, 2, SCHED_FIFO, 20, do_link_checked);
+	settle();
+	CHECK(!mutex_lock(&outer));
+	search_begin();
+	go(0);
+	err = mutex_lock(&inner);
+	CHECK(!err || err == -EDEADLK);
+	if (!err)
+		CHECK(!mutex_unlock(&inner));
+	CHECK(!mutex_unlock(&outer));
+	settle();
+	nothing_lent();
+	finish(1);
+}
+
+static void *do_die_with_it(void *arg)
+{
+	CHECK(!mutex_lock(&mutex));
+	semaphore_wait(&gate[0]);
+	done[0] = true;
+	return arg;
+}
+
+static void *do_lock_robust(void *arg)
+{
+	int err;
+
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	err = mutex_lock(&mutex);
+	CHECK(err == -EOWNERDEAD || !err);
+	if (err)
+		CHECK(!mutex_consistent(&mutex));
+	CHECK(!mutex_unlock(&mutex));
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/* The owner ends while others come to wait. */
+static void inherit_death(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	init_mutexes(MUTEX_ROBUST);
+	make(0, 2, SCHED_FIFO, 20, do_die_with_it);
+	make(1, 1, SCHED_FIFO, 30, do_lock_robust);
+	settle();
+	search_begin();
+	go(0);
+	go(1);
+	settle();
+	CHECK(mutex.owner == 2 && !mutex.lend.rank);
+	finish(2);
+}
+
 static struct spinlock spin = SPINLOCK_INIT(LOCK_WAIT);
 static unsigned inside;
 
@@ -682,6 +868,16 @@ const struct configuration configurations[] = {
 	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
 	{ "mutex-pass", "a mutex among three threads", mutex_pass, 2,
 	  .bound = 3, .weak_bound = 3, .soak_bound = 5 },
+	{ "inherit-chain", "a rank goes along a chain that gets shorter", inherit_chain, 3,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 4 },
+	{ "inherit-timeout", "a waiter's time is over while the mutex is handed on",
+	  inherit_timeout, 2, .timers = true, .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "inherit-change", "a waiter gets another priority while the mutex is handed on",
+	  inherit_change, 2, .bound = 3, .weak_bound = 2, .soak_bound = 4 },
+	{ "inherit-circle", "two threads wait for each other", inherit_circle, 2,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 5 },
+	{ "inherit-death", "the owner of a robust mutex ends", inherit_death, 2,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 4 },
 	{ "steal-switch", "an idle CPU takes a fair thread while its CPU switches", steal_switch, 2,
 	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
 	{ "steal-rt", "the same of real-time threads", steal_rt, 2,

@@ -56,6 +56,78 @@ TEST(mutex_handed_over_cannot_be_snatched)
 	CHECK_TEXT(events.text, "w1");
 }
 
+/*
+ * Low owns the mutex, high waits for it, and middle would keep low from running for ever: low runs
+ * as high until it unlocks.
+ */
+static void *unlock_when_told(void *arg)
+{
+	CHECK_EQ(mutex_lock(&mutex), 0);
+	semaphore_post(arg);
+	spin_us(2000);
+	log_add(&events, 'u');
+	CHECK_EQ(mutex_unlock(&mutex), 0);
+	log_add(&events, 'l');
+	return NULL;
+}
+
+static void *work_in_the_middle(void *arg)
+{
+	spin_us(3000);
+	log_add(&events, 'm');
+	return arg;
+}
+
+static void inherit(int policy, int priority)
+{
+	struct semaphore locked = SEMAPHORE_INIT(0);
+	struct thread *t[3];
+
+	events = (struct log){ 0 };
+	become(0, SCHED_FIFO, 50);
+	t[0] = spawn(0, policy, priority, unlock_when_told, &locked);
+	semaphore_wait(&locked);
+	t[1] = spawn(0, SCHED_FIFO, 20, work_in_the_middle, NULL);
+	t[2] = spawn(0, SCHED_FIFO, 30, lock_log_unlock, (void *)'h');
+	for (unsigned i = 0; i < 3; i++)
+		join(t[i]);
+	CHECK_TEXT(events.text, "uhml");
+}
+
+TEST(mutex_owner_inherits_priority)
+{
+	inherit(SCHED_FIFO, 10);
+	inherit(SCHED_RR, 10);
+	inherit(SCHED_OTHER, 0);
+}
+
+static void *lock_with_ceiling(void *arg)
+{
+	CHECK_EQ(mutex_lock(arg), 0);
+	spin_us(1000);
+	log_add(&events, 'u');
+	CHECK_EQ(mutex_unlock(arg), 0);
+	log_add(&events, 'l');
+	return NULL;
+}
+
+TEST(mutex_ceiling_keeps_others_out)
+{
+	struct mutex m;
+	struct thread *t[2];
+
+	events = (struct log){ 0 };
+	become(0, SCHED_FIFO, 50);
+	CHECK_EQ(mutex_init_with(&m, 0, 40), 0);
+	CHECK_EQ(mutex_lock(&m), -EINVAL);
+	t[0] = spawn(0, SCHED_FIFO, 10, lock_with_ceiling, &m);
+	sleep_us(300); /* it is inside */
+	t[1] = spawn(0, SCHED_FIFO, 30, work_in_the_middle, NULL);
+	join(t[0]);
+	join(t[1]);
+	CHECK_TEXT(events.text, "uml");
+}
+
 static void *try_all(void *arg)
 {
 	uint64_t start_ns = time_now_ns();

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The chain of core/inherit.h. Its links are locked from the mutex to the owner, but it is walked
+ * from the owner to the mutex that he waits for, against the order: so that lock is tried, and on
+ * failure both are let go.
+ *
+ * passing on vs release and exit
+ *   CPU 0: A waits for M of B                CPU 1: B, woken by a time-out
+ *   lock(M), lends to B, who waits: pins B   .
+ *   unlock(M)                                B releases M, exits, is joined: thread_free()
+ *   lock(B): waits for nothing any more      waits until nobody has B pinned
+ *   unlock(B), unpins B                      frees B
+ */
+#include "core/sync.h"
+#include "core/thread.h"
+
+void borrower_init(struct borrower *b)
+{
+	spin_init(&b->lock, LOCK_INHERIT);
+	rb_init(&b->lends);
+	b->waits_for = NULL;
+	b->pins = 0;
+}
+
+struct thread *inherit_pin(struct thread *t)
+{
+	if (t)
+		atomic_fetch_add_acq_rel(&t->borrower.pins, 1u);
+	return t;
+}
+
+void inherit_unpin(struct thread *t)
+{
+	atomic_fetch_add_acq_rel(&t->borrower.pins, -1u);
+}
+
+static bool lends_more(const struct rb_node *a, const struct rb_node *b)
+{
+	return container_of(a, struct lend, node)->rank > container_of(b, struct lend, node)->rank;
+}
+
+struct thread *inherit_lend(struct thread *owner, struct lend *l, uint16_t rank)
+{
+	struct borrower *b = &owner->borrower;
+	struct thread *next = NULL;
+	struct rb_node *best;
+
+	spin_lock(&b->lock);
+	if (l->rank)
+		rb_erase(&b->lends, &l->node);
+	l->rank = rank;
+	if (rank)
+		rb_insert(&b->lends, &l->node, lends_more);
+	best = rb_first(&b->lends);
+	if (sched_lend(owner, best ? container_of(best, struct lend, node)->rank : 0) &&
+	    b->waits_for)
+		next = inherit_pin(owner);
+	spin_unlock(&b->lock);
+	return next;
+}
+
+LOCK_UNCHECKED struct mutex *inherit_lock(struct thread *t)
+{
+	for (;;) {
+		struct mutex *m;
+
+		spin_lock(&t->borrower.lock);
+		m = t->borrower.waits_for;
+		if (!m || spin_trylock(&m->waiters.lock))
+			return m;
+		spin_unlock(&t->borrower.lock);
+		arch_cpu_relax();
+	}
+}
+
+/* One link: from @t to the owner of what it waits for, if he has to pass it on. */
+static LOCK_UNCHECKED struct thread *pass_on(struct thread *t)
+{
+	struct mutex *m = inherit_lock(t);
+	struct thread *next = NULL;
+
+	if (m)
+		wait_rank_again(&m->waiters, &t->waiter, atomic_peek_relaxed(&t->sched.rank));
+	spin_unlock(&t->borrower.lock);
+	inherit_unpin(t);
+	if (m) {
+		next = mutex_lend(m);
+		spin_unlock(&m->waiters.lock);
+	}
+	return next;
+}
+
+void inherit_pass_on(struct thread *t)
+{
+	for (unsigned links = 0; t && links < INHERIT_DEPTH_MAX; links++)
+		t = pass_on(t);
+	if (t)
+		inherit_unpin(t);
+}
+
+LOCK_UNCHECKED struct thread *inherit_next(struct thread *t)
+{
+	struct mutex *m = inherit_lock(t);
+	struct thread *owner = m ? inherit_pin(mutex_owner(m)) : NULL;
+
+	spin_unlock(&t->borrower.lock);
+	inherit_unpin(t);
+	if (m)
+		spin_unlock(&m->waiters.lock);
+	return owner;
+}
+
+void inherit_rank_changed(struct thread *t)
+{
+	struct thread *waiting;
+
+	spin_lock(&t->borrower.lock);
+	waiting = inherit_pin(t->borrower.waits_for ? t : NULL);
+	spin_unlock(&t->borrower.lock);
+	inherit_pass_on(waiting);
+}

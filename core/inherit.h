@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Priority inheritance: a thread that waits for a mutex lends its rank to the owner, who runs with
+ * the best rank that anybody lends it, if that is better than its own, and lends it on if it waits
+ * for another mutex itself.
+ *
+ *   thread A --waits for--> mutex M --owned by--> thread B --waits for--> mutex N --owned by--> C
+ *   rank 90                 lends 90              own 10, runs at 90      lends 90
+ *
+ * A mutex lends what its best waiter has, once, however many wait: its struct lend is in the tree
+ * of its owner. So a thread's own rank is never changed by a loan, and any order of release, a
+ * time-out, a change of priority or a death leaves exactly what the remaining waiters lend.
+ *
+ * Locks: a mutex's queue lock [w], then a borrower's lock [l], then the run queue's. The way along
+ * a chain holds only those of one link at a time, in steps of which each is O(log n): see
+ * inherit_pass_on(). Only a real-time rank can be lent.
+ */
+#pragma once
+
+#include "core/lock.h"
+#include "core/rbtree.h"
+
+struct mutex;
+struct thread;
+
+/*
+ * A rank is passed on over so many links at most, with irqs masked all the way; whoever is further
+ * away keeps its rank until the chain gets shorter.
+ */
+#define INHERIT_DEPTH_MAX 8
+
+/* What a mutex lends to its owner. */
+struct lend {
+	struct rb_node node; /* [l] of the owner */
+	uint16_t rank;       /* [w] 0: nothing, and it is in no tree */
+};
+
+/* In every thread. */
+struct borrower {
+	struct spinlock lock; /* rank LOCK_INHERIT */
+	struct rb_root lends; /* [l] of the mutexes it owns, best first */
+	/* [l], and the mutex's [w]: the mutex that it waits for, if that one lends */
+	struct mutex *waits_for;
+	uint32_t pins; /* [a] CPUs that look at it: it may not be freed */
+};
+
+void borrower_init(struct borrower *b);
+
+/*
+ * @l, of a mutex of @owner whose queue is locked, lends @rank from now on; 0: nothing any more.
+ * NULL, or the owner, pinned, who waits and has to pass it on: inherit_pass_on(), without a lock.
+ */
+struct thread *inherit_lend(struct thread *owner, struct lend *l, uint16_t rank);
+/*
+ * The rank of @t, pinned, is another: so is its place among those that wait with it, and what the
+ * mutex lends. Goes on along the chain. @t may be NULL. Irqs masked, no lock held.
+ */
+void inherit_pass_on(struct thread *t);
+/* The own rank of @t was changed by an attribute. Irqs masked, no lock held. */
+void inherit_rank_changed(struct thread *t);
+/* @t may not be freed until it is unpinned; irqs stay masked so long. Any lock may be held. */
+struct thread *inherit_pin(struct thread *t);
+void inherit_unpin(struct thread *t);
+/* From @t, pinned, to the owner of what it waits for, pinned, or NULL. No lock held. */
+struct thread *inherit_next(struct thread *t);
+/*
+ * Locks what @t waits for: returns that mutex, its queue locked, and @t's borrower; NULL: it waits
+ * for none, and only the borrower is locked. Irqs masked, no lock held.
+ */
+struct mutex *inherit_lock(struct thread *t);
