@@ -101,9 +101,12 @@ TEST(mutex_owner_inherits_priority)
 	inherit(SCHED_OTHER, 0);
 }
 
+static struct semaphore inside = SEMAPHORE_INIT(0);
+
 static void *lock_with_ceiling(void *arg)
 {
 	CHECK_EQ(mutex_lock(arg), 0);
+	semaphore_post(&inside);
 	spin_us(1000);
 	log_add(&events, 'u');
 	CHECK_EQ(mutex_unlock(arg), 0);
@@ -121,7 +124,7 @@ TEST(mutex_ceiling_keeps_others_out)
 	CHECK_EQ(mutex_init_with(&m, 0, 40), 0);
 	CHECK_EQ(mutex_lock(&m), -EINVAL);
 	t[0] = spawn(0, SCHED_FIFO, 10, lock_with_ceiling, &m);
-	sleep_us(300); /* it is inside */
+	semaphore_wait(&inside);
 	t[1] = spawn(0, SCHED_FIFO, 30, work_in_the_middle, NULL);
 	join(t[0]);
 	join(t[1]);
