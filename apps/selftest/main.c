@@ -299,9 +299,10 @@ static void check_threads_gone(void)
 	usual = left;
 }
 
-static void *run_test(void *arg)
+/* @main has to be asleep in its join, or a test that wants to be alone is not. */
+static void *run_test(void *main)
 {
-	(void)arg;
+	wait_until_blocked(main);
 	now.test->run();
 	return NULL;
 }
@@ -314,7 +315,7 @@ static bool run(const struct target_test *test)
 	now.failures = 0;
 	now.skipped = NULL;
 	watchdog_start();
-	join(spawn(ANY_CPU, SCHED_OTHER, 0, run_test, NULL));
+	join(spawn(ANY_CPU, SCHED_OTHER, 0, run_test, thread_current()));
 	check_threads_gone();
 	timer_cancel_wait(&watchdog);
 	return verdict(time_now_ns() - start_ns);
