@@ -8,8 +8,9 @@
   QEMU tests   tests/qemu/ by pytest: boots of both boards
   simulator    tests/sim/ by pytest: its scenarios, and some of them on both boards
 
-Two jobs run at a time. Failures are repeated in short at the end, the very last line is `N passed, M failed`, and
-build/test/junit.xml has every result. Exit status 1 if anything failed.
+Two jobs run at a time. Failures are told again in short at the end, and before them which tests were repeated because
+the host was busy; the very last line is `N passed, M failed`, and build/test/junit.xml has every result. Exit status 1
+if anything failed.
 
 A host test says in its head comment what it is linked with, and with which flags, in lines of their own:
 ` * Sources: core/print.c core/frame.c` and ` * Flags: -Iarch/host`. The word HOST_KERNEL stands for the whole kernel on
@@ -45,9 +46,10 @@ HOST_ENV = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0", "UBSAN_OPTIONS": 
 class Case:
     """One result."""
 
-    def __init__(self, group, name, seconds=0.0, failure=None, skipped=None):
+    def __init__(self, group, name, seconds=0.0, failure=None, skipped=None, repeated=None):
         self.group, self.name, self.seconds = group, name, seconds
         self.failure, self.skipped = failure, skipped
+        self.repeated = repeated  # why earlier tries failed that the host has spoilt: tests/qemu/test_target.py
 
 
 class Runner:
@@ -273,7 +275,8 @@ def pytest_cases(group, report):
         skipped = case.find("skipped")
         cases.append(Case(group, case.get("name"), float(case.get("time") or 0),
                           pytest_reason(failure) if failure is not None else None,
-                          (skipped.get("message") or "skipped") if skipped is not None else None))
+                          (skipped.get("message") or "skipped") if skipped is not None else None,
+                          next((p.get("value") for p in case.iter("property") if p.get("name") == "repeated"), None)))
     return cases
 
 
@@ -281,7 +284,7 @@ def run_pytest(group, san, paths, *options):
     report = os.path.join(OUT, re.sub(r"\W+", "-", group) + ".xml")
     if os.path.exists(os.path.join(ROOT, report)):
         os.remove(os.path.join(ROOT, report))
-    status, output = execute([sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short",
+    status, output = execute([sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-o", "junit_family=xunit1",
                               f"--junitxml={report}", *options, *paths], 1500, {"FAIRLEAD_SAN": str(int(san))})
     try:
         cases = pytest_cases(group, os.path.join(ROOT, report))
@@ -318,6 +321,9 @@ def write_junit(cases, path):
                               failures=str(sum(1 for c in mine if c.failure)), skipped=str(sum(1 for c in mine if c.skipped)))
         for case in mine:
             element = ET.SubElement(suite, "testcase", classname=group, name=case.name, time=f"{case.seconds:.3f}")
+            if case.repeated:
+                properties = ET.SubElement(element, "properties")
+                ET.SubElement(properties, "property", name="repeated", value=printable(case.repeated))
             if case.failure:
                 ET.SubElement(element, "failure", message=printable(case.failure))
             elif case.skipped:
@@ -349,6 +355,9 @@ def main():
     failed = [case for case in runner.cases if case.failure]
     skipped = [case for case in runner.cases if case.skipped and not case.failure]
     print(f"\n{len(skipped)} skipped; all results: {OUT}/junit.xml; {time.monotonic() - runner.start:.0f} s")
+    for case in runner.cases:
+        if case.repeated:
+            print(f"repeated, the host was busy: {case.group}: {case.name}: {case.repeated}")
     for case in failed:
         print(f"FAILED {case.group}: {case.name}: {case.failure}")
     print(f"{len(runner.cases) - len(failed) - len(skipped)} passed, {len(failed)} failed", flush=True)

@@ -28,6 +28,7 @@ extern const struct target_test __start_target_tests[], __stop_target_tests[];
 static struct {
 	const struct target_test *test;
 	uint32_t failures; /* [a] */
+	uint32_t timed;    /* [a] those of measured time */
 	const char *skipped;
 	char reason[160]; /* of the first failure */
 } now;
@@ -43,18 +44,34 @@ static const char *file_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-void test_failed(const char *file, int line, const char *fmt, ...)
+static __printf_like(3, 0) void fail(const char *file, int line, const char *fmt, va_list ap)
 {
 	bool first = !atomic_fetch_add_acq_rel(&now.failures, 1u);
 	char text[128];
-	va_list ap;
 
-	va_start(ap, fmt);
 	fmt_vbuf(text, sizeof(text), fmt, ap);
-	va_end(ap);
 	printk("  %s:%d: %s\n", file_name(file), line, text);
 	if (first)
 		fmt_buf(now.reason, sizeof(now.reason), "%s:%d: %s", file_name(file), line, text);
+}
+
+void test_failed(const char *file, int line, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fail(file, line, fmt, ap);
+	va_end(ap);
+}
+
+void test_failed_timed(const char *file, int line, const char *fmt, ...)
+{
+	va_list ap;
+
+	atomic_fetch_add_acq_rel(&now.timed, 1u);
+	va_start(ap, fmt);
+	fail(file, line, fmt, ap);
+	va_end(ap);
 }
 
 /* As JSON wants it, and short enough for one frame. */
@@ -68,8 +85,10 @@ static void send_record(bool pass, const char *text)
 											   *text;
 	plain[n] = '\0';
 	n = (size_t)fmt_buf(json, sizeof(json),
-			    "{\"r\":\"test\",\"name\":\"%s\",\"pass\":%s%s%s%s%s}", now.test->name,
-			    pass ? "true" : "false", now.skipped ? ",\"skipped\":true" : "",
+			    "{\"r\":\"test\",\"name\":\"%s\",\"pass\":%s%s%s%s%s%s}",
+			    now.test->name, pass ? "true" : "false",
+			    now.skipped ? ",\"skipped\":true" : "",
+			    !pass && now.timed == now.failures ? ",\"timed\":true" : "",
 			    *plain ? ",\"text\":\"" : "", plain, *plain ? "\"" : "");
 	console_record(json, MIN(n, sizeof(json) - 1));
 }
@@ -313,6 +332,7 @@ static bool run(const struct target_test *test)
 
 	now.test = test;
 	now.failures = 0;
+	now.timed = 0;
 	now.skipped = NULL;
 	watchdog_start();
 	join(spawn(ANY_CPU, SCHED_OTHER, 0, run_test, thread_current()));

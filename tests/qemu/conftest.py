@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
-from fairlead import qemu, report  # noqa: E402
+from fairlead import qemu, report, uart  # noqa: E402
 
 BOARDS = ("virt-arm64", "virt-riscv64")
 SAN = os.environ.get("FAIRLEAD_SAN", "0") == "1"
@@ -39,14 +39,48 @@ def machine(board, args="", app="selftest", **options):
     return qemu.Machine(board, image(board, app), args=args, **options)
 
 
-def boot(board, args="", timeout=60, **options):
-    return qemu.run(machine(board, args, **options), timeout=timeout * SLOWER)
+def boot(board, args="", timeout=60, meter=None, **options):
+    capture = uart.Capture(on_record=meter.record) if meter else None
+    return qemu.run(machine(board, args, **options), timeout * SLOWER, capture, started=meter and meter.started)
+
+
+class HostMeter:
+    """How long the host kept QEMU waiting during each target test of a boot.
+
+    A verdict may be read a while after it was sent, so a test is charged from the verdict before the last one.
+    """
+
+    def __init__(self):
+        self.kept_s = {}
+        self._qemu, self._at_s = None, [0.0, 0.0]
+
+    def started(self, started):
+        self._qemu = started
+
+    def record(self, record):
+        if record.get("r") == "test":
+            now_s = self._qemu.kept_waiting_s()
+            self.kept_s[record["name"]] = now_s - self._at_s.pop(0)
+            self._at_s.append(now_s)
+
+
+def how_it_ended(run):
+    """In one line, as that is all that a summary shows: exit status, what the host knows, what the kernel said."""
+    parts = [f"exit status {run.status} after {run.seconds:.0f} s", run.reason]
+    panic = re.search(r"^PANIC: .*(\n  at .*)?(\ncpu .*)?", run.console, re.M)
+    lines = [line for line in run.console.splitlines() if line.strip()]
+    if panic:
+        called = re.findall(r"^  #\d+ 0x[0-9a-f]+ (\w+)", run.console[panic.end():], re.M)
+        parts += panic.group().splitlines() + ["called by " + " < ".join(called[:6])]
+    elif lines:
+        said = [line for line in lines if re.match(r"boot: |FAIL ", line)]
+        parts.append(said[-1] if said else f"last line: {lines[-1]}")
+    return "; ".join(part.strip() for part in parts + run.errors.splitlines()[:1] if part)
 
 
 def tail(run, lines=25):
     """The end of the console, for messages of failed assertions."""
-    return "\n".join([f"exit status {run.status}" + (f", {run.reason}" if run.reason else "")]
-                     + run.console.splitlines()[-lines:] + [run.errors]).rstrip()
+    return "\n".join([how_it_ended(run)] + run.console.splitlines()[-lines:] + [run.errors]).rstrip()
 
 
 def expect(run, status, *patterns):
@@ -55,7 +89,7 @@ def expect(run, status, *patterns):
     at = 0
     for pattern in patterns:
         found = re.compile(pattern, re.M).search(run.console, at)
-        assert found, f"'{pattern}' was expected\n{tail(run, 40)}"
+        assert found, f"'{pattern}' was expected: {tail(run, 40)}"
         at = found.end()
 
 
@@ -74,5 +108,5 @@ def target_tests(kind, only=""):
     return names
 
 
-__all__ = ["BOARDS", "ROOT", "SAN", "SLOWER", "boot", "both_boards", "elf", "expect", "image", "machine", "qemu",
-           "report", "tail", "target_tests"]
+__all__ = ["BOARDS", "ROOT", "SAN", "SLOWER", "HostMeter", "boot", "both_boards", "elf", "expect", "how_it_ended", "image",
+           "machine", "qemu", "report", "tail", "target_tests"]

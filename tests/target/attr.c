@@ -135,7 +135,7 @@ TEST(attr_short_slice_wakes_at_once)
 {
 	uint64_t ns = worst_wakeup_ns(fair_attr(SCHED_SLICE_MIN_NS), fair_attr(0));
 
-	CHECK_LE(ns, test_time_is_virtual() ? 100 * NSEC_PER_USEC : NSEC_PER_SEC);
+	CHECK_TIMED_LE(ns, test_time_is_virtual() ? 100 * NSEC_PER_USEC : NSEC_PER_SEC);
 }
 
 /* An equal waits until the other has had its share, which is within its slice. */
@@ -143,7 +143,8 @@ TEST(attr_equal_slice_waits_for_one_at_most)
 {
 	uint64_t ns = worst_wakeup_ns(fair_attr(0), fair_attr(0));
 
-	CHECK_LE(ns, FAIR_SLICE_NS + (test_time_is_virtual() ? 20 * NSEC_PER_USEC : NSEC_PER_SEC));
+	CHECK_TIMED_LE(ns, FAIR_SLICE_NS +
+				   (test_time_is_virtual() ? 20 * NSEC_PER_USEC : NSEC_PER_SEC));
 }
 
 TEST(attr_batch_takes_the_cpu_from_nobody)
@@ -153,7 +154,8 @@ TEST(attr_batch_takes_the_cpu_from_nobody)
 
 	batch.sched_policy = SCHED_BATCH;
 	ns = worst_wakeup_ns(batch, fair_attr(0));
-	CHECK_LE(ns, FAIR_SLICE_NS + (test_time_is_virtual() ? 20 * NSEC_PER_USEC : NSEC_PER_SEC));
+	CHECK_TIMED_LE(ns, FAIR_SLICE_NS +
+				   (test_time_is_virtual() ? 20 * NSEC_PER_USEC : NSEC_PER_SEC));
 	if (test_time_is_virtual())
 		CHECK_GE(ns, NSEC_PER_MSEC);
 }
@@ -165,7 +167,7 @@ TEST(attr_idle_gives_way_at_once)
 
 	idle.sched_policy = SCHED_IDLE;
 	ns = worst_wakeup_ns(fair_attr(0), idle);
-	CHECK_LE(ns, test_time_is_virtual() ? 40 * NSEC_PER_USEC : NSEC_PER_SEC);
+	CHECK_TIMED_LE(ns, test_time_is_virtual() ? 40 * NSEC_PER_USEC : NSEC_PER_SEC);
 }
 
 /* Weights 1024 and 3. */
@@ -187,7 +189,7 @@ TEST(attr_idle_gets_what_is_left)
 	stop = true;
 	join(t[0]);
 	join(t[1]);
-	CHECK_GE(ns[0], 100 * ns[1]);
+	CHECK_TIMED_GE(ns[0], 100 * ns[1]);
 	if (test_time_is_virtual())
 		CHECK_GE(ns[1], 2 * NSEC_PER_MSEC);
 }

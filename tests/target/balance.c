@@ -55,7 +55,7 @@ TEST(five_hogs_on_four_cpus_take_turns)
 	NEEDS_CPUS(4);
 	SKIP_UNLESS(!test_time_is_virtual(), "virtual CPUs take turns of 100 ms in virtual time");
 	become(0, SCHED_FIFO, 90);
-	CHECK_LE(spread_of(5), 30u);
+	CHECK_TIMED_LE(spread_of(5), 30u);
 	monitor_print();
 }
 
@@ -65,7 +65,7 @@ TEST(six_hogs_on_four_cpus_take_turns)
 	NEEDS_CPUS(4);
 	SKIP_UNLESS(!test_time_is_virtual(), "virtual CPUs take turns of 100 ms in virtual time");
 	become(0, SCHED_FIFO, 90);
-	CHECK_LE(spread_of(6), 30u);
+	CHECK_TIMED_LE(spread_of(6), 30u);
 }
 
 TEST(utilisation_follows_work_and_sleep)
@@ -76,9 +76,9 @@ TEST(utilisation_follows_work_and_sleep)
 	become(0, SCHED_FIFO, 90);
 	t = spawn(0, SCHED_OTHER, 0, hog, NULL);
 	sleep_us(300000);
-	CHECK_GE(thread_util(t), 900u);
+	CHECK_TIMED_GE(thread_util(t), 900u);
 	CHECK_LE(thread_util(t), UTIL_MAX);
-	CHECK_LE(thread_util(thread_current()), 100u);
+	CHECK_TIMED_LE(thread_util(thread_current()), 100u);
 	atomic_store_relaxed(&stop, 1u);
 	join(t);
 }

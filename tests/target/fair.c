@@ -52,8 +52,8 @@ TEST(fair_shares_follow_weights)
 		int64_t ideal_ns = (int64_t)(total * eevdf_nice_weight[nice[i] + 20] / weight);
 		int64_t off_ns = (int64_t)ns[i] - ideal_ns;
 
-		CHECK_LE(off_ns < 0 ? -off_ns : off_ns,
-			 (int64_t)total / (test_time_is_virtual() ? 100 : 10));
+		CHECK_TIMED_LE(off_ns < 0 ? -off_ns : off_ns,
+			       (int64_t)total / (test_time_is_virtual() ? 100 : 10));
 		join(t[i]);
 	}
 	CHECK_GE(total, 990 * NSEC_PER_MSEC);
@@ -80,8 +80,8 @@ TEST(nice_can_be_changed_while_running)
 	join(t[0]);
 	join(t[1]);
 	/* Weights 1024 and 110. */
-	CHECK_GE(ns[0] * 100, (ns[0] + ns[1]) * (test_time_is_virtual() ? 88 : 75));
-	CHECK_LE(ns[0] * 100, (ns[0] + ns[1]) * (test_time_is_virtual() ? 93 : 98));
+	CHECK_TIMED_GE(ns[0] * 100, (ns[0] + ns[1]) * (test_time_is_virtual() ? 88 : 75));
+	CHECK_TIMED_LE(ns[0] * 100, (ns[0] + ns[1]) * (test_time_is_virtual() ? 93 : 98));
 }
 
 /* ---- slices ---------------------------------------------------------------------------------- */
@@ -99,7 +99,7 @@ TEST(fair_slice_ends_on_time)
 	t[1] = spawn(0, SCHED_OTHER, 0, take_turns, (void *)'b');
 	join(t[0]);
 	join(t[1]);
-	CHECK_GE(turns_n, test_time_is_virtual() ? 20 : 4);
+	CHECK_TIMED_GE(turns_n, test_time_is_virtual() ? 20 : 4);
 	if (!test_time_is_virtual())
 		return;
 	/*
@@ -176,8 +176,8 @@ TEST(fair_wakeup_waits_for_one_slice_at_most)
 {
 	struct waker w = wakeups_beside_a_hog(0);
 
-	CHECK_LE(w.worst_ns,
-		 FAIR_SLICE_NS + (test_time_is_virtual() ? 20 * NSEC_PER_USEC : NSEC_PER_SEC));
+	CHECK_TIMED_LE(w.worst_ns, FAIR_SLICE_NS + (test_time_is_virtual() ? 20 * NSEC_PER_USEC :
+									     NSEC_PER_SEC));
 }
 
 /* Its virtual deadline is always the earliest, but for the last 35 us of the hog's slice. */
@@ -185,10 +185,10 @@ TEST(fair_wakeup_of_a_heavy_thread_preempts)
 {
 	struct waker w = wakeups_beside_a_hog(-20);
 
-	CHECK_LE(w.worst_ns,
-		 60 * NSEC_PER_USEC + (test_time_is_virtual() ? 0 : 100 * NSEC_PER_MSEC));
-	CHECK_LE(w.sum_ns / w.rounds,
-		 15 * NSEC_PER_USEC + (test_time_is_virtual() ? 0 : 20 * NSEC_PER_MSEC));
+	CHECK_TIMED_LE(w.worst_ns,
+		       60 * NSEC_PER_USEC + (test_time_is_virtual() ? 0 : 100 * NSEC_PER_MSEC));
+	CHECK_TIMED_LE(w.sum_ns / w.rounds,
+		       15 * NSEC_PER_USEC + (test_time_is_virtual() ? 0 : 20 * NSEC_PER_MSEC));
 }
 
 /* Sleep gives no credit: whoever slept does not starve those who worked meanwhile. */
@@ -208,8 +208,8 @@ TEST(sleep_gives_no_credit)
 	hogs_stop = true;
 	join(t[0]);
 	join(t[1]);
-	CHECK_GE(ns, (test_time_is_virtual() ? 45 : 25) * NSEC_PER_MSEC);
-	CHECK_LE(ns, (test_time_is_virtual() ? 55 : 80) * NSEC_PER_MSEC);
+	CHECK_TIMED_GE(ns, (test_time_is_virtual() ? 45 : 25) * NSEC_PER_MSEC);
+	CHECK_TIMED_LE(ns, (test_time_is_virtual() ? 55 : 80) * NSEC_PER_MSEC);
 }
 
 /* ---- real time above, nothing beside --------------------------------------------------------- */
@@ -231,10 +231,10 @@ TEST(fair_threads_share_what_real_time_leaves)
 	join(t[0]);
 	join(t[1]);
 	/* 200 interruptions by this FIFO thread favour neither: they are a slice apart at most. */
-	CHECK_GE(turns_n, test_time_is_virtual() ? 8 : 2);
-	CHECK_LE(ns[0] > ns[1] ? ns[0] - ns[1] : ns[1] - ns[0],
-		 FAIR_SLICE_NS +
-			 (test_time_is_virtual() ? 10 * NSEC_PER_USEC : 60 * NSEC_PER_MSEC));
+	CHECK_TIMED_GE(turns_n, test_time_is_virtual() ? 8 : 2);
+	CHECK_TIMED_LE(ns[0] > ns[1] ? ns[0] - ns[1] : ns[1] - ns[0],
+		       FAIR_SLICE_NS +
+			       (test_time_is_virtual() ? 10 * NSEC_PER_USEC : 60 * NSEC_PER_MSEC));
 }
 
 struct watch {

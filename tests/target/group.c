@@ -88,7 +88,7 @@ static void check_share(uint64_t ns, uint64_t ideal_ns)
 {
 	uint64_t off_ns = ns > ideal_ns ? ns - ideal_ns : ideal_ns - ns;
 
-	CHECK_LE(off_ns, test_time_is_virtual() ? 2 * FAIR_SLICE_NS : ideal_ns / 3);
+	CHECK_TIMED_LE(off_ns, test_time_is_virtual() ? 2 * FAIR_SLICE_NS : ideal_ns / 3);
 }
 
 TEST(group_shares_follow_weights_not_members)
@@ -154,7 +154,7 @@ TEST(group_quota_holds_for_all_cpus)
 	add_member(NULL, 0);
 	measure(periods * 10000, 1, &g, &ns);
 	/* in real time the host's pauses come on top: enough to tell a quota from none */
-	CHECK_LE(ns, 2 * periods * quota_ns);
+	CHECK_TIMED_LE(ns, 2 * periods * quota_ns);
 	if (test_time_is_virtual()) {
 		/* what was cut off at both ends, and what an emulated CPU was late */
 		CHECK_LE(ns, (periods + 1) * quota_ns + cpus * GROUP_PORTION_NS);
@@ -163,7 +163,7 @@ TEST(group_quota_holds_for_all_cpus)
 	}
 	CHECK_EQ(group_set_quota(g, 0, 0), 0);
 	measure(100000, 1, &g, &ns);
-	CHECK_GE(ns, (test_time_is_virtual() ? 45 : 20) * NSEC_PER_MSEC);
+	CHECK_TIMED_GE(ns, (test_time_is_virtual() ? 45 : 20) * NSEC_PER_MSEC);
 	end();
 	CHECK_EQ(group_destroy(g), 0);
 }

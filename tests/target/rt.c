@@ -269,14 +269,14 @@ TEST(round_robin_quantum_is_exact)
 		t[i] = spawn(0, SCHED_RR, 40, take_turns, (void *)(uintptr_t)('a' + i));
 	for (unsigned i = 0; i < 3; i++)
 		join(t[i]);
-	CHECK_GE(turns_n, test_time_is_virtual() ? 9u : 4u);
+	CHECK_TIMED_GE(turns_n, test_time_is_virtual() ? 9u : 4u);
 	for (unsigned i = 0; i + 1 < turns_n && i < 9; i++) {
 		uint64_t length_ns = turns[i].end_ns - turns[i].start_ns;
 
 		CHECK_EQ(turns[i].who, (char)('a' + i % 3));
-		CHECK_GE(length_ns + (test_time_is_virtual() ? slack_ns : 60 * NSEC_PER_MSEC),
-			 100 * NSEC_PER_MSEC);
-		CHECK_LE(length_ns, 100 * NSEC_PER_MSEC + slack_ns);
+		CHECK_TIMED_GE(length_ns + (test_time_is_virtual() ? slack_ns : 60 * NSEC_PER_MSEC),
+			       100 * NSEC_PER_MSEC);
+		CHECK_TIMED_LE(length_ns, 100 * NSEC_PER_MSEC + slack_ns);
 	}
 }
 
@@ -313,6 +313,6 @@ TEST(round_robin_quantum_survives_preemption)
 	join(t[1]);
 	CHECK_GE(turns_n, 2);
 	CHECK_EQ(turns[0].who, 'a');
-	CHECK_GE(turns[0].end_ns - turns[0].start_ns + slack_ns, 150 * NSEC_PER_MSEC);
-	CHECK_LE(turns[0].end_ns - turns[0].start_ns, 150 * NSEC_PER_MSEC + slack_ns);
+	CHECK_TIMED_GE(turns[0].end_ns - turns[0].start_ns + slack_ns, 150 * NSEC_PER_MSEC);
+	CHECK_TIMED_LE(turns[0].end_ns - turns[0].start_ns, 150 * NSEC_PER_MSEC + slack_ns);
 }

@@ -465,6 +465,7 @@ TEST(condition_signal_wakes_one)
 	generation++;
 	mutex_unlock(&mutex);
 	condition_signal(&condition);
+	wait_for_flag(&events.n);
 	sleep_us(2000);
 	CHECK_EQ(atomic_load_acquire(&events.n), 1);
 	condition_signal(&condition);

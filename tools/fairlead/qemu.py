@@ -11,6 +11,7 @@ its input, so there are no terminal settings to repair; and the Linux kernel kil
 """
 
 import ctypes
+import glob
 import os
 import select
 import shutil
@@ -131,6 +132,8 @@ class Qemu:
         except OSError as error:
             raise MissingError(f"{self.command[0]} does not start: {error.strerror}") from error
         self.errors = b""  # QEMU's own messages
+        self._waited_ns = {}  # thread -> for a CPU, so far
+        self._stolen_s = _stolen_s()
         self._open = {self.process.stdout.fileno(), self.process.stderr.fileno()}
         for fd in self._open:
             os.set_blocking(fd, False)
@@ -166,6 +169,17 @@ class Qemu:
     def wait(self, seconds=5):
         return self.process.wait(seconds)
 
+    def kept_waiting_s(self):
+        """For how long the host has kept QEMU's threads, all together, from running: they were ready and others had
+        the CPUs, or the host is a virtual machine itself and its own host ran something else. Grows only."""
+        for path in glob.glob(f"/proc/{self.process.pid}/task/*/schedstat"):
+            try:
+                with open(path, encoding="ascii") as file:
+                    self._waited_ns[path] = int(file.read().split()[1])
+            except (OSError, ValueError, IndexError):
+                pass  # a thread that has ended, or a Linux that does not say
+        return sum(self._waited_ns.values()) / 1e9 + _stolen_s() - self._stolen_s
+
     def kill(self):
         process = self.process
         if process.poll() is None:
@@ -180,6 +194,15 @@ class Qemu:
                 stream.close()
             except OSError:
                 pass  # unwritten input of a QEMU that has gone
+
+
+def _stolen_s():
+    """Time of this machine's CPUs that a hypervisor gave to others."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            return int(file.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 @dataclass
@@ -202,16 +225,18 @@ class Run:
         return self.capture.records
 
 
-def run(machine, timeout=60, capture=None, on_raw=None, until=None, tick=None):
+def run(machine, timeout=60, capture=None, on_raw=None, until=None, tick=None, started=None):
     """Runs to the end, the time-out, or until(capture) is true; returns a Run.
 
-    on_raw(bytes) sees the UART as it came. tick() is called at least every 50 ms. Raises UsageError
+    started(Qemu) is called once. on_raw(bytes) sees the UART as it came. tick() is called at least every 50 ms. Raises UsageError
     and MissingError; KeyboardInterrupt passes through, after QEMU has been ended.
     """
     capture = capture or uart.Capture()
     start = time.monotonic()
     stopped = None
     with Qemu(machine) as qemu:
+        if started:
+            started(qemu)
         try:
             while stopped is None:
                 data = qemu.read(min(IDLE_S, start + timeout - time.monotonic()))
