@@ -990,12 +990,14 @@ static void hook_of_a_hog(void **state)
 
 /* ---- load: nothing but the checks of host_check.c -------------------------------------------- */
 
+/* Above the FIFO workers: enough of them keep a CPU busy for good. */
 static void load_first(void *arg)
 {
 	unsigned n = 1 + (unsigned)draw(WORKERS);
 
 	(void)arg;
 	choose_yields();
+	become(SCHED_FIFO, 50);
 	semaphore_init(&sem, 0);
 	for (unsigned i = 0; i < n; i++) {
 		struct cpumask mask;
