@@ -28,6 +28,12 @@ def last_line(done):
     return done.stdout.splitlines()[-1] if done.stdout else ""
 
 
+def said(done):
+    """For a failed assertion: the end first, as that line alone is kept."""
+    error = done.stderr.strip().splitlines()
+    return f"status {done.returncode}, '{last_line(done)}', {error[-1] if error else 'no message'}\n{done.stdout}{done.stderr}"
+
+
 def load(folder, name):
     with open(os.path.join(folder, name), encoding="utf-8") as file:
         return json.load(file) if name.endswith(".json") else file.read()
@@ -37,7 +43,7 @@ def load(folder, name):
 @pytest.mark.parametrize("icount", ["0", "1"])
 def test_hello(board, icount):
     done, folder = make_run(board, "hello", ICOUNT=icount)
-    assert done.returncode == 0 and last_line(done) == "exit status 0", done.stdout + done.stderr
+    assert done.returncode == 0 and last_line(done) == "exit status 0", said(done)
     assert re.search(r"^Hello from Fairlead on \w+: 4 CPUs\.$", load(folder, "console.log"), re.M)
     result = load(folder, "result.json")
     assert result["board"] == board and result["cpus"] == 4 and result["exit_status"] == 0
@@ -52,16 +58,16 @@ def test_hello(board, icount):
 ])
 def test_exit_status(board, args, status, reason):
     done, folder = make_run(board, "selftest", args, CPUS=2)
-    assert last_line(done) == f"exit status {status}", done.stdout + done.stderr
-    assert done.returncode != 0 and reason in done.stderr
+    assert last_line(done) == f"exit status {status}", said(done)
+    assert done.returncode != 0 and reason in done.stderr, said(done)
     assert load(folder, "result.json")["exit_status"] == status
 
 
 @both_boards
 def test_time_out(board):
     done, _ = make_run(board, "selftest", "crash=hang", CPUS=1, TIMEOUT=3)
-    assert last_line(done) == "exit status 124", done.stdout + done.stderr
-    assert "time-out" in done.stderr
+    assert last_line(done) == "exit status 124", said(done)
+    assert "time-out" in done.stderr, said(done)
 
 
 @pytest.mark.parametrize("variables, says", [
@@ -72,8 +78,8 @@ def test_time_out(board):
 def test_bad_usage(variables, says):
     command = ["make", "run"] + [f"{key}={value}" for key, value in variables.items()]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert says in done.stderr
+    assert done.returncode == 2, said(done)
+    assert says in done.stderr, said(done)
 
 
 def check_latency_files(folder, threads):
@@ -81,7 +87,7 @@ def check_latency_files(folder, threads):
     for t in range(threads):
         for key in ("min", "avg", "max"):
             entry = result["results"][f"latency_t{t}_{key}"]
-            assert set(entry) >= {"value", "unit", "limit", "pass"} and entry["pass"] is True
+            assert set(entry) >= {"value", "unit", "limit", "pass"} and entry["pass"] is True, f"t{t} {key}: {entry}"
         assert result["results"][f"latency_t{t}_min"]["value"] <= result["results"][f"latency_t{t}_avg"]["value"] \
             <= result["results"][f"latency_t{t}_max"]["value"]
     text = load(folder, "histogram.txt")
@@ -97,7 +103,7 @@ def check_latency_files(folder, threads):
 @both_boards
 def test_latency(board):
     done, folder = make_run(board, "latency", "-N -D 200ms -h 1000 -t -a -p 99", CPUS=2, ICOUNT=1)
-    assert done.returncode == 0 and last_line(done) == "exit status 0", done.stdout + done.stderr
+    assert done.returncode == 0 and last_line(done) == "exit status 0", said(done)
     check_latency_files(folder, 2)
     assert re.search(r"^T: 1 \( *\d+\) P:99 I:\d+ C: *\d+ Min: *\d+ Act: *\d+ Avg: *\d+ Max: *\d+$", done.stdout, re.M)
 
@@ -105,4 +111,4 @@ def test_latency(board):
 @both_boards
 def test_latency_options_are_checked(board):
     done, _ = make_run(board, "latency", "--no-such-option", CPUS=1)
-    assert re.match(r"exit status [1-9]", last_line(done)), done.stdout + done.stderr
+    assert re.match(r"exit status [1-9]", last_line(done)), said(done)

@@ -151,7 +151,7 @@ def test_cpus_limits_the_cpus(board):
 @both_boards
 def test_application_status(board):
     for status in (0, 7, 255):
-        assert boot(board, f"exit={status}", timeout=20).status == status
+        expect(boot(board, f"exit={status}", timeout=20), status)
 
 
 # ---- memory ----------------------------------------------------------------------------------------------------------
@@ -266,14 +266,14 @@ def test_no_console(tree, tmp_path, board):
     path = stub_tree(tree, board, bootargs="semihosting -- exit=42")
     remove_node(path, serial_node(board))
     remove_prop(path, "/chosen", "stdout-path")
-    assert boot_by_stub(tmp_path, board, read(path)).status == 42
+    expect(boot_by_stub(tmp_path, board, read(path)), 42)
 
 
 @both_boards
 def test_console_that_nobody_drives(tree, tmp_path, board):
     path = stub_tree(tree, board, bootargs="semihosting -- exit=43")
     put_string(path, serial_node(board), "compatible", "acme,telegraph")
-    assert boot_by_stub(tmp_path, board, read(path)).status == 43
+    expect(boot_by_stub(tmp_path, board, read(path)), 43)
 
 
 @both_boards

@@ -4,7 +4,7 @@ let pass. Only with FAIRLEAD_SAN=1: other images have none of it."""
 
 import pytest
 
-from conftest import BOARDS, SAN, boot, both_boards, expect, target_tests
+from conftest import BOARDS, SAN, boot, both_boards, expect, tail, target_tests
 
 pytestmark = pytest.mark.skipif(not SAN, reason="needs images built with SAN=1")
 
@@ -49,7 +49,7 @@ CRASHES = {
 def test_found(board, name):
     run = boot(board, f"crash={name}", timeout=30)
     expect(run, PANIC, *CRASHES[name])
-    assert "still alive" not in run.console and "not reached" not in run.console
+    assert "still alive" not in run.console and "not reached" not in run.console, tail(run)
 
 
 def test_every_crash_is_expected():
@@ -61,4 +61,4 @@ def test_passes(board):
     names = target_tests("SAN_TEST")
     run = boot(board, " ".join(names), cpus=4, timeout=60)
     passed = {r["name"] for r in run.records if r.get("r") == "test" and r["pass"]}
-    assert run.status == 0 and passed == set(names), run.console[-2000:]
+    assert run.status == 0 and passed == set(names), tail(run)
