@@ -19,6 +19,7 @@ from conftest import BOARDS, SAN, HostMeter, boot, how_it_ended, tail, target_te
 TESTS = target_tests("TEST")
 SECONDS = 2   # length of the stress tests
 BOOTS_MAX = 4
+BOOT_SECONDS = 400  # for a busy host; a test that hangs is ended by the image itself
 REPEATS_MAX = 2
 DISTURBED_S = 0.01  # less than what the bounds for real time leave for the host
 MEMORY = "512M" if SAN else "256M"  # create_without_memory_fails_and_recovers touches all of it
@@ -126,7 +127,7 @@ def results(configuration):
         many = configuration in MANY
         board, options = (MANY if many else CONFIGURATIONS)[configuration]
         names = [name for name in MANY_TESTS if not spins_in_turns(configuration, name)] if many else TESTS
-        _results[configuration] = Results(board, options, names, 200)
+        _results[configuration] = Results(board, options, names, BOOT_SECONDS)
     return _results[configuration]
 
 

@@ -58,7 +58,7 @@ static void *player(void *arg)
 		semaphore_wait(&ball[side]);
 		step(i);
 		if (side)
-			sleep_us(500);
+			sleep_us(2000);
 		semaphore_post(&ball[!side]);
 	}
 	semaphore_post(&ball[!side]);
@@ -96,6 +96,7 @@ static void load_start(unsigned hogs)
 		load_add(ANY_CPU, SCHED_OTHER, 0, hog);
 }
 
+/* Sleeps as long as they do: this thread is above all of them. */
 static void everybody_gets_on(void)
 {
 	uint32_t seen[LOAD_MAX];
@@ -105,7 +106,7 @@ static void everybody_gets_on(void)
 		seen[i] = atomic_load_relaxed(&load.steps[i]);
 	for (unsigned i = 0; i < load.n; i++) {
 		while (atomic_load_relaxed(&load.steps[i]) == seen[i] && time_now_ns() < end_ns)
-			sleep_us(200);
+			sleep_us(5000);
 		CHECK(atomic_load_relaxed(&load.steps[i]) != seen[i]);
 	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * As many sleeping threads as memory holds: with the argument sleepers=N, N of them; else a few
+ * As many sleeping threads as memory holds: with the argument sleepers=N, N of them; else a
  * thousand. The host gives the machine 1 GiB for 100,000.
  */
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "core/mem/mem.h"
 #include "tests/target/test.h"
 
-#define DEFAULT_SLEEPERS 2000
+#define DEFAULT_SLEEPERS 1000
 
 static struct semaphore gate;
 static uint32_t awake;
