@@ -124,7 +124,8 @@ static __noinline void remind_of_hook(struct runqueue *rq, struct thread *next)
 
 /*
  * Somebody waits here while another CPU is idle: tells one that may take @prev, if it was displaced
- * just now, or else whom a thief would be given. rq->curr is the next thread already.
+ * just now, and one that may take another: of several that one interrupt woke, each better than
+ * @prev, one runs and nobody has heard of the rest. rq->curr is the next thread already.
  */
 static __noinline void kick_for_waiting(struct runqueue *rq, struct thread *prev)
 {
@@ -133,7 +134,7 @@ static __noinline void kick_for_waiting(struct runqueue *rq, struct thread *prev
 
 	if (displaced)
 		balance_kick_idle(cpu_of_rq(rq), &prev->affinity);
-	else
+	if (rq->nr_ready > displaced)
 		balance_kick_waiting(rq);
 }
 

@@ -1017,6 +1017,38 @@ static void work_conservation(void **state)
 	run(load_first, 1, 8, SEEDS);
 }
 
+static void *wake_with_others(void *arg)
+{
+	pin_self(0);
+	CHECK(!thread_set_affinity(thread_current(), &cpu_online_mask));
+	thread_sleep_until(*(uint64_t *)arg);
+	host_compute(50 * US);
+	return NULL;
+}
+
+/*
+ * One interrupt wakes several, each better than the pinned thread that it interrupts: one takes its
+ * CPU, the others go to CPUs that are idle.
+ */
+static void woken_together_first(void *arg)
+{
+	uint64_t at_ns = time_now_ns() + 500 * US;
+	unsigned n = 2 + (unsigned)draw(cpu_count);
+
+	(void)arg;
+	become(SCHED_FIFO, 50);
+	threads[0] = make(0, SCHED_OTHER, 0, hog, 2 * MS);
+	for (unsigned i = 1; i <= n; i++)
+		threads[i] = make_anywhere(SCHED_FIFO, 5, wake_with_others, (uintptr_t)&at_ns);
+	join_all(n + 1);
+}
+
+static void woken_together(void **state)
+{
+	(void)state;
+	run(woken_together_first, 2, 4, SEEDS / 5);
+}
+
 /* ---- timers ---------------------------------------------------------------------------------- */
 
 static struct tick {
@@ -1254,6 +1286,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(hooks),
 		cmocka_unit_test(hook_of_a_hog),
 		cmocka_unit_test(work_conservation),
+		cmocka_unit_test(woken_together),
 		cmocka_unit_test(timers_across_cpus),
 		cmocka_unit_test(many_timers_at_once),
 		cmocka_unit_test(timer_window),
