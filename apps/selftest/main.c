@@ -279,9 +279,16 @@ void log_add(struct log *log, char c)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
+static void print_thread(struct thread *t)
+{
+	printk("  thread %d %s: state %u, rank %u, cpu %u\n", (int)t->tid, t->name, t->sched.state,
+	       t->sched.rank, t->sched.cpu ? t->sched.cpu->index : 0);
+}
+
 static void watchdog_fired(struct timer *timer)
 {
 	(void)timer;
+	thread_each(print_thread);
 	panic("test %s has not ended within %u s", now.test->name,
 	      (unsigned)(TEST_MAX_NS / NSEC_PER_SEC));
 }

@@ -19,6 +19,7 @@ struct actor {
 
 static struct actor actors[ACTORS];
 static uint32_t stop, ready, ended;
+static struct semaphore all_ended;
 
 static void random_mask(struct actor *a, struct cpumask *mask)
 {
@@ -84,9 +85,17 @@ static void act(struct actor *a)
 }
 
 /*
- * Sleeps are by the clock, work is at the pace of a CPU that an emulator's host may give little
- * time: where steps take long, the pauses of the real-time actors have to be long, too.
+ * Pauses are by the clock, work is at the pace of a CPU that an emulator's host may give little
+ * time: where 16 steps take many times as long as usual, a short pause would leave nothing to those
+ * below the real-time actors.
  */
+static void pause_after(uint64_t took_ns)
+{
+	uint64_t us = took_ns / NSEC_PER_USEC;
+
+	sleep_us(us < 20000 ? 100 : MIN(4 * us, 500000ull));
+}
+
 static void *run_actor(void *arg)
 {
 	struct actor *a = arg;
@@ -98,14 +107,15 @@ static void *run_actor(void *arg)
 		act(a);
 		atomic_store_relaxed(&a->steps, a->steps + 1);
 		if (a->steps % 16 == 0) {
-			sleep_us(MAX((time_now_ns() - since_ns) / NSEC_PER_USEC / 8, 100ull));
+			pause_after(time_now_ns() - since_ns);
 			since_ns = time_now_ns();
 		}
 	}
 	/* Nobody is gone while another one may still reach for it. */
-	atomic_fetch_add_acq_rel(&ended, 1u);
-	while (atomic_load_acquire(&ended) < ACTORS)
-		sleep_us(5000);
+	if (atomic_fetch_add_acq_rel(&ended, 1u) == ACTORS - 1)
+		for (unsigned i = 0; i < ACTORS; i++)
+			semaphore_post(&all_ended);
+	semaphore_wait(&all_ended);
 	return NULL;
 }
 
@@ -160,6 +170,7 @@ static void run_stress(uint64_t seed)
 
 	become(ANY_CPU, SCHED_FIFO, 50);
 	stop = ready = ended = 0;
+	semaphore_init(&all_ended, 0);
 	for (unsigned i = 0; i < ACTORS; i++) {
 		actors[i] = (struct actor){ .random = seed * 977 + i * 7919 + 1 };
 		semaphore_init(&actors[i].inbox, 0);
