@@ -31,7 +31,7 @@ static void found(struct thread *t)
 static void check_waits(const struct runqueue *rq, struct thread *t)
 {
 	CHECK(t != rq->curr && t != rq->idle);
-	CHECK(t->sched.state == THREAD_RUNNABLE);
+	CHECK(t->sched.state == THREAD_RUNNABLE && !(t->sched.unusual & SCHED_MOVE));
 	CHECK(&t->sched.cpu->rq == rq);
 	CHECK(rq->curr == rq->idle || rq->resched || t->sched.rank <= rq->curr->sched.rank);
 	found(t);

@@ -57,6 +57,10 @@ MUTANTS = [
            "\tatomic_fetch_add_acq_rel(&balance_outgoing, 1u);\n\tipi_send(to);\n",
            "\tatomic_fetch_add_acq_rel(&balance_outgoing, 1u);\n",
            ["affinity-run"]),
+    Mutant("move-stays-set", "sched/rebalance.c",
+           "\t\tbalance_keep(t);\n\t\tt->sched.unusual &= (uint8_t)~SCHED_MOVE;\n",
+           "\t\tbalance_keep(t);\n",
+           ["affinity-run"]),
     # ---- order in memory
     Mutant("idle-without-fence", "sched/sched.c",
            "\tatomic_fence_seq_cst();\n\tif (!balance_pull(cpu)",

@@ -260,6 +260,11 @@ def take(arguments, name, value):
     return value
 
 
+def is_known(option):
+    """Of this file, or of the program."""
+    return re.fullmatch(r"--(list|explore|mutants|soak|weak|all|races|(bound|seeds)=\d+|replay=[\d:,]+|replay=none)", option)
+
+
 def run(arguments):
     options = [a for a in arguments if a.startswith("--")]
     names = [a for a in arguments if not a.startswith("--")]
@@ -284,9 +289,16 @@ def main(arguments):
     os.chdir(ROOT)
     start = time.monotonic()
     arguments = list(arguments)
+    if "--help" in arguments or "-h" in arguments:
+        print(__doc__.strip())
+        return 0
     JOBS = int(take(arguments, "jobs", JOBS))
     OUT = take(arguments, "out", OUT)
     report = take(arguments, "report", None)
+    for argument in arguments:
+        if argument.startswith("-") and not is_known(argument):
+            print(f"search: {argument} is not an option: see --help", file=sys.stderr)
+            return 2
     ok = run(arguments)
     if report:
         with open(report, "w", encoding="utf-8") as file:
