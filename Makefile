@@ -96,7 +96,7 @@ HOTFLAGS := $(if $(filter 1,$(SAN)),,-fomit-frame-pointer)
 # Run once or seldom: small rather than quick.
 COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c device.c fdt.c fdt_value.c frame.c hotplug.c inherit.c main.c panic.c print.c \
 	rbtree.c record.c symbol.c topology.c topology_dt.c mem/heap.c mem/mem.c mem/mmio.c mem/page.c mem/vm.c) \
-	$(addprefix sched/,attr.c balance.c eevdf_member.c group.c hotplug.c monitor.c rebalance.c rt.c util.c) $(addprefix arch/$(ARCH)/,firmware.c trap.c cache.c mmu.c) \
+	$(addprefix sched/,attr.c balance.c eevdf_member.c group.c group_balance.c hotplug.c monitor.c rebalance.c rt.c util.c) $(addprefix arch/$(ARCH)/,firmware.c trap.c cache.c mmu.c) \
 	$(wildcard drivers/serial/*.c)
 COLDFLAGS := -Os
 # These run where a report could not be made, touch what is free (links of free pages and stacks), or are the sanitizer.

@@ -44,6 +44,28 @@ struct cpu *balance_claim(const struct cpumask *allowed, unsigned from, bool kic
 struct thread *balance_steal(const struct runqueue *rq, const struct cpumask *cpus);
 void balance_move(struct runqueue *from, struct runqueue *to, struct thread *t);
 
+/* rebalance.c; with groups: group_balance.c */
+#define TURN_NS      (NSEC_PER_MSEC / 2)  /* less difference is not worth a move */
+#define ACTIVE_NS    (2 * FAIR_SLICE_NS)  /* more, and it is the running thread that goes */
+#define AHEAD_MAX_NS (64 * NSEC_PER_MSEC) /* no thread is further from the general position */
+
+/* A move that somebody thought of, and what it is worth, in virtual units; NULL: none is. */
+struct move {
+	struct thread *t;
+	int64_t worth;
+};
+
+/* [a] of a fair thread between two CPUs, both locked; the first group puts its own here */
+extern struct move (*balance_best_move)(struct cpu *from, struct cpu *to);
+/* [a] with groups: what a CPU weighs may be out of date, so the least loaded one looks around, too */
+extern bool balance_loads_vary;
+
+/* Fair threads do not run there at all. */
+static inline bool cpu_behind_real_time(const struct cpu *cpu)
+{
+	return atomic_load_relaxed(&cpu->rq.curr)->sched.rank >= RANK_RT;
+}
+
 /* rebalance.c */
 /* takes what others sent away and may run on @cpu; no lock held */
 void balance_take_all(struct cpu *cpu);

@@ -15,17 +15,20 @@
  * to the class table: members, and whoever runs while groups wait at the top.
  *
  * Quota: a pool in the group, filled each period by a timer that runs only while somebody asks for
- * it; CPUs take portions. A group that is picked without budget is throttled on that CPU: its
- * entity leaves until the next period, its threads wait inside and are not counted as ready. What
- * a CPU used too much is taken from its next portion. "throttled" is set under both locks, the rq's
- * and the group's, so the timer, which fills the pool under the group's, sees every CPU that found
- * it empty before.
+ * it. A CPU takes a portion when it picks a member and gives back what is left when that stops, so
+ * a portion is only where a member runs and uses it; one that is in use as a period ends counts in
+ * the next one. What was used too much is owed by the pool. A group that is picked when the pool is
+ * empty is throttled on that CPU: its entity leaves, its threads wait inside and are not counted as
+ * ready, until the next period or until somebody gives back a portion. "throttled" is set under
+ * both locks, the rq's and the group's, so whoever fills the pool, under the group's, sees every
+ * CPU that found it empty before.
  *
  * All is called with rq->lock held unless it says otherwise.
  */
 #include "sched/group.h"
 #include "core/irq.h"
 #include "core/mem/page.h"
+#include "sched/balance.h"
 #include "sched/sched.h"
 #include "sched/util.h"
 
@@ -78,6 +81,13 @@ static void uncount_group(struct runqueue *rq, const struct group_cpu *parent)
 	rq->nr_groups -= !parent;
 }
 
+/* The entity of @gc is delayed from now on, or not any more: @weight is its own, or less than 0. */
+static void count_owing(struct group_cpu *gc, uint32_t weight)
+{
+	if (gc->parent)
+		gc->parent->owing += weight;
+}
+
 /* As many delayed members leave at one decision at most. */
 #define RELEASE_MAX 8
 
@@ -85,7 +95,9 @@ static bool release_one(struct runqueue *rq, struct eevdf_queue *q)
 {
 	struct eevdf_entity *e = eevdf_release(q);
 
-	if (e && !e->group)
+	if (e && e->group)
+		count_owing(group_cpu_of(e), -e->weight);
+	else if (e)
 		arch_sched_event(SCHED_EVENT_LEAVE, cpu_of_rq(rq), thread_of(e), NULL, 0);
 	return e != NULL;
 }
@@ -97,13 +109,6 @@ static void release_paid(struct runqueue *rq, struct eevdf_queue *q)
 }
 
 /* ---- weight ---------------------------------------------------------------------------------- */
-
-/* In the scale of threads. */
-static uint64_t full_weight(const struct thread_group *g)
-{
-	return (uint64_t)atomic_load_relaxed(&g->weight) * EEVDF_WEIGHT_NICE_0 /
-	       GROUP_WEIGHT_DEFAULT;
-}
 
 /* The group's load on all CPUs, after this CPU's part of it became @load. */
 static uint64_t report_load(struct group_cpu *gc, uint64_t load)
@@ -118,15 +123,19 @@ static uint64_t report_load(struct group_cpu *gc, uint64_t load)
 
 /*
  * The queue of @gc has changed: so has its part of the group's weight. Other CPUs take notice at
- * their next decision about the group.
+ * their next decision about the group. @moves: who left it goes to another CPU, so the group's load
+ * on all CPUs will be what it was.
  */
-static void update_share(struct runqueue *rq, struct group_cpu *gc)
+static void update_share_for(struct runqueue *rq, struct group_cpu *gc, bool moves)
 {
-	uint64_t load = gc->queue.nr ? gc->queue.W : 0, all = report_load(gc, load), weight;
+	uint64_t before = gc->load, load = gc->queue.nr ? gc->queue.W - gc->owing : 0, weight;
+	uint64_t all = report_load(gc, load);
 
+	if (moves && before > load)
+		all += before - load;
 	if (!load || gc->entity.delayed)
 		return;
-	weight = full_weight(gc->group);
+	weight = group_full_weight(gc->group);
 	if (all > load)
 		weight = weight * load / all;
 	weight = MAX(weight, EEVDF_WEIGHT_MIN);
@@ -135,57 +144,81 @@ static void update_share(struct runqueue *rq, struct group_cpu *gc)
 			  gc->entity.slice_ns);
 }
 
+static void update_share(struct runqueue *rq, struct group_cpu *gc)
+{
+	update_share_for(rq, gc, false);
+}
+
+/* V of all queues of @rq stands at now. */
+void group_share_changed(struct runqueue *rq, struct group_cpu *gc)
+{
+	for (; gc; gc = gc->parent)
+		update_share(rq, gc);
+}
+
 /* ---- quota ----------------------------------------------------------------------------------- */
 
 /* [g] The first one who asks begins a period. */
 static void begin_period(struct thread_group *g, uint64_t now_ns)
 {
-	g->pool_ns = g->quota_ns;
-	g->period++;
+	g->pool_ns = (int64_t)g->quota_ns + MIN(g->pool_ns, 0);
 	g->period_end_ns = now_ns + g->period_ns;
 	g->ticking = true;
 	timer_add(&g->timer, g->period_end_ns);
 }
 
-/* Own CPU. True: @gc may run. */
+/* [g] What a CPU may take: the less there is, the less lies with one who may stop to want it. */
+static int64_t portion_of(const struct thread_group *g)
+{
+	int64_t part_ns = g->pool_ns / (int64_t)cpu_count;
+
+	if (g->pool_ns < (int64_t)GROUP_LEAST_NS)
+		return 0;
+	part_ns = MAX(part_ns, (int64_t)GROUP_LEAST_NS);
+	return MIN(part_ns, (int64_t)GROUP_PORTION_NS);
+}
+
+/* Own CPU. @gc is to be picked. True: it may run. */
 static bool take_portion(struct runqueue *rq, struct group_cpu *gc)
 {
 	struct thread_group *g = gc->group;
-	uint64_t portion_ns = 0;
 
+	if (likely(!atomic_load_relaxed(&g->quota_ns)))
+		return true;
 	spin_lock(&g->lock);
 	if (g->quota_ns && !g->ticking)
 		begin_period(g, rq->since_ns);
-	if (g->quota_ns)
-		portion_ns = MIN(g->pool_ns, (uint64_t)((int64_t)GROUP_PORTION_NS - gc->budget_ns));
-	g->pool_ns -= portion_ns;
+	gc->budget_ns = g->quota_ns ? portion_of(g) : 0;
+	gc->throttled = g->quota_ns && !gc->budget_ns;
+	gc->until_ns = gc->budget_ns ? rq->since_ns + (uint64_t)gc->budget_ns : 0;
+	gc->quotas = g->quotas;
+	g->pool_ns -= gc->budget_ns;
 	g->used = true;
-	gc->budget_ns += (int64_t)portion_ns;
-	gc->period = g->period;
-	gc->throttled = g->quota_ns && gc->budget_ns <= 0;
+	g->starved |= gc->throttled;
 	spin_unlock(&g->lock);
 	return !gc->throttled;
 }
 
-/* Own CPU. @gc is to be picked. */
-static bool has_budget(struct runqueue *rq, struct group_cpu *gc)
-{
-	return likely(!atomic_load_relaxed(&gc->group->quota_ns)) || gc->budget_ns > 0 ||
-	       take_portion(rq, gc);
-}
-
-/* Nobody of @gc can run: others may use what it has left. */
-static void give_back(struct group_cpu *gc)
+/*
+ * @gc, charged, does not run on, or not at all: what it has left is for others, who may have been
+ * throttled meanwhile; what it used too much is owed by all.
+ */
+static void put_portion(struct runqueue *rq, struct group_cpu *gc)
 {
 	struct thread_group *g = gc->group;
 
-	if (gc->budget_ns <= 0)
+	if (likely(!gc->until_ns && gc->budget_ns >= 0))
 		return;
 	spin_lock(&g->lock);
-	if (g->quota_ns && gc->period == g->period)
-		g->pool_ns += (uint64_t)gc->budget_ns;
-	spin_unlock(&g->lock);
+	if (gc->quotas == g->quotas || gc->budget_ns < 0)
+		g->pool_ns += gc->budget_ns;
 	gc->budget_ns = 0;
+	gc->until_ns = 0;
+	if (g->starved && !g->handing && portion_of(g)) {
+		g->handing = true;
+		timer_add(&g->hand, rq->since_ns);
+	}
+	spin_unlock(&g->lock);
 }
 
 /* ---- groups in their parents' queues --------------------------------------------------------- */
@@ -195,23 +228,24 @@ static void deactivate(struct runqueue *rq, struct group_cpu *gc)
 {
 	struct eevdf_queue *q = group_queue(rq, gc->parent);
 
-	if (eevdf_eligible(q, &gc->entity))
+	if (eevdf_eligible(q, &gc->entity)) {
 		eevdf_leave(q, &gc->entity);
-	else
+	} else {
 		eevdf_delay(q, &gc->entity);
+		count_owing(gc, gc->entity.weight);
+	}
 	uncount_group(rq, gc->parent);
-	give_back(gc);
 }
 
 /* Somebody has left the queue of @gc while it waits: upwards, who has nobody to run leaves. */
-static void members_left(struct runqueue *rq, struct group_cpu *gc)
+static void members_left(struct runqueue *rq, struct group_cpu *gc, bool moves)
 {
 	for (; gc; gc = gc->parent) {
 		if (!gc->queue.nr && is_active(gc)) {
 			eevdf_take(group_queue(rq, gc->parent), &gc->entity);
 			deactivate(rq, gc);
 		}
-		update_share(rq, gc);
+		update_share_for(rq, gc, moves);
 	}
 }
 
@@ -233,6 +267,7 @@ static void activate(struct runqueue *rq, struct group_cpu *gc)
 	release_paid(rq, q);
 	if (e->delayed) {
 		eevdf_undelay(q, e);
+		count_owing(gc, -e->weight);
 		eevdf_request(e);
 		update_share(rq, gc);
 	} else {
@@ -268,7 +303,7 @@ static void throttle(struct runqueue *rq, struct group_cpu *gc)
 	eevdf_leave(q, &gc->entity);
 	uncount_group(rq, gc->parent);
 	count_waiting(rq, gc->parent, -gc->nr_waiting);
-	members_left(rq, gc->parent);
+	members_left(rq, gc->parent, false);
 }
 
 /* V stands at now. */
@@ -337,7 +372,7 @@ static void group_dequeue(struct runqueue *rq, struct thread *t)
 	eevdf_take(&gc->queue, &t->sched.fair);
 	member_leave(rq, gc, t);
 	count_waiting(rq, gc, -1u);
-	members_left(rq, gc);
+	members_left(rq, gc, true);
 }
 
 static void group_charge(struct runqueue *rq, struct thread *t, uint64_t delta_ns)
@@ -388,7 +423,7 @@ static bool stop_runnable(struct eevdf_queue *q, struct eevdf_entity *e, bool yi
 static void group_stop(struct runqueue *rq, struct thread *t, enum stop_reason why)
 {
 	struct group_cpu *gc = group_on(rq, t);
-	bool yields = why == STOP_YIELDED;
+	bool yields = why == STOP_YIELDED, moves;
 
 	if (!gc) {
 		flat.stop(rq, t, why);
@@ -402,9 +437,11 @@ static void group_stop(struct runqueue *rq, struct thread *t, enum stop_reason w
 		yields = stop_runnable(&gc->queue, &t->sched.fair, yields);
 		count_waiting(rq, gc, 1);
 	}
+	moves = why == STOP_BLOCKED && t->sched.state == THREAD_RUNNABLE;
 	for (; gc; gc = gc->parent) {
 		gc->curr = NULL;
-		update_share(rq, gc);
+		put_portion(rq, gc);
+		update_share_for(rq, gc, moves);
 		if (gc->queue.nr)
 			yields = stop_runnable(group_queue(rq, gc->parent), &gc->entity, yields);
 		else
@@ -426,6 +463,13 @@ static struct eevdf_entity *pick_member(struct runqueue *rq, struct group_cpu *g
 	return e;
 }
 
+/* Of @gc and those above, who do not run now. */
+static void put_portions(struct runqueue *rq, struct group_cpu *gc)
+{
+	for (; gc; gc = gc->parent)
+		put_portion(rq, gc);
+}
+
 /* Each round ends, or throttles one group, which can be picked again in the next period only. */
 static struct thread *group_pick(struct runqueue *rq)
 {
@@ -435,9 +479,10 @@ static struct thread *group_pick(struct runqueue *rq)
 	while (e && e->group) {
 		struct group_cpu *gc = group_cpu_of(e);
 
-		if (has_budget(rq, gc)) {
+		if (take_portion(rq, gc)) {
 			e = pick_member(rq, gc);
 		} else {
+			put_portions(rq, gc->parent);
 			throttle(rq, gc);
 			t = flat.pick(rq);
 			e = t ? &t->sched.fair : NULL;
@@ -542,54 +587,6 @@ static bool group_preempts(struct runqueue *rq, struct thread *t)
 	return false;
 }
 
-static struct thread *steal_from(const struct eevdf_queue *q, const struct cpumask *cpus,
-				 unsigned *left);
-
-/* Nobody is given to CPUs where his group has used up its budget. */
-static struct thread *steal_from_group(const struct group_cpu *gc, const struct cpumask *cpus,
-				       unsigned *left)
-{
-	cpumask_for_each(i, cpus)
-		if (!atomic_load_relaxed(&gc->group->on[i].throttled))
-			return steal_from(&gc->queue, cpus, left);
-	return NULL;
-}
-
-/* Groups within groups, as deep as they are; @left: how many more are looked at. */
-static struct thread *steal_from(const struct eevdf_queue *q, const struct cpumask *cpus,
-				 unsigned *left)
-{
-	struct eevdf_entity *e = q->right;
-	struct thread *t;
-
-	for (; e && *left; e = fair_prev(e)) {
-		--*left;
-		t = NULL;
-		if (e->group)
-			t = steal_from_group(group_cpu_of(e), cpus, left);
-		else if (cpumask_intersects(&thread_of(e)->affinity, cpus))
-			t = thread_of(e);
-		if (t)
-			return t;
-	}
-	return NULL;
-}
-
-/* At the top, then beside the running thread, then the one that waits for real time to end. */
-static struct thread *group_steal(const struct runqueue *rq, const struct cpumask *cpus)
-{
-	struct thread *front = rq->fair_curr, *t;
-	unsigned left = STEAL_SCAN;
-	struct group_cpu *gc = front ? group_on(rq, front) : NULL;
-
-	t = steal_from(&rq->fair, cpus, &left);
-	for (; gc && !t; gc = gc->parent)
-		t = steal_from_group(gc, cpus, &left);
-	if (!t && front && front != rq->curr && cpumask_intersects(&front->affinity, cpus))
-		t = front;
-	return t;
-}
-
 /* ---- groups as a whole ----------------------------------------------------------------------- */
 
 const char *group_attr_fault(const struct group_attr *a, const char **expected)
@@ -643,29 +640,64 @@ static LOCK_UNCHECKED void unthrottle_cpu(struct group_cpu *gc, struct runqueue 
 	unlock_and_look(rq);
 }
 
+/* There is something in the pool. No lock held, irqs masked. */
+static LOCK_UNCHECKED void let_in(struct thread_group *g)
+{
+	for (unsigned i = 0; i < cpu_count; i++)
+		if (atomic_load_relaxed(&g->on[i].throttled))
+			unthrottle_cpu(&g->on[i], &cpu_at(i)->rq);
+}
+
+/* [g] Of portions that are in use, what will be used from now on. */
+static int64_t in_use_ns(const struct thread_group *g, uint64_t now_ns)
+{
+	int64_t ns = 0;
+
+	for (unsigned i = 0; i < cpu_count; i++)
+		if (g->on[i].until_ns > now_ns && g->on[i].quotas == g->quotas)
+			ns += (int64_t)(g->on[i].until_ns - now_ns);
+	return ns;
+}
+
 /* No lock held, irqs masked. */
 static LOCK_UNCHECKED void end_period(struct timer *timer)
 {
 	struct thread_group *g = container_of(timer, struct thread_group, timer);
 	uint64_t now_ns = time_now_ns();
+	int64_t ahead_ns;
 
 	spin_lock(&g->lock);
-	if (!g->quota_ns || !g->used) {
+	ahead_ns = in_use_ns(g, now_ns);
+	if (!g->quota_ns || (!g->used && !ahead_ns)) {
 		g->ticking = false;
 		spin_unlock(&g->lock); /* from here on @g may be gone */
 		return;
 	}
-	g->used = false;
-	g->pool_ns = g->quota_ns;
-	g->period++;
+	g->used = ahead_ns;
+	g->starved = false;
+	g->pool_ns = MIN(g->pool_ns, (int64_t)GROUP_LEAST_NS) + (int64_t)g->quota_ns - ahead_ns;
 	g->period_end_ns += g->period_ns;
 	if (unlikely(g->period_end_ns <= now_ns))
 		g->period_end_ns = now_ns + g->period_ns;
 	timer_add(timer, g->period_end_ns);
 	spin_unlock(&g->lock);
-	for (unsigned i = 0; i < cpu_count; i++)
-		if (atomic_load_relaxed(&g->on[i].throttled))
-			unthrottle_cpu(&g->on[i], &cpu_at(i)->rq);
+	let_in(g);
+}
+
+/* Somebody did not use his portion up while others had none. No lock held, irqs masked. */
+static LOCK_UNCHECKED void hand_on(struct timer *timer)
+{
+	struct thread_group *g = container_of(timer, struct thread_group, hand);
+	bool any;
+
+	spin_lock(&g->lock);
+	g->handing = false;
+	any = g->quota_ns && g->starved && portion_of(g);
+	if (any)
+		g->starved = false;
+	spin_unlock(&g->lock);
+	if (any)
+		let_in(g);
 }
 
 /* The first group: from now on the class knows groups. groups.lock held. */
@@ -687,6 +719,8 @@ static void take_class(void)
 	atomic_store_release(&fair_class.slice_ns, group_slice_ns);
 	atomic_store_release(&fair_class.preempts, group_preempts);
 	atomic_store_release(&fair_class.steal, group_steal);
+	atomic_store_release(&balance_best_move, group_best_move);
+	atomic_store_relaxed(&balance_loads_vary, true);
 }
 
 static void add_member(struct thread_group *g, uint32_t n)
@@ -700,7 +734,7 @@ static void init_cpu(struct thread_group *g, unsigned cpu)
 	struct group_cpu *gc = &g->on[cpu];
 
 	eevdf_init(&gc->queue);
-	eevdf_entity_init(&gc->entity, (uint32_t)MAX(full_weight(g), EEVDF_WEIGHT_MIN),
+	eevdf_entity_init(&gc->entity, (uint32_t)MAX(group_full_weight(g), EEVDF_WEIGHT_MIN),
 			  FAIR_SLICE_NS);
 	gc->entity.group = true;
 	gc->group = g;
@@ -726,6 +760,7 @@ static struct thread_group *group_alloc(struct thread_group *parent, const struc
 	g->period_ns = attr->period_ns;
 	spin_init(&g->lock, LOCK_GROUP);
 	timer_init(&g->timer, end_period);
+	timer_init(&g->hand, hand_on);
 	for (unsigned i = 0; i < cpu_count; i++)
 		init_cpu(g, i);
 	return g;
@@ -765,10 +800,11 @@ static LOCK_UNCHECKED void leave_cpu(struct thread_group *g, unsigned cpu)
 	spin_lock(&rq->lock);
 	settle(rq);
 	ASSERT(!gc->queue.W && !is_active(gc) && !gc->nr_waiting);
-	if (gc->entity.delayed)
+	if (gc->entity.delayed) {
 		eevdf_leave_delayed(group_queue(rq, gc->parent), &gc->entity);
-	for (gc = gc->parent; gc; gc = gc->parent)
-		update_share(rq, gc);
+		count_owing(gc, -gc->entity.weight);
+	}
+	group_share_changed(rq, gc->parent);
 	spin_unlock_irqrestore(&rq->lock, flags);
 }
 
@@ -779,6 +815,7 @@ static void stop_timer(struct thread_group *g)
 
 	g->quota_ns = 0;
 	spin_unlock_irqrestore(&g->lock, flags);
+	timer_cancel_wait(&g->hand);
 	timer_cancel_wait(&g->timer);
 	timer_cancel_wait(&g->timer);
 }
@@ -818,12 +855,6 @@ static LOCK_UNCHECKED void each_cpu(struct thread_group *g,
 	}
 }
 
-static void share_changed(struct runqueue *rq, struct group_cpu *gc)
-{
-	for (; gc; gc = gc->parent)
-		update_share(rq, gc);
-}
-
 int group_set_weight(struct thread_group *g, uint32_t weight)
 {
 	const struct group_attr a = { .weight = weight };
@@ -832,7 +863,7 @@ int group_set_weight(struct thread_group *g, uint32_t weight)
 	if (group_attr_fault(&a, &expected))
 		return -EINVAL;
 	atomic_store_relaxed(&g->weight, weight);
-	each_cpu(g, share_changed);
+	each_cpu(g, group_share_changed);
 	return 0;
 }
 
@@ -855,8 +886,9 @@ int group_set_quota(struct thread_group *g, uint64_t quota_ns, uint64_t period_n
 	flags = spin_lock_irqsave(&g->lock);
 	atomic_store_relaxed(&g->quota_ns, quota_ns);
 	g->period_ns = period_ns;
-	g->pool_ns = quota_ns;
-	g->period++;
+	g->pool_ns = (int64_t)quota_ns;
+	g->quotas++;
+	g->starved = false;
 	spin_unlock_irqrestore(&g->lock, flags);
 	each_cpu(g, quota_changed);
 	return 0;

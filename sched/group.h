@@ -14,6 +14,7 @@
 #pragma once
 
 #include "core/thread.h"
+#include "sched/eevdf.h"
 
 #define GROUP_WEIGHT_MIN     1u
 #define GROUP_WEIGHT_MAX     10000u
@@ -23,8 +24,12 @@
 #define GROUP_PERIOD_MAX_NS  (1 * NSEC_PER_SEC)
 /* Groups within each other: bounds every walk from a thread to the top. */
 #define GROUP_DEPTH_MAX 8u
-/* A CPU takes so much of the quota at a time, or what is left. */
+/*
+ * A CPU takes its part of what is left of the quota, but so much at most; what is less than the
+ * second is left over for the next period.
+ */
 #define GROUP_PORTION_NS (1 * NSEC_PER_MSEC)
+#define GROUP_LEAST_NS   (20 * NSEC_PER_USEC)
 
 struct thread_group;
 
@@ -70,9 +75,12 @@ struct group_cpu {
 	struct eevdf_entity *curr;                   /* [q] the member that runs, or NULL */
 	struct thread_group *group;                  /* [i] */
 	struct group_cpu *parent;                    /* [i] on the same CPU; NULL: rq->fair */
-	uint64_t load;     /* [q] what this CPU has added to the group's load */
-	int64_t budget_ns; /* [q] of the quota, taken and not used; < 0: used too much */
-	uint32_t period;   /* [q] in which it was taken */
+	uint64_t load;  /* [q] what this CPU has added to the group's load */
+	uint32_t owing; /* [q] weight of the groups that are delayed in the queue: not in load */
+	/* [q] while a member runs: what is left of the portion of the quota; < 0: used too much */
+	int64_t budget_ns;
+	uint64_t until_ns; /* [q] and [g]: when the portion will be used up; 0: none is taken */
+	uint32_t quotas;   /* [q] and [g]: of which quota it is */
 	/* [q] threads that wait here and below, but for those of throttled groups */
 	uint32_t nr_waiting;
 	bool throttled; /* [q] set with [g], too: no budget; the entity is not joined */
@@ -90,11 +98,14 @@ struct thread_group {
 	uint64_t quota_ns;      /* [g], [a] 0: no limit */
 	uint64_t period_ns;     /* [g] */
 	uint64_t period_end_ns; /* [g] */
-	uint64_t pool_ns;       /* [g] of this period's quota, not yet taken */
-	uint32_t period;        /* [g] number of this period */
+	int64_t pool_ns;        /* [g] of this period's quota, not taken; < 0: used too much */
+	uint32_t quotas;        /* [g] counts the changes of quota_ns */
 	bool ticking;           /* [g] the timer is armed or its function will decide */
 	bool used;              /* [g] somebody asked in this period */
-	struct timer timer;     /* armed and re-armed with [g] */
+	bool starved;           /* [g] a CPU was throttled since members were last let in */
+	bool handing;           /* [g] the timer for that is armed, or its function will look */
+	struct timer timer;     /* the end of the period; both are armed with [g] */
+	struct timer hand;      /* members are let in again within a period */
 	struct group_cpu on[];  /* by CPU */
 };
 
@@ -103,6 +114,13 @@ extern struct list_head group_list; /* all groups; [groups.lock], tests read it 
 static inline struct group_cpu *group_cpu_of(struct eevdf_entity *e)
 {
 	return container_of(e, struct group_cpu, entity);
+}
+
+/* What @g weighs in its parent, in the scale of threads. */
+static inline uint64_t group_full_weight(const struct thread_group *g)
+{
+	return (uint64_t)atomic_load_relaxed(&g->weight) * EEVDF_WEIGHT_NICE_0 /
+	       GROUP_WEIGHT_DEFAULT;
 }
 
 /* Where @t is a member on the CPU of @rq; NULL: at the top. */
@@ -125,3 +143,9 @@ static inline struct eevdf_queue *group_queue(struct runqueue *rq, struct group_
 {
 	return gc ? &gc->queue : &rq->fair;
 }
+
+/* What the group of @gc, and those above, have on this CPU of their weights; all is charged. */
+void group_share_changed(struct runqueue *rq, struct group_cpu *gc);
+/* group_balance.c */
+struct thread *group_steal(const struct runqueue *rq, const struct cpumask *cpus);
+struct move group_best_move(struct cpu *from, struct cpu *to);

@@ -25,10 +25,7 @@
 #include "sched/balance.h"
 #include "sched/util.h"
 
-#define LOOK_CPUS    8 /* CPUs that one look compares with, besides the one with the least load */
-#define TURN_NS      (NSEC_PER_MSEC / 2)  /* less difference is not worth a move */
-#define ACTIVE_NS    (2 * FAIR_SLICE_NS)  /* more, and it is the running thread that goes */
-#define AHEAD_MAX_NS (64 * NSEC_PER_MSEC) /* no thread is further from the general position */
+#define LOOK_CPUS 8 /* CPUs that one look compares with, besides the one with the least load */
 
 /* ---- threads that are sent away, kicks that are passed on ------------------------------------ */
 
@@ -266,8 +263,6 @@ static struct thread *next_fair(struct eevdf_entity **e)
 {
 	struct eevdf_entity *this = *e;
 
-	while (this && this->group) /* what is in groups goes where nobody runs, and not by turns */
-		this = fair_prev(this);
 	if (!this)
 		return NULL;
 	*e = fair_prev(this);
@@ -285,8 +280,6 @@ static void look_around(struct look *l, int64_t ref, struct runqueue *rq)
 		sched_charge_curr(rq);
 	for_each_fair(t, e, i, rq)
 	{
-		if (t->sched.state != THREAD_RUNNABLE || t->sched.group)
-			continue;
 		l->sum += ahead(t, ref) * t->sched.fair.weight;
 		l->weight += t->sched.fair.weight;
 	}
@@ -305,28 +298,16 @@ static int64_t drift(const struct look *l, int64_t more_sum, int64_t more_weight
 	return (l->sum + more_sum) * (int64_t)l->speed / weight / (int64_t)TOPOLOGY_CAPACITY_MAX;
 }
 
-/* Fair threads do not run there at all. */
-static bool behind_real_time(const struct cpu *cpu)
-{
-	return atomic_load_relaxed(&cpu->rq.curr)->sched.rank >= RANK_RT;
-}
-
 /*
  * Sum of the weights with @more, as if the CPU were a fastest one. Without the lock: a guess.
  */
 static uint64_t load_of(const struct cpu *cpu, uint64_t more)
 {
-	if (behind_real_time(cpu))
+	if (cpu_behind_real_time(cpu))
 		return UINT64_MAX / 2;
 	return (atomic_load_relaxed(&cpu->rq.fair.W) + more) * TOPOLOGY_CAPACITY_MAX /
 	       cpu_capacity(cpu->index);
 }
-
-/* A move that somebody thought of, and what it is worth, in virtual units. */
-struct move {
-	struct thread *t;
-	int64_t worth;
-};
 
 /*
  * What it is worth that @t, @a ahead, goes from @from to @to: how much less the differences grow,
@@ -339,7 +320,7 @@ static int64_t worth(struct cpu *from, const struct look *here, struct cpu *to,
 	int64_t gain = drift(here, 0, 0) + drift(there, 0, 0) - drift(here, -sum, -w) -
 		       drift(there, sum, w);
 
-	if (behind_real_time(from) || to->rq.curr == to->rq.idle)
+	if (cpu_behind_real_time(from) || to->rq.curr == to->rq.idle)
 		return INT64_MAX / 2;
 	if (load_of(to, (uint64_t)w) < load_of(from, 0))
 		gain += 2 * virtual(TURN_NS, t->sched.fair.weight);
@@ -366,8 +347,7 @@ static struct move best_move(struct cpu *from, struct cpu *to)
 	{
 		int64_t w;
 
-		if (t->sched.state != THREAD_RUNNABLE || t->sched.group ||
-		    !cpumask_test(&t->affinity, to->index))
+		if (!cpumask_test(&t->affinity, to->index))
 			continue;
 		w = worth(from, &here, to, &there, t, ahead(t, ref));
 		if (w > best.worth)
@@ -380,6 +360,9 @@ static struct move best_move(struct cpu *from, struct cpu *to)
 	return best;
 }
 
+struct move (*balance_best_move)(struct cpu *from, struct cpu *to) = best_move;
+bool balance_loads_vary;
+
 /* Makes the best move from @from to @to, or only says what it is worth. */
 static int64_t try_move(struct cpu *from, struct cpu *to, bool make)
 {
@@ -387,7 +370,7 @@ static int64_t try_move(struct cpu *from, struct cpu *to, bool make)
 	struct cpu *act = NULL;
 
 	spin_lock_pair(&from->rq.lock, &to->rq.lock);
-	best = best_move(from, to);
+	best = balance_best_move(from, to);
 	if (make && best.t && best.t == from->rq.curr) {
 		push_running(&from->rq, to);
 		act = from;
@@ -426,17 +409,18 @@ void balance_from(struct cpu *cpu, uint64_t now_ns)
 	const uint16_t *nearest = topology.nearest[cpu->index];
 	struct cpu *best = least_load(cpu);
 	unsigned others = cpu_count - 1, n = MIN(others, (unsigned)LOOK_CPUS);
-	int64_t best_worth;
+	int64_t best_worth = 0;
 
 	cpu->rq.balance_ns = now_ns + BALANCE_PERIOD_NS;
-	if (!best)
+	if (best)
+		best_worth = try_move(cpu, best, false);
+	else if (!atomic_load_relaxed(&balance_loads_vary))
 		return;
-	best_worth = try_move(cpu, best, false);
 	for (unsigned i = 0; i < n; i++) {
 		struct cpu *to = cpu_at(nearest[others == n ? i : cpu->rq.looked++ % others]);
 		int64_t w;
 
-		if (!cpumask_atomic_test(&cpu_online_mask, to->index) || behind_real_time(to))
+		if (!cpumask_atomic_test(&cpu_online_mask, to->index) || cpu_behind_real_time(to))
 			continue;
 		w = try_move(cpu, to, false);
 		if (w > best_worth) {
