@@ -21,13 +21,8 @@ static struct eevdf_entity *fair_front(const struct runqueue *rq)
 	return rq->fair_curr ? &rq->fair_curr->sched.fair : NULL;
 }
 
-/*
- * What the timer's interrupt and a switch may add to a slice; on an emulator the host's pauses come
- * on top, and are counted.
- */
-#define LAG_SLACK_NS (20 * NSEC_PER_USEC)
-
-static __cold void lag_is_broken(struct runqueue *rq, struct thread *t, int64_t lag_ns)
+/* @t, or a group that it runs in, has @lag_ns. */
+__cold void fair_lag_is_broken(struct runqueue *rq, struct thread *t, int64_t lag_ns)
 {
 	struct lag_counts *c = &rq->lag_counts;
 
@@ -48,7 +43,7 @@ void fair_check_lag(struct runqueue *rq, struct thread *t)
 
 	if (unlikely(lag_ns > (int64_t)(rq->fair_longest_ns + LAG_SLACK_NS) ||
 		     lag_ns < -(int64_t)(t->sched.fair.slice_ns + LAG_SLACK_NS)))
-		lag_is_broken(rq, t, lag_ns);
+		fair_lag_is_broken(rq, t, lag_ns);
 }
 
 static void note_longest(struct runqueue *rq, const struct eevdf_entity *e)

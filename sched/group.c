@@ -221,6 +221,54 @@ static void put_portion(struct runqueue *rq, struct group_cpu *gc)
 	spin_unlock(&g->lock);
 }
 
+/* ---- the monitor ----------------------------------------------------------------------------- */
+
+static uint64_t *longest_of(struct runqueue *rq, struct group_cpu *gc)
+{
+	return gc ? &gc->longest_ns : &rq->fair_longest_ns;
+}
+
+/*
+ * @e is about to join the queue of @gc; NULL: the top. So much may be owed to those in it: what it
+ * owes is owed to them.
+ */
+static void note_longest(struct runqueue *rq, struct group_cpu *gc, const struct eevdf_entity *e)
+{
+	uint64_t *longest_ns = longest_of(rq, gc), ns;
+
+	ns = MAX(e->slice_ns, (uint64_t)ABS(e->lag) / 1024);
+	if (e->lag < 0)
+		ns += FAIR_SLICE_NS;
+	if (!group_queue(rq, gc)->W || ns > *longest_ns)
+		*longest_ns = ns;
+}
+
+/*
+ * As fair_check_lag(), at the level of the queue of @gc; NULL: the top. The member @e of it, charged,
+ * is @t or a group that @t runs in; it ends a request or leaves, as in between lag only moves towards
+ * these points. The bound is the same: to the queue, time in which it is not served does not exist.
+ */
+static void check_lag(struct runqueue *rq, struct group_cpu *gc, const struct eevdf_entity *e,
+		      struct thread *t, bool leaves)
+{
+	struct eevdf_queue *q = group_queue(rq, gc);
+	uint64_t *longest_ns = longest_of(rq, gc);
+	int64_t lag_ns;
+
+	if (!leaves && !eevdf_expired(e))
+		return;
+	if (eevdf_has_paid(q)) /* to be exact */
+		release_paid(rq, q);
+	*longest_ns = MAX(*longest_ns, e->slice_ns); /* it may be a new one */
+	lag_ns = eevdf_lag_ns(q, e);
+	if (t->sched.policy == SCHED_BATCH &&
+	    lag_ns > 0) /* it does not interrupt, so it may wait */
+		return;
+	if (unlikely(lag_ns > (int64_t)(*longest_ns + LAG_SLACK_NS) ||
+		     lag_ns < -(int64_t)(e->slice_ns + LAG_SLACK_NS)))
+		fair_lag_is_broken(rq, t, lag_ns);
+}
+
 /* ---- groups in their parents' queues --------------------------------------------------------- */
 
 /* The entity of @gc, charged and outside of the tree, has nobody to run. */
@@ -249,15 +297,6 @@ static void members_left(struct runqueue *rq, struct group_cpu *gc, bool moves)
 	}
 }
 
-/* For the monitor of the threads at the top: what one that joins there may be owed. */
-static void note_longest(struct runqueue *rq, const struct eevdf_entity *e)
-{
-	uint64_t ns = MAX(e->slice_ns, (uint64_t)ABS(e->lag) / 1024);
-
-	if (!rq->fair.W || ns > rq->fair_longest_ns)
-		rq->fair_longest_ns = ns;
-}
-
 /* The entity of @gc, which sleeps, competes again. */
 static void activate(struct runqueue *rq, struct group_cpu *gc)
 {
@@ -272,8 +311,7 @@ static void activate(struct runqueue *rq, struct group_cpu *gc)
 		update_share(rq, gc);
 	} else {
 		update_share(rq, gc);
-		if (!gc->parent)
-			note_longest(rq, e);
+		note_longest(rq, gc->parent, e);
 		eevdf_join(q, e, EEVDF_PLACE_WAKE);
 	}
 	eevdf_put(q, e);
@@ -344,6 +382,7 @@ static void group_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_plac
 		eevdf_request(e);
 		arch_sched_event(SCHED_EVENT_RESUME, cpu_of_rq(rq), t, NULL, 0);
 	} else {
+		note_longest(rq, gc, e);
 		eevdf_join(&gc->queue, e, place);
 		arch_sched_event(SCHED_EVENT_JOIN, cpu_of_rq(rq), t, NULL, e->weight);
 	}
@@ -431,6 +470,7 @@ static void group_stop(struct runqueue *rq, struct thread *t, enum stop_reason w
 		return;
 	}
 	rq->fair_curr = NULL;
+	check_lag(rq, gc, &t->sched.fair, t, why == STOP_BLOCKED);
 	if (why == STOP_BLOCKED) {
 		stop_blocked(rq, gc, t);
 	} else {
@@ -441,6 +481,7 @@ static void group_stop(struct runqueue *rq, struct thread *t, enum stop_reason w
 	for (; gc; gc = gc->parent) {
 		gc->curr = NULL;
 		put_portion(rq, gc);
+		check_lag(rq, gc->parent, &gc->entity, t, !gc->queue.nr);
 		update_share_for(rq, gc, moves);
 		if (gc->queue.nr)
 			yields = stop_runnable(group_queue(rq, gc->parent), &gc->entity, yields);

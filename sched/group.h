@@ -75,7 +75,8 @@ struct group_cpu {
 	struct eevdf_entity *curr;                   /* [q] the member that runs, or NULL */
 	struct thread_group *group;                  /* [i] */
 	struct group_cpu *parent;                    /* [i] on the same CPU; NULL: rq->fair */
-	uint64_t load;  /* [q] what this CPU has added to the group's load */
+	uint64_t load;       /* [q] what this CPU has added to the group's load */
+	uint64_t longest_ns; /* [q] as rq->fair_longest_ns, of the queue */
 	uint32_t owing; /* [q] weight of the groups that are delayed in the queue: not in load */
 	/* [q] while a member runs: what is left of the portion of the quota; < 0: used too much */
 	int64_t budget_ns;

@@ -127,7 +127,13 @@ void fair_settle(struct runqueue *rq);
 struct eevdf_entity *fair_prev(struct eevdf_entity *e);
 void fair_join(struct runqueue *rq, struct thread *t, enum eevdf_place place);
 void fair_leave(struct runqueue *rq, struct thread *t);
+/*
+ * What the timer's interrupt and a switch may add to a slice; on an emulator the host's pauses come
+ * on top, and are counted.
+ */
+#define LAG_SLACK_NS (20 * NSEC_PER_USEC)
 void fair_check_lag(struct runqueue *rq, struct thread *t);
+void fair_lag_is_broken(struct runqueue *rq, struct thread *t, int64_t lag_ns);
 void fair_leave_delayed(struct runqueue *rq, struct thread *t);
 void fair_release(void *runqueue, unsigned long unused);
 /*

@@ -22,6 +22,7 @@
 #include "core/hotplug.h"
 #include "core/topology.h"
 #include "sched/group.h"
+#include "sched/monitor.h"
 #include "sched/sched.h"
 #include "tests/host/host_seeds.h"
 
@@ -39,16 +40,45 @@ static unsigned nr_threads, nr_groups;
 
 /* ---- making threads and groups --------------------------------------------------------------- */
 
+static void (*first_of_run)(void *);
+static bool overruns; /* on purpose */
+static bool debts;    /* are brought along by those who change CPU, class or group */
+
+static uint64_t lags_broken(void)
+{
+	struct monitor_counts c;
+
+	monitor_read(&c);
+	return c.lag_broken;
+}
+
+/*
+ * At no level is a lag out of its bounds. What somebody owes who comes is owed to those who were
+ * there, and that is not in the bounds of the top.
+ */
+static void and_no_lag_is_broken(void *arg)
+{
+	struct monitor_counts c;
+
+	first_of_run(arg);
+	monitor_read(&c);
+	if (c.lag_broken && !overruns && !debts)
+		monitor_print();
+	CHECK(overruns || !c.lag_broken ||
+	      (debts && ABS(c.lag_worst_ns) <= 3 * (int64_t)FAIR_SLICE_NS));
+}
+
 static void run(void (*first)(void *), unsigned from, unsigned to, unsigned seeds,
 		void (*observe)(bool))
 {
-	struct scenario s = { .first = first,
+	struct scenario s = { .first = and_no_lag_is_broken,
 			      .cpus_from = from,
 			      .cpus_to = to,
 			      .seeds = seeds,
 			      .steps_max = 60000000,
 			      .observe = observe };
 
+	first_of_run = first;
 	run_seeds(&s);
 }
 
@@ -542,6 +572,46 @@ static void a_group_has_its_weight_once(void **state)
 {
 	(void)state;
 	run(weight_once_first, 2, 2, 20, NULL);
+}
+
+/* ---- the monitor ----------------------------------------------------------------------------- */
+
+/* Keeps the CPU for four slices although another waits. */
+static void *overrun(void *arg)
+{
+	unsigned long flags = arch_irq_save();
+
+	(void)arg;
+	host_compute(4 * FAIR_SLICE_NS);
+	arch_irq_restore(flags);
+	return NULL;
+}
+
+/*
+ * A member of an inner group runs too long at the expense of the others there: no lag above is out
+ * of its bounds, as all of that group is alone there.
+ */
+static void overrun_first(void *arg)
+{
+	struct thread_group *in;
+
+	(void)arg;
+	become_maker();
+	in = make_group(make_group(NULL, 100, 0, 0), 100, 0, 0);
+	for (unsigned i = 0; i < 3; i++)
+		make_hog(in, 0);
+	sleep_for(100 * MS);
+	CHECK(!lags_broken());
+	make_thread(in, 0, 0, 0, overrun, 0);
+	sleep_for(100 * MS);
+	CHECK(lags_broken());
+	overruns = true;
+}
+
+static void monitor_looks_at_each_level(void **state)
+{
+	(void)state;
+	run(overrun_first, 1, 1, 5, NULL);
 }
 
 /* ---- several CPUs ---------------------------------------------------------------------------- */
@@ -1099,6 +1169,7 @@ static void everything_first(void *arg)
 	unsigned n = 4 + (unsigned)draw(8);
 
 	(void)arg;
+	debts = true;
 	check_conservation = false; /* they yield */
 	become(SCHED_FIFO, 90);
 	semaphore_init(&gate, 0);
@@ -1222,6 +1293,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_group_has_its_weight_once),
 		cmocka_unit_test(a_member_wakes),
 		cmocka_unit_test(somebody_above_wakes),
+		cmocka_unit_test(monitor_looks_at_each_level),
 		cmocka_unit_test(shares_on_several_cpus),
 		cmocka_unit_test(members_behind_real_time),
 		cmocka_unit_test(a_member_outgrows_its_cpu),
