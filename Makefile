@@ -208,8 +208,10 @@ image: app
 	@cd $(OUT) && sha256sum fairlead-$(BOARD).img > fairlead-$(BOARD).img.sha256
 	@echo "$(OUT)/fairlead-$(BOARD).img ($(APP_NAME))"
 
+BOARD_GIVEN := $(if $(filter command% environment%,$(origin BOARD)),$(BOARD))
+
 bench:
-	@$(PYTHON) tools/bench.py --out build/bench $(if $(filter command% environment%,$(origin BOARD)),--board $(BOARD))
+	@$(PYTHON) tools/bench.py --out build/bench $(addprefix --board ,$(BOARD_GIVEN))
 
 # The simulator is a program of this machine, whatever BOARD is. What is given on the command line goes before the scenario's own.
 SCENARIO ?=
@@ -223,8 +225,11 @@ sim-program:
 sim: sim-program
 	@$(SIM_RUN) --out build/sim $(if $(SCENARIO),'$(SCENARIO)')
 
-fairness: sim-program
-	@$(SIM_RUN) --out build/fairness $(if $(SCENARIO),'$(SCENARIO)',$(sort $(wildcard tests/sim/*.scn tests/sim/long/*.scn)))
+# The simulator, then QEMU for both boards; BOARD= given: that one alone (host: the simulator).
+fairness: $(if $(filter-out host,$(BOARD_GIVEN)),,sim-program)
+	$(if $(filter-out host,$(BOARD_GIVEN)),,@$(SIM_RUN) --out build/fairness \
+		$(if $(SCENARIO),'$(SCENARIO)',$(sort $(wildcard tests/sim/*.scn tests/sim/long/*.scn))))
+	$(if $(filter host,$(BOARD_GIVEN))$(SCENARIO),,@$(PYTHON) tools/fairness.py --out build/fairness $(addprefix --board ,$(BOARD_GIVEN)))
 
 test:
 	@$(PYTHON) tests/run_all.py --san $(SAN)
@@ -257,7 +262,8 @@ help:
 	@echo "  make soak    the same with higher bounds and more seeds: hours"
 	@echo "  make bench   counted instructions of the hot paths, beside the peers and the limits"
 	@echo "  make sim     scenarios in the simulator (SCENARIO=file SEED=number CPUS=number), docs/SIM.md"
-	@echo "  make fairness  the same with the long ones: 300 and 10,000 virtual seconds"
+	@echo "  make fairness  the same with the long ones (300 and 10,000 virtual seconds), then busy threads in QEMU"
+	@echo "               (BOARD=host: the simulator alone; BOARD=virt-arm64, virt-riscv64: that one alone)"
 	@echo "  make image   the bootable image of APP for BOARD, under build/BOARD/"
 	@echo "  make gdb     boot stopped and attach a debugger"
 	@echo "  make lint    layering, style, kernel objects, lock annotations"

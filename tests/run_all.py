@@ -32,7 +32,7 @@ import xml.etree.ElementTree as ET
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OUT = os.path.join("build", "test")
 BOARDS = ("virt-arm64", "virt-riscv64")
-APPS = ("selftest", "hello", "latency", "sim")
+APPS = ("selftest", "hello", "latency", "sim", "fairness")
 JOBS = 2
 FUZZ_SECONDS = 20
 SEARCH_SECONDS = 900
@@ -307,7 +307,7 @@ def pytest_jobs(san):
     if not san:
         tools = sorted(glob.glob("tests/tools/test_*.py", root_dir=ROOT))
         jobs.append(("tools", run_pytest, "tools", san, tools))
-        jobs.append(("sim", run_pytest, "sim", san, ["tests/sim/test_sim.py"]))
+        jobs.append(("sim", run_pytest, "sim", san, sorted(glob.glob("tests/sim/test_*.py", root_dir=ROOT))))
     return jobs
 
 
