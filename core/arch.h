@@ -35,7 +35,7 @@ struct trap_frame;
 
 /*
  * What the scheduler did, said with the rq lock of @cpu held at the moment it is true, after the
- * running thread was charged.
+ * running thread was charged. Of a group: @a is NULL, @arg its struct group_cpu (sched/group.h).
  */
 enum sched_event {
 	SCHED_EVENT_SWITCH, /* @cpu goes from @a to @b; @arg: enum stop_reason of @a */

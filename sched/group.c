@@ -55,6 +55,12 @@ static bool is_active(const struct group_cpu *gc)
 	return gc->entity.joined && !gc->entity.delayed;
 }
 
+/* Of a group's entity: nothing on hardware. */
+static inline void tell(enum sched_event what, struct runqueue *rq, struct group_cpu *gc)
+{
+	arch_sched_event(what, cpu_of_rq(rq), NULL, NULL, (uintptr_t)gc);
+}
+
 /* @n threads more wait in @gc; NULL: at the top. */
 static void count_waiting(struct runqueue *rq, struct group_cpu *gc, uint32_t n)
 {
@@ -96,7 +102,11 @@ static bool release_one(struct runqueue *rq, struct eevdf_queue *q)
 	struct eevdf_entity *e = eevdf_release(q);
 
 	if (e && e->group)
+<<<<<<< HEAD
 		count_owing(group_cpu_of(e), -e->weight);
+=======
+		tell(SCHED_EVENT_LEAVE, rq, group_cpu_of(e));
+>>>>>>> 7b856c9 (sim: groups and clusters in scenarios)
 	else if (e)
 		arch_sched_event(SCHED_EVENT_LEAVE, cpu_of_rq(rq), thread_of(e), NULL, 0);
 	return e != NULL;
@@ -139,9 +149,11 @@ static void update_share_for(struct runqueue *rq, struct group_cpu *gc, bool mov
 	if (all > load)
 		weight = weight * load / all;
 	weight = MAX(weight, EEVDF_WEIGHT_MIN);
-	if (weight != gc->entity.weight)
-		eevdf_set(group_queue(rq, gc->parent), &gc->entity, (uint32_t)weight,
-			  gc->entity.slice_ns);
+	if (weight == gc->entity.weight)
+		return;
+	eevdf_set(group_queue(rq, gc->parent), &gc->entity, (uint32_t)weight, gc->entity.slice_ns);
+	if (gc->entity.joined)
+		tell(SCHED_EVENT_WEIGHT, rq, gc);
 }
 
 static void update_share(struct runqueue *rq, struct group_cpu *gc)
@@ -278,9 +290,16 @@ static void deactivate(struct runqueue *rq, struct group_cpu *gc)
 
 	if (eevdf_eligible(q, &gc->entity)) {
 		eevdf_leave(q, &gc->entity);
+<<<<<<< HEAD
 	} else {
 		eevdf_delay(q, &gc->entity);
 		count_owing(gc, gc->entity.weight);
+=======
+		tell(SCHED_EVENT_LEAVE, rq, gc);
+	} else {
+		eevdf_delay(q, &gc->entity);
+		tell(SCHED_EVENT_DELAY, rq, gc);
+>>>>>>> 7b856c9 (sim: groups and clusters in scenarios)
 	}
 	uncount_group(rq, gc->parent);
 }
@@ -308,11 +327,13 @@ static void activate(struct runqueue *rq, struct group_cpu *gc)
 		eevdf_undelay(q, e);
 		count_owing(gc, -e->weight);
 		eevdf_request(e);
+		tell(SCHED_EVENT_RESUME, rq, gc);
 		update_share(rq, gc);
 	} else {
 		update_share(rq, gc);
 		note_longest(rq, gc->parent, e);
 		eevdf_join(q, e, EEVDF_PLACE_WAKE);
+		tell(SCHED_EVENT_JOIN, rq, gc);
 	}
 	eevdf_put(q, e);
 	count_group(rq, gc->parent);
@@ -339,6 +360,7 @@ static void throttle(struct runqueue *rq, struct group_cpu *gc)
 
 	eevdf_take(q, &gc->entity);
 	eevdf_leave(q, &gc->entity);
+	tell(SCHED_EVENT_LEAVE, rq, gc);
 	uncount_group(rq, gc->parent);
 	count_waiting(rq, gc->parent, -gc->nr_waiting);
 	members_left(rq, gc->parent, false);
@@ -843,9 +865,16 @@ static LOCK_UNCHECKED void leave_cpu(struct thread_group *g, unsigned cpu)
 	ASSERT(!gc->queue.W && !is_active(gc) && !gc->nr_waiting);
 	if (gc->entity.delayed) {
 		eevdf_leave_delayed(group_queue(rq, gc->parent), &gc->entity);
+<<<<<<< HEAD
 		count_owing(gc, -gc->entity.weight);
 	}
 	group_share_changed(rq, gc->parent);
+=======
+		tell(SCHED_EVENT_LEAVE, rq, gc);
+	}
+	for (gc = gc->parent; gc; gc = gc->parent)
+		update_share(rq, gc);
+>>>>>>> 7b856c9 (sim: groups and clusters in scenarios)
 	spin_unlock_irqrestore(&rq->lock, flags);
 }
 

@@ -62,6 +62,11 @@ int attr_create(struct sim_thread *st, const struct change *c, void *(*entry)(vo
 	return thread_create(&st->thread, &attr, entry, st);
 }
 
+int attr_attach(struct sim_thread *st, int group)
+{
+	return group_attach(group == NO_GROUP ? NULL : watch.groups[group].group, st->thread);
+}
+
 /* Who comes back from real time is new to the fair class: the reference has to be told. */
 int attr_set(struct sim_thread *st, const struct change *c)
 {
@@ -71,7 +76,9 @@ int attr_set(struct sim_thread *st, const struct change *c)
 
 	if (c->given & GIVEN_CPUS)
 		err = thread_set_affinity(st->thread, mask_of(st, c, &one));
-	if (err || !(c->given & ~GIVEN_CPUS))
+	if (!err && c->given & GIVEN_GROUP)
+		err = attr_attach(st, c->group);
+	if (err || !(c->given & ~(GIVEN_CPUS | GIVEN_GROUP)))
 		return err;
 	merge(&st->attr, c);
 	if (was_real_time && !is_real_time(&st->attr))

@@ -6,4 +6,6 @@
 
 /* 0 or -errno. Context: thread. */
 int attr_create(struct sim_thread *st, const struct change *c, void *(*entry)(void *));
+/* -ESRCH: it has ended already. */
+int attr_attach(struct sim_thread *st, int group);
 int attr_set(struct sim_thread *st, const struct change *c);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #define ONE        ((fluid_t)1 << 64)
-#define WEIGHT_MAX 88761
+#define WEIGHT_MAX 102400 /* of a group; of a thread 88761 */
 
 void fluid_settle(struct fluid_member *m)
 {

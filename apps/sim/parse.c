@@ -13,6 +13,7 @@
 
 #include "apps/sim/scenario.h"
 #include "sched/eevdf.h"
+#include "sched/group.h"
 
 #define WORD_BYTES 64
 
@@ -278,11 +279,35 @@ static int instance_of(int spec)
 	return instance;
 }
 
-static struct target read_target(const char *field)
+static int group_named(const char *name, size_t n)
+{
+	for (unsigned i = 0; i < in.s->nr_groups; i++)
+		if (strlen(in.s->groups[i].name) == n && !strncmp(in.s->groups[i].name, name, n))
+			return (int)i;
+	return NO_GROUP;
+}
+
+/* The group that in.word names. */
+static int find_group(const char *field, const char *expected)
+{
+	int group = group_named(in.word, strlen(in.word));
+
+	if (group == NO_GROUP)
+		bad(field, expected);
+	return group;
+}
+
+/* Of threads and groups: expectations name both alike. */
+static bool is_taken(const char *name)
+{
+	return find_spec(name, strlen(name)) >= 0 || group_named(name, strlen(name)) != NO_GROUP;
+}
+
+/* in.word is the name. */
+static struct target this_target(const char *field)
 {
 	struct target t;
 
-	next();
 	t.spec = find_spec(in.word, strlen(in.word));
 	if (t.spec < 0)
 		bad(field, "the name of a thread declared above");
@@ -290,24 +315,21 @@ static struct target read_target(const char *field)
 	return t;
 }
 
+static struct target read_target(const char *field)
+{
+	next();
+	return this_target(field);
+}
+
 /* ---- attributes ------------------------------------------------------------------------------ */
 
-/* "0-3,5", "all", "each" */
-static void read_cpus(struct change *c)
+/* "0-3,5"; the first word of it is in in.word. */
+static void read_cpu_list(struct cpumask *cpus, const char *words)
 {
 	char expected[80];
 
-	snprintf(expected, sizeof(expected), "all, each, or CPUs such as 0-1,3 out of 0..%u",
+	snprintf(expected, sizeof(expected), "%sCPUs such as 0-1,3 out of 0..%u", words,
 		 in.s->cpus - 1);
-	cpumask_clear(&c->cpus);
-	c->each_cpu = false;
-	next();
-	if (is("all") || is("each")) {
-		c->each_cpu = is("each");
-		for (unsigned i = 0; i < in.s->cpus; i++)
-			cpumask_set(&c->cpus, i);
-		return;
-	}
 	for (;;) {
 		char *end;
 		unsigned long low = strtoul(in.word, &end, 10), high = low;
@@ -318,7 +340,7 @@ static void read_cpus(struct change *c)
 		    high >= in.s->cpus)
 			bad("cpus", expected);
 		for (unsigned long i = low; i <= high; i++)
-			cpumask_set(&c->cpus, (unsigned)i);
+			cpumask_set(cpus, (unsigned)i);
 		if (*in.at != ',')
 			return;
 		next();
@@ -326,8 +348,23 @@ static void read_cpus(struct change *c)
 	}
 }
 
+/* Or "all", "each". */
+static void read_cpus(struct change *c)
+{
+	cpumask_clear(&c->cpus);
+	c->each_cpu = false;
+	next();
+	if (!is("all") && !is("each")) {
+		read_cpu_list(&c->cpus, "all, each, or ");
+		return;
+	}
+	c->each_cpu = is("each");
+	for (unsigned i = 0; i < in.s->cpus; i++)
+		cpumask_set(&c->cpus, i);
+}
+
 #define POLICIES  "fair fifo rr batch idle"
-#define ATTR_KEYS "policy priority nice slice cpus"
+#define ATTR_KEYS "policy priority nice slice cpus group"
 
 static const uint8_t policies[] = { POLICY_FAIR, POLICY_FIFO, POLICY_RR, POLICY_BATCH,
 				    POLICY_IDLE };
@@ -354,8 +391,13 @@ static void read_attr(struct change *c, const char *keys)
 		if (c->slice_ns < EEVDF_SLICE_MIN_NS || c->slice_ns > EEVDF_SLICE_MAX_NS)
 			bad("slice", "a time 100us..100ms");
 		break;
-	default:
+	case 4:
 		read_cpus(c);
+		break;
+	default:
+		next();
+		c->group = is("none") ? NO_GROUP :
+					find_group("group", "none, or a group declared above");
 	}
 	c->given |= 1u << key;
 }
@@ -502,12 +544,15 @@ static void read_block(struct spec *spec, unsigned depth, bool braces)
 static void line_thread(void)
 {
 	struct scenario *s = in.s;
-	struct spec *spec = ADD(s->specs, s->nr_specs);
+	char name[NAME_BYTES];
+	struct spec *spec;
 
-	*spec = (struct spec){ .line = in.line, .count = 1, .first = s->nr_threads };
-	new_name("thread", spec->name);
-	if (find_spec(spec->name, strlen(spec->name)) != (int)s->nr_specs - 1)
+	new_name("thread", name);
+	if (is_taken(name))
 		bad("thread", "a name that is not taken");
+	spec = ADD(s->specs, s->nr_specs);
+	*spec = (struct spec){ .line = in.line, .count = 1, .first = s->nr_threads };
+	strcpy(spec->name, name);
 	for (unsigned i = 0; i < s->cpus; i++)
 		cpumask_set(&spec->attr.cpus, i);
 	while (strcmp(next(), ":")) {
@@ -539,9 +584,166 @@ static void line_thread(void)
 		mistake(spec->line, "thread", spec->name, STATEMENTS);
 }
 
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+/* in.word is the key; false: it is @keys' first, "parent". */
+static bool read_group_attr(struct group_change *c, const char *keys)
+{
+	unsigned key = one_of("group", keys) + (strncmp(keys, "parent", 6) ? 1 : 0);
+
+	want(in.word, "=");
+	if (key == 1) {
+		c->weight = (uint32_t)number_of("weight", GROUP_WEIGHT_MIN, GROUP_WEIGHT_MAX);
+	} else if (key == 2) {
+		next();
+		c->quota_ns = is("none") ? 0 : word_time("quota", in.word);
+		if (!is("none") && (c->quota_ns < GROUP_QUOTA_MIN_NS ||
+				    c->quota_ns > GROUP_PERIOD_MAX_NS * in.s->cpus))
+			bad("quota", "none, or a time from 100us to the period for each CPU");
+	} else if (key == 3) {
+		c->period_ns = time_of("period");
+		if (c->period_ns < GROUP_PERIOD_MIN_NS || c->period_ns > GROUP_PERIOD_MAX_NS)
+			bad("period", "a time 1ms..1s");
+	}
+	c->given |= key ? 1u << (key - 1) : 0;
+	return key;
+}
+
+/* What group_set_quota() would refuse. */
+static void check_group_attr(const struct group_change *c)
+{
+	char range[80];
+
+	in.word[0] = 0;
+	if (c->quota_ns && !(c->given & GIVEN_PERIOD))
+		mistake(in.line, "period", "", "period=1ms..1s with a quota");
+	if (c->given & GIVEN_PERIOD && !c->quota_ns)
+		mistake(in.line, "quota", "", "a quota with the period");
+	if (c->quota_ns <= c->period_ns * in.s->cpus)
+		return;
+	snprintf(range, sizeof(range), "at most the period for each of %u CPUs", in.s->cpus);
+	mistake(in.line, "quota", "more than the period allows", range);
+}
+
+static void line_group(void)
+{
+	struct group_spec g = { .parent = NO_GROUP,
+				.depth = 1,
+				.attr.weight = GROUP_WEIGHT_DEFAULT };
+
+	new_name("group", g.name);
+	if (is_taken(g.name))
+		bad("group", "a name that is not taken");
+	if (in.s->nr_groups == GROUPS_MAX)
+		bad("group", "at most 64 groups");
+	while (peek()) {
+		next();
+		if (read_group_attr(&g.attr, "parent weight quota period"))
+			continue;
+		next();
+		g.parent = find_group("parent", "a group declared above");
+		g.depth = in.s->groups[g.parent].depth + 1;
+		if (g.depth > GROUP_DEPTH_MAX)
+			bad("parent", "at most 8 groups within each other");
+	}
+	check_group_attr(&g.attr);
+	*ADD(in.s->groups, in.s->nr_groups) = g;
+}
+
+/* "set NAME weight=..." in an event; in.word is the name. */
+static void read_group_event(struct op *op, int group)
+{
+	struct group_change c = { 0 };
+
+	*op = (struct op){ .code = OP_GROUP, .a = in.s->nr_group_changes, .b = (uint64_t)group };
+	while (peek()) {
+		next();
+		read_group_attr(&c, "weight quota period");
+	}
+	if (!c.given) {
+		next();
+		bad("set", "weight quota period");
+	}
+	check_group_attr(&c);
+	*ADD(in.s->group_changes, in.s->nr_group_changes) = c;
+}
+
+/* ---- clusters -------------------------------------------------------------------------------- */
+
+static void add_to_cluster(unsigned cpu, const struct topology_cpu *t)
+{
+	char number[12];
+
+	snprintf(number, sizeof(number), "%u", cpu);
+	if (cpumask_test(&in.s->clustered, cpu))
+		mistake(in.line, "cpus", number, "a CPU that is in no cluster yet");
+	cpumask_set(&in.s->clustered, cpu);
+	in.s->topology[cpu] = *t;
+	in.s->topology[cpu].core = (uint16_t)cpu;
+}
+
+static void line_cluster(void)
+{
+	struct topology_cpu t = { .cluster = (uint16_t)in.s->nr_clusters,
+				  .cache = (uint16_t)in.s->nr_clusters,
+				  .capacity = TOPOLOGY_CAPACITY_MAX };
+	struct cpumask cpus = { 0 };
+
+	if (in.s->nr_specs)
+		bad("cluster", "clusters before the first thread");
+	if (!in.s->topology)
+		in.s->topology = calloc(ARCH_CPU_MAX, sizeof(struct topology_cpu));
+	if (!in.s->topology)
+		bad("cluster", "memory for it");
+	while (peek()) {
+		unsigned key;
+
+		next();
+		key = one_of("cluster", "cpus capacity cache");
+		want("cluster", "=");
+		if (key == 1) {
+			t.capacity = (uint16_t)number_of("capacity", 1, TOPOLOGY_CAPACITY_MAX);
+		} else if (key == 2) {
+			t.cache = (uint16_t)number_of("cache", 0, in.s->cpus - 1);
+		} else {
+			next();
+			read_cpu_list(&cpus, "");
+		}
+	}
+	if (cpumask_empty(&cpus))
+		mistake(in.line, "cpus", "", "the cluster's, such as cpus=0-3");
+	in.s->nr_clusters++;
+	cpumask_for_each(i, &cpus)
+		add_to_cluster(i, &t);
+}
+
+/* What topology_build() would refuse. */
+static void check_clusters(void)
+{
+	unsigned nr_levels = 0;
+	uint16_t levels[TOPOLOGY_LEVELS + 1];
+	char number[12];
+
+	for (unsigned i = 0; in.s->topology && i < in.s->cpus; i++) {
+		unsigned k = 0;
+
+		snprintf(number, sizeof(number), "%u", i);
+		if (!cpumask_test(&in.s->clustered, i))
+			mistake(in.line, "cluster", number,
+				"every CPU in a cluster, or no clusters");
+		while (k < nr_levels && levels[k] != in.s->topology[i].capacity)
+			k++;
+		if (k == nr_levels)
+			levels[nr_levels++] = in.s->topology[i].capacity;
+		if (nr_levels > TOPOLOGY_LEVELS)
+			mistake(in.line, "capacity", "too many", "at most 8 different ones");
+	}
+}
+
 static void line_at(void)
 {
 	struct event *e = ADD(in.s->events, in.s->nr_events);
+	int group;
 
 	*e = (struct event){ .line = in.line, .at_ns = time_of("at") };
 	want("at", ":");
@@ -553,8 +755,14 @@ static void line_at(void)
 		e->op.code = is("wake") ? OP_WAKE : OP_START;
 		e->op.target = read_target("thread");
 	} else if (is("set")) {
+		next();
+		group = group_named(in.word, strlen(in.word));
+		if (group != NO_GROUP) {
+			read_group_event(&e->op, group);
+			return;
+		}
 		e->op.code = OP_SET;
-		e->op.target = read_target("thread");
+		e->op.target = this_target("thread");
 		read_change(&e->op, in.line);
 	} else if (is("offline") || is("online")) {
 		e->op.code = is("offline") ? OP_OFFLINE : OP_ONLINE;
@@ -601,8 +809,8 @@ static void line_cost(void)
 
 static void line_cpus(void)
 {
-	if (in.s->nr_specs)
-		bad("cpus", "cpus before the first thread");
+	if (in.s->nr_specs || in.s->nr_groups || in.s->nr_clusters)
+		bad("cpus", "cpus before the first thread, group and cluster");
 	in.s->cpus = (unsigned)number_of("cpus", 1, ARCH_CPU_MAX);
 	if (in.cpus)
 		in.s->cpus = in.cpus;
@@ -620,7 +828,7 @@ static void line_title(void)
 
 /* ---- expectations ---------------------------------------------------------------------------- */
 
-enum { OF_THREADS = 1, OF_ALL = 2 };
+enum { OF_THREADS = 1, OF_ALL = 2, OF_GROUPS = 4 };
 
 static const struct {
 	const char *name;
@@ -628,11 +836,11 @@ static const struct {
 	unsigned of;
 	char after; /* what `after` takes: n: number, t: time, 0: there is none */
 } metrics[] = {
-	[METRIC_CPU_TIME] = { "cpu_time", UNIT_NS, OF_THREADS, 0 },
-	[METRIC_SHARE] = { "share", UNIT_PERCENT, OF_THREADS, 0 },
+	[METRIC_CPU_TIME] = { "cpu_time", UNIT_NS, OF_THREADS | OF_GROUPS, 0 },
+	[METRIC_SHARE] = { "share", UNIT_PERCENT, OF_THREADS | OF_GROUPS, 0 },
 	[METRIC_SPREAD] = { "spread", UNIT_PERCENT, OF_THREADS, 0 },
 	[METRIC_SHARE_ERROR] = { "share_error", UNIT_PERCENT, OF_THREADS | OF_ALL, 0 },
-	[METRIC_LAG] = { "lag", UNIT_NS, OF_THREADS | OF_ALL, 0 },
+	[METRIC_LAG] = { "lag", UNIT_NS, OF_THREADS | OF_ALL | OF_GROUPS, 0 },
 	[METRIC_LATENCY] = { "latency", UNIT_NS, OF_THREADS, 'n' },
 	[METRIC_WAKES] = { "wakes", UNIT_COUNT, OF_THREADS, 0 },
 	[METRIC_LOOPS] = { "loops", UNIT_COUNT, OF_THREADS, 0 },
@@ -645,6 +853,7 @@ static const struct {
 	[METRIC_LAG_DIFFERENCE] = { "lag_difference", UNIT_NS, OF_ALL, 0 },
 	[METRIC_ALL_BUSY] = { "all_busy", UNIT_NS, OF_ALL, 't' },
 	[METRIC_IDLE_WHILE_WAITING] = { "idle_while_waiting", UNIT_NS, OF_ALL, 0 },
+	[METRIC_THROTTLED] = { "throttled", UNIT_NS, OF_GROUPS, 0 },
 };
 
 static const struct {
@@ -661,7 +870,7 @@ static __noreturn void bad_metric(unsigned of)
 	for (unsigned i = 0; i < ARRAY_SIZE(metrics); i++)
 		if (metrics[i].of & of)
 			snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s%s",
-				 of == OF_THREADS ? "." : "", metrics[i].name,
+				 of == OF_ALL ? "" : ".", metrics[i].name,
 				 i == METRIC_LATENCY ? ".{min,avg,p50,p90,p99,p99.9,max} " : " ");
 	if (of == OF_ALL)
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), "or thread.metric");
@@ -714,9 +923,17 @@ static void read_what(struct expect *e)
 	int spec = find_spec(in.word, n);
 
 	e->target = (struct target){ .spec = -1, .instance = -1 };
+	e->group = group_named(in.word, n);
+	if (e->group != NO_GROUP) {
+		if (!in.word[n])
+			bad_metric(OF_GROUPS);
+		read_metric(e, in.word + n + 1, OF_GROUPS);
+		return;
+	}
 	if (spec < 0) {
 		if (in.word[n] && strncmp(in.word, "stint", n))
-			bad("expect", "the name of a thread declared above, before the dot");
+			bad("expect",
+			    "the name of a thread or a group declared above, before the dot");
 		read_metric(e, in.word, OF_ALL);
 		return;
 	}
@@ -758,7 +975,7 @@ static void line_expect(void)
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-#define LINES "title cpus time from seeds cost mutex semaphore thread at expect"
+#define LINES "title cpus time from seeds cost mutex semaphore cluster group thread at expect"
 
 static void read_line(void)
 {
@@ -792,9 +1009,15 @@ static void read_line(void)
 		line_named(&s->semaphores, &s->nr_semaphores, true);
 		break;
 	case 8:
-		line_thread();
+		line_cluster();
 		break;
 	case 9:
+		line_group();
+		break;
+	case 10:
+		line_thread();
+		break;
+	case 11:
 		line_at();
 		break;
 	default:
@@ -815,6 +1038,7 @@ static void check_whole(void)
 		mistake(in.line, "time", "", "a line such as: time 10s");
 	if (!s->nr_specs)
 		mistake(in.line, "thread", "", "at least one thread");
+	check_clusters();
 	if (s->from_ns >= s->time_ns)
 		mistake(in.line, "from", "", "a time before the end");
 	for (unsigned i = 0; i < s->nr_events; i++)
@@ -899,6 +1123,8 @@ void expect_text(const struct scenario *s, const struct expect *e, char *buf, si
 			 e->target.instance);
 	else if (e->target.spec >= 0)
 		snprintf(what, sizeof(what), "%s.", s->specs[e->target.spec].name);
+	else if (e->group != NO_GROUP)
+		snprintf(what, sizeof(what), "%s.", s->groups[e->group].name);
 	for (unsigned i = 0; e->metric == METRIC_LATENCY && i < ARRAY_SIZE(quantiles); i++)
 		if (quantiles[i].quantile == e->quantile)
 			snprintf(quantile, sizeof(quantile), ".%s", quantiles[i].name);

@@ -138,6 +138,38 @@ static void create(struct sim_thread *st)
 		return;
 	semaphore_init(&st->woken, 0);
 	must(attr_create(st, &st->spec->attr, thread_main), "create", st);
+	if (st->spec->attr.given & GIVEN_GROUP)
+		attr_attach(st, st->spec->attr.group);
+}
+
+/* The parser has seen to the ranges. */
+static void create_groups(void)
+{
+	for (unsigned i = 0; i < scenario->nr_groups; i++) {
+		const struct group_spec *g = &scenario->groups[i];
+		const struct group_attr attr = { .weight = g->attr.weight,
+						 .quota_ns = g->attr.quota_ns,
+						 .period_ns = g->attr.period_ns };
+
+		if (group_create(&watch.groups[i].group,
+				 g->parent == NO_GROUP ? NULL : watch.groups[g->parent].group,
+				 &attr))
+			panic("group %s: no memory", g->name);
+	}
+}
+
+static void change_group(const struct op *op)
+{
+	const struct group_change *c = &scenario->group_changes[op->a];
+	struct thread_group *g = watch.groups[op->b].group;
+	int err = 0;
+
+	if (c->given & GIVEN_WEIGHT)
+		err = group_set_weight(g, c->weight);
+	if (!err && c->given & GIVEN_QUOTA)
+		err = group_set_quota(g, c->quota_ns, c->period_ns);
+	if (err)
+		panic("set of group %s: error %d", scenario->groups[op->b].name, err);
 }
 
 /* Calls @each for the threads that @target names; @self: when it names none. */
@@ -199,6 +231,8 @@ static void do_common(const struct op *op, struct sim_thread *self)
 		each_target(op, self, do_start);
 	else if (op->code == OP_SET)
 		each_target(op, self, do_set);
+	else if (op->code == OP_GROUP)
+		change_group(op);
 	else if (op->code == OP_OFFLINE || op->code == OP_ONLINE)
 		change_cpu(op);
 }
@@ -356,6 +390,7 @@ void run_director(void *unused)
 	(void)unused;
 	if (sched_set_policy(thread_current(), SCHED_FIFO, 99, 0))
 		panic("the director is refused its priority");
+	create_groups();
 	for (unsigned i = 0; i < scenario->nr_threads; i++)
 		if (!watch.threads[i].spec->start_ns)
 			create(&watch.threads[i]);

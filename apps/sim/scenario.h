@@ -8,8 +8,11 @@
 
 #include "core/cpumask.h"
 #include "core/thread.h"
+#include "core/topology.h"
 
 #define NAME_BYTES     24
+#define GROUPS_MAX     64
+#define NO_GROUP       (-1)
 #define LOOPS_MAX      4       /* loops within loops */
 #define INSTANCES_MAX  1000000 /* threads in a scenario */
 #define PERCENT        1000000ll
@@ -34,6 +37,7 @@ enum op_code {
 	OP_OFFLINE, /* a: CPU */
 	OP_ONLINE,  /* a: CPU */
 	OP_SET,     /* change a, of target */
+	OP_GROUP,   /* change a, of group b */
 	OP_LOOP,    /* a times, 0: for ever; b: index behind the matching OP_END */
 	OP_END,     /* a: index of the first operation of the loop */
 	OP_EXIT,
@@ -60,7 +64,14 @@ enum sim_policy {
 };
 
 /* Attributes given in a declaration or by `set`; only those marked in @given count. */
-enum { GIVEN_POLICY = 1, GIVEN_PRIORITY = 2, GIVEN_NICE = 4, GIVEN_SLICE = 8, GIVEN_CPUS = 16 };
+enum {
+	GIVEN_POLICY = 1,
+	GIVEN_PRIORITY = 2,
+	GIVEN_NICE = 4,
+	GIVEN_SLICE = 8,
+	GIVEN_CPUS = 16,
+	GIVEN_GROUP = 32,
+};
 
 struct change {
 	unsigned given;
@@ -68,7 +79,24 @@ struct change {
 	int8_t nice;
 	bool each_cpu; /* thread i on CPU i, modulo the number of CPUs */
 	uint64_t slice_ns;
+	int group; /* NO_GROUP: to none */
 	struct cpumask cpus;
+};
+
+/* The same of groups; quota and period go together, quota 0: no limit. */
+enum { GIVEN_WEIGHT = 1, GIVEN_QUOTA = 2, GIVEN_PERIOD = 4 };
+
+struct group_change {
+	unsigned given;
+	uint32_t weight;
+	uint64_t quota_ns, period_ns;
+};
+
+struct group_spec {
+	char name[NAME_BYTES];
+	int parent; /* NO_GROUP: at the top */
+	unsigned depth;
+	struct group_change attr;
 };
 
 struct spec {
@@ -106,6 +134,7 @@ enum metric {
 	METRIC_LAG_DIFFERENCE,
 	METRIC_ALL_BUSY,
 	METRIC_IDLE_WHILE_WAITING,
+	METRIC_THROTTLED,
 };
 
 enum unit { UNIT_NS, UNIT_PERCENT, UNIT_COUNT };
@@ -113,7 +142,8 @@ enum compare { COMPARE_AT_MOST, COMPARE_AT_LEAST, COMPARE_WITHIN };
 
 struct expect {
 	int line;
-	struct target target; /* spec -1: all threads */
+	struct target target; /* spec -1: all threads, or of a group */
+	int group;            /* NO_GROUP: not of a group */
 	enum metric metric;
 	enum unit unit;
 	/* of latencies, in 1/1000: 0 the smallest, 1000 the largest; -1: the mean */
@@ -140,7 +170,12 @@ struct scenario {
 	struct expect *expects;
 	struct named *mutexes, *semaphores;
 	struct change *changes;
+	struct group_spec *groups;
+	struct group_change *group_changes;
+	struct topology_cpu *topology; /* one a CPU; NULL: one cluster of equal CPUs */
+	struct cpumask clustered;      /* CPUs that a cluster names */
 	unsigned nr_specs, nr_events, nr_expects, nr_mutexes, nr_semaphores, nr_changes;
+	unsigned nr_groups, nr_group_changes, nr_clusters;
 	unsigned nr_threads; /* of all declarations */
 };
 

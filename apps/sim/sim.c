@@ -137,11 +137,32 @@ static int64_t stint(const struct sim_thread *st, unsigned n, bool longest)
 	return (int64_t)(longest ? high : low);
 }
 
+/* The most that one of its entities, each on a CPU, was off. */
+static int64_t group_lag(const struct sim_group *g)
+{
+	uint64_t worst = 0;
+
+	for (unsigned i = 0; i < scenario.cpus; i++)
+		worst = MAX(worst, fluid_lag_max_ns(&g->on[i].entity));
+	return (int64_t)worst;
+}
+
+static int64_t measured_group(enum metric metric, const struct sim_group *g)
+{
+	if (metric == METRIC_CPU_TIME)
+		return (int64_t)g->cpu_ns;
+	if (metric == METRIC_SHARE)
+		return ratio(g->cpu_ns, cpu_time(watch.threads, scenario.nr_threads));
+	return metric == METRIC_LAG ? group_lag(g) : (int64_t)g->throttled_ns;
+}
+
 static int64_t measured(const struct expect *e)
 {
 	unsigned n, i = (unsigned)(e - scenario.expects);
 	const struct sim_thread *st = first_of(e, &n);
 
+	if (e->group != NO_GROUP)
+		return measured_group(e->metric, &watch.groups[e->group]);
 	switch (e->metric) {
 	case METRIC_CPU_TIME:
 		return (int64_t)cpu_time(st, n);
@@ -218,7 +239,7 @@ static bool report(void)
 		good &= holds(e, v);
 	}
 	for (unsigned i = 0; i < scenario.cpus; i++)
-		if (fluid_sum_error_ns(&watch.cpus[i].fluid) > 1) {
+		if (watch_sum_error_ns(i) > 1) {
 			printf("  FAIL  the lags on CPU %u add up to 0  not so\n", i);
 			good = false;
 		}
@@ -269,8 +290,11 @@ int sim_run(const struct sim_options *o)
 	set_cost(&costs.interrupt_ns, scenario.interrupt_ns);
 	set_cost(&costs.ipi_ns, scenario.ipi_ns);
 	machine.cpus = scenario.cpus;
-	if (expects(METRIC_IDLE_WHILE_WAITING))
-		machine.observe = watch_waste;
+	machine.topology = scenario.topology;
+	watch.waste = expects(METRIC_IDLE_WHILE_WAITING);
+	watch.throttling = expects(METRIC_THROTTLED);
+	if (watch.waste || watch.throttling)
+		machine.observe = watch_moment;
 	watch_init(&scenario);
 	watch.progress = o->progress ? show_progress : NULL;
 	watch.log = o->log;

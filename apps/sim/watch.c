@@ -39,6 +39,34 @@ static struct fluid_member *member_of(const struct thread *t)
 	return st ? &st->fluid : &watch.director.fluid;
 }
 
+static struct sim_group *group_of(const struct thread_group *g)
+{
+	for (unsigned i = 0; g && i < scenario->nr_groups; i++)
+		if (watch.groups[i].group == g)
+			return &watch.groups[i];
+	return NULL;
+}
+
+/* Of the members of @g, NULL: at the top. */
+static struct fluid_queue *queue_at(unsigned cpu, struct sim_group *g)
+{
+	return g ? &g->on[cpu].queue : &watch.cpus[cpu].fluid;
+}
+
+static void init_groups(const struct scenario *s)
+{
+	watch.groups = calloc(s->nr_groups + 1, sizeof(struct sim_group));
+	ASSERT(watch.groups);
+	for (unsigned i = 0; i < s->nr_groups; i++) {
+		struct sim_group *g = &watch.groups[i];
+
+		g->on = calloc(s->cpus, sizeof(struct sim_group_cpu));
+		ASSERT(g->on);
+		if (s->groups[i].parent != NO_GROUP)
+			g->parent = &watch.groups[s->groups[i].parent];
+	}
+}
+
 void watch_init(const struct scenario *s)
 {
 	scenario = s;
@@ -46,6 +74,7 @@ void watch_init(const struct scenario *s)
 	watch.cpus = calloc(s->cpus, sizeof(struct watch_cpu));
 	watch.busy_at_ns = calloc(s->nr_expects + 1, sizeof(uint64_t));
 	ASSERT(watch.threads && watch.cpus && watch.busy_at_ns);
+	init_groups(s);
 	for (unsigned i = 0; i < s->nr_threads; i++)
 		watch.threads[i].cpu = NO_CPU;
 	for (unsigned i = 0; i < s->nr_expects; i++)
@@ -112,11 +141,60 @@ static void charge(struct watch_cpu *c)
 		return;
 	c->curr->cpu_ns += ns;
 	c->curr->whole_ns += ns;
+	for (struct sim_group *g = group_of(c->thread->sched.group); g; g = g->parent)
+		g->cpu_ns += ns;
+}
+
+/* ---- who is served --------------------------------------------------------------------------- */
+
+/* The thread that runs has been charged: at each level. */
+static void served(unsigned cpu)
+{
+	struct watch_cpu *c = &watch.cpus[cpu];
+	uint64_t ns;
+
+	if (!c->thread || !c->serves)
+		return;
+	ns = c->thread->sched.runtime_ns - c->runtime_ns;
+	c->runtime_ns += ns;
+	fluid_served(queue_at(cpu, c->leaf), c->runtime_ns);
+	for (struct sim_group *g = c->leaf; g; g = g->parent) {
+		g->on[cpu].runtime_ns += ns;
+		fluid_served(queue_at(cpu, g->parent), g->on[cpu].runtime_ns);
+	}
+}
+
+static void serve_entity(unsigned cpu, struct sim_group *g)
+{
+	fluid_runs(queue_at(cpu, g->parent), &g->on[cpu].entity, g->on[cpu].runtime_ns);
+}
+
+/* From here on @t is served, if it is fair. */
+static void serve(unsigned cpu, const struct thread *t)
+{
+	struct watch_cpu *c = &watch.cpus[cpu];
+	struct fluid_member *m = member_of(t);
+	struct sim_group *g = c->leaf;
+
+	fluid_runs(queue_at(cpu, g), NULL, 0);
+	for (; g; g = g->parent)
+		fluid_runs(queue_at(cpu, g->parent), NULL, 0);
+	c->leaf = group_of(t->sched.group);
+	c->runtime_ns = t->sched.runtime_ns;
+	c->serves = m->queue == queue_at(cpu, c->leaf);
+	if (!c->serves) {
+		c->leaf = NULL;
+		return;
+	}
+	fluid_runs(queue_at(cpu, c->leaf), m, c->runtime_ns);
+	for (g = c->leaf; g; g = g->parent)
+		serve_entity(cpu, g);
 }
 
 /*
  * An event is told after @st, which runs, was charged: since the last one both accounts have grown
- * by the same, but for the steps between the scheduler's look at the clock and its word.
+ * by the same, but for the steps between the scheduler's look at the clock and its word. Real time is
+ * charged when it stops.
  */
 static void compare_clocks(struct sim_thread *st, const struct thread *t)
 {
@@ -138,24 +216,46 @@ static void end_stint(struct watch_cpu *c, const struct sim_thread *next, uint64
 	c->curr->stint_max_ns = MAX(c->curr->stint_max_ns, ns);
 }
 
-/*
- * What the scheduler thinks of its members' lag beside what the reference does: the one place that
- * reads it, and for nothing else. Not while real time has taken the CPU from a fair thread, which is
- * charged later.
- */
-static void compare_lags(struct cpu *cpu, struct fluid_queue *q)
+/* Where the scheduler keeps what it knows about @m; NULL: it is not compared. */
+static struct eevdf_entity *entity_of(unsigned cpu, struct fluid_member *m)
 {
-	for (unsigned i = 0; !cpu->rq.fair_owed_ns && i < q->nr; i++) {
-		struct sim_thread *st = container_of(q->members[i], struct sim_thread, fluid);
+	struct sim_thread *st = container_of(m, struct sim_thread, fluid);
+
+	for (unsigned i = 0; i < scenario->nr_groups; i++)
+		if (m == &watch.groups[i].on[cpu].entity)
+			return &watch.groups[i].group->on[cpu].entity;
+	return st->thread ? &st->thread->sched.fair : NULL;
+}
+
+static void compare_queue(unsigned cpu, struct fluid_queue *q, const struct eevdf_queue *theirs)
+{
+	for (unsigned i = 0; i < q->nr; i++) {
+		struct eevdf_entity *e = entity_of(cpu, q->members[i]);
 		int64_t off_ns;
 
-		if (!st->thread)
+		if (!e)
 			continue;
-		off_ns = eevdf_lag_ns(&cpu->rq.fair, &st->thread->sched.fair) -
-			 fluid_lag_ns(&st->fluid);
+		off_ns = eevdf_lag_ns(theirs, e) - fluid_lag_ns(q->members[i]);
 		watch.lag_difference_ns =
 			MAX(watch.lag_difference_ns, (uint64_t)(off_ns < 0 ? -off_ns : off_ns));
 	}
+}
+
+/*
+ * What the scheduler thinks of its members' lag beside what the reference does: the one place that
+ * reads it, and for nothing else. Only in the queues where a thread was picked: where nobody looked,
+ * as before a switch to real time, one who has paid what it owed is still counted.
+ */
+static void compare_lags(struct cpu *cpu)
+{
+	struct watch_cpu *c = &watch.cpus[cpu->index];
+
+	if (!c->serves)
+		return;
+	compare_queue(cpu->index, &c->fluid, &cpu->rq.fair);
+	for (struct sim_group *g = c->leaf; g; g = g->parent)
+		compare_queue(cpu->index, &g->on[cpu->index].queue,
+			      &g->group->on[cpu->index].queue);
 }
 
 static void switched(struct cpu *cpu, const struct thread *prev, const struct thread *next,
@@ -167,9 +267,9 @@ static void switched(struct cpu *cpu, const struct thread *prev, const struct th
 	hash_switch(cpu, prev, next, reason);
 	end_stint(c, to, reason);
 	count_busy(c->curr, to);
-	fluid_runs(&c->fluid, member_of(next), next->sched.runtime_ns);
+	serve(cpu->index, next);
 	if (watch.compares_lags)
-		compare_lags(cpu, &c->fluid);
+		compare_lags(cpu);
 	c->resumed = !c->curr && prev->tid;
 	c->curr = to;
 	c->thread = next;
@@ -185,9 +285,16 @@ static void switched(struct cpu *cpu, const struct thread *prev, const struct th
 	to->cpu = cpu->index;
 }
 
+/* From 1; 0: none. */
+static int number_of(const struct sim_group *g)
+{
+	return g ? (int)(g - watch.groups) + 1 : 0;
+}
+
 /*
- * "log <event> <ns> <cpu> <tid> <tid or 0> <arg> <tid that runs> <its CPU time, by the scheduler>":
- * all that the reference goes by, for a check of the reference itself.
+ * "log <event> <ns> <cpu> <tid> <tid or 0> <arg> <tid that runs> <its CPU time, by the scheduler>
+ * <number of the group whose queue it is about, or 0>": all that the reference goes by, for a check
+ * of the reference itself. A group counts as a thread with its number, negative, as tid.
  */
 static void log_event(enum sched_event what, const struct cpu *cpu, const struct thread *a,
 		      const struct thread *b, uint64_t arg)
@@ -196,10 +303,14 @@ static void log_event(enum sched_event what, const struct cpu *cpu, const struct
 		"switch", "join", "leave", "weight", "delay", "resume"
 	};
 	const struct thread *runs = watch.cpus[cpu->index].thread;
+	const struct group_cpu *gc = a ? NULL : (const struct group_cpu *)(uintptr_t)arg;
+	const struct sim_group *g = group_of(a ? a->sched.group : gc->group);
 
-	printf("log %s %llu %u %d %d %llu %d %llu\n", names[what], (unsigned long long)host_now_ns,
-	       cpu->index, (int)a->tid, b ? (int)b->tid : 0, (unsigned long long)arg,
-	       runs ? (int)runs->tid : 0, runs ? (unsigned long long)runs->sched.runtime_ns : 0);
+	printf("log %s %llu %u %d %d %llu %d %llu %d\n", names[what],
+	       (unsigned long long)host_now_ns, cpu->index, a ? (int)a->tid : -number_of(g),
+	       b ? (int)b->tid : 0, (unsigned long long)(a ? arg : gc->entity.weight),
+	       runs ? (int)runs->tid : 0, runs ? (unsigned long long)runs->sched.runtime_ns : 0,
+	       number_of(a ? g : g->parent));
 }
 
 void watch_forget(struct sim_thread *st)
@@ -207,6 +318,45 @@ void watch_forget(struct sim_thread *st)
 	fluid_forget(&st->fluid);
 	if (watch.log)
 		printf("log forget %d\n", (int)st->thread->tid);
+}
+
+static void queue_event(enum sched_event what, struct fluid_queue *q, struct fluid_member *m,
+			uint32_t weight, uint64_t runtime_ns)
+{
+	switch (what) {
+	case SCHED_EVENT_JOIN:
+		fluid_join(q, m, weight, runtime_ns);
+		break;
+	case SCHED_EVENT_LEAVE:
+		fluid_leave(q, m);
+		break;
+	case SCHED_EVENT_WEIGHT:
+		fluid_weight(q, m, weight);
+		break;
+	case SCHED_EVENT_DELAY:
+		fluid_delay(q, m);
+		break;
+	case SCHED_EVENT_RESUME:
+		fluid_resume(q, m, runtime_ns);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Of a group in its parent's queue. It may come while a member of it runs, which has just come, too. */
+static void group_event(enum sched_event what, struct watch_cpu *c, unsigned cpu,
+			const struct group_cpu *gc)
+{
+	struct sim_group *g = group_of(gc->group), *above;
+
+	if (!g)
+		return;
+	queue_event(what, queue_at(cpu, g->parent), &g->on[cpu].entity, gc->entity.weight,
+		    g->on[cpu].runtime_ns);
+	for (above = c->serves ? c->leaf : NULL; above; above = above->parent)
+		if (above == g && what == SCHED_EVENT_JOIN)
+			serve_entity(cpu, g);
 }
 
 void watch_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
@@ -217,37 +367,23 @@ void watch_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
 	if (watch.log)
 		log_event(what, cpu, a, b, arg);
 	charge(c);
-	if (c->curr)
+	if (c->curr && (what == SCHED_EVENT_SWITCH || c->serves))
 		compare_clocks(c->curr, c->thread);
-	if (c->thread)
-		fluid_served(&c->fluid, c->thread->sched.runtime_ns);
-	switch (what) {
-	case SCHED_EVENT_SWITCH:
+	served(cpu->index);
+	if (!a)
+		group_event(what, c, cpu->index, (const struct group_cpu *)(uintptr_t)arg);
+	else if (what == SCHED_EVENT_SWITCH)
 		switched(cpu, a, b, arg);
-		break;
-	case SCHED_EVENT_JOIN:
-		fluid_join(&c->fluid, member_of(a), (uint32_t)arg, a->sched.runtime_ns);
-		if (c->thread == a)
-			fluid_runs(&c->fluid, member_of(a), a->sched.runtime_ns);
-		break;
-	case SCHED_EVENT_LEAVE:
-		fluid_leave(&c->fluid, member_of(a));
-		break;
-	case SCHED_EVENT_WEIGHT:
-		fluid_weight(&c->fluid, member_of(a), (uint32_t)arg);
-		break;
-	case SCHED_EVENT_DELAY:
-		fluid_delay(&c->fluid, member_of(a));
-		break;
-	case SCHED_EVENT_RESUME:
-		fluid_resume(&c->fluid, member_of(a), a->sched.runtime_ns);
-		break;
-	}
+	else
+		queue_event(what, queue_at(cpu->index, group_of(a->sched.group)), member_of(a),
+			    (uint32_t)arg, a->sched.runtime_ns);
+	if (what == SCHED_EVENT_JOIN && a && c->thread == a)
+		serve(cpu->index, a);
 	if (watch.progress && !(watch.hashed & 0xffff))
 		watch.progress(host_now_ns);
 }
 
-/* ---- idle while waiting ---------------------------------------------------------------------- */
+/* ---- between the events ---------------------------------------------------------------------- */
 
 static bool may_run(const struct runqueue *rq, const struct cpumask *idle)
 {
@@ -273,12 +409,8 @@ static bool wasted_now(void)
 	return false;
 }
 
-/* Looked at wherever time is about to pass: what is so now stays so until then. */
-void watch_waste(bool quiet)
+static void note_waste(void)
 {
-	(void)quiet;
-	if (watch.start_ns == UINT64_MAX)
-		return;
 	if (watch.wasted_since_ns != UINT64_MAX)
 		watch.wasted_max_ns = MAX(watch.wasted_max_ns, host_now_ns - watch.wasted_since_ns);
 	if (!wasted_now())
@@ -287,10 +419,47 @@ void watch_waste(bool quiet)
 		watch.wasted_since_ns = host_now_ns;
 }
 
+static void note_throttled(void)
+{
+	for (unsigned i = 0; i < scenario->nr_groups; i++)
+		for (unsigned k = 0; watch.groups[i].group && k < scenario->cpus; k++) {
+			struct sim_group_cpu *on = &watch.groups[i].on[k];
+
+			if (on->throttled)
+				watch.groups[i].throttled_ns +=
+					host_now_ns - watch.throttled_since_ns;
+			on->throttled = watch.groups[i].group->on[k].throttled;
+		}
+	watch.throttled_since_ns = host_now_ns;
+}
+
+/* What is so now stays so until time has passed. */
+void watch_moment(bool quiet)
+{
+	(void)quiet;
+	if (watch.start_ns == UINT64_MAX)
+		return;
+	if (watch.waste)
+		note_waste();
+	if (watch.throttling)
+		note_throttled();
+}
+
+uint64_t watch_sum_error_ns(unsigned cpu)
+{
+	uint64_t worst = fluid_sum_error_ns(&watch.cpus[cpu].fluid);
+
+	for (unsigned i = 0; i < scenario->nr_groups; i++)
+		worst = MAX(worst, fluid_sum_error_ns(&watch.groups[i].on[cpu].queue));
+	return worst;
+}
+
 /* ---- phases ---------------------------------------------------------------------------------- */
 
 void watch_start(void)
 {
+	for (unsigned i = 0; watch.log && i < scenario->nr_groups; i++)
+		printf("log group %u %d\n", i + 1, number_of(watch.groups[i].parent));
 	watch.start_ns = host_now_ns;
 }
 
@@ -310,6 +479,12 @@ void watch_from(void)
 		st->stint_max_ns = 0;
 	}
 	fluid_reset(&watch.director.fluid);
+	for (unsigned i = 0; i < scenario->nr_groups; i++) {
+		watch.groups[i].cpu_ns = watch.groups[i].throttled_ns = 0;
+		for (unsigned k = 0; k < scenario->cpus; k++)
+			fluid_reset(&watch.groups[i].on[k].entity);
+	}
+	watch.throttled_since_ns = host_now_ns;
 	watch.switches = watch.migrations = 0;
 	watch.wasted_max_ns = 0;
 	watch.wasted_since_ns = UINT64_MAX;
@@ -322,6 +497,11 @@ void watch_end(void)
 	note_all_busy();
 	for (unsigned i = 0; i < scenario->cpus; i++)
 		charge(&watch.cpus[i]);
+	if (watch.throttling)
+		note_throttled();
 	for (unsigned i = 0; i < scenario->nr_threads; i++)
 		fluid_settle(&watch.threads[i].fluid);
+	for (unsigned i = 0; i < scenario->nr_groups; i++)
+		for (unsigned k = 0; k < scenario->cpus; k++)
+			fluid_settle(&watch.groups[i].on[k].entity);
 }

@@ -10,6 +10,7 @@
 #include "apps/sim/scenario.h"
 #include "arch/host/host.h"
 #include "core/sync.h"
+#include "sched/group.h"
 
 /* A thread of the scenario. Its own fields are written by itself, the rest by the observer. */
 struct sim_thread {
@@ -27,9 +28,28 @@ struct sim_thread {
 	bool exited;
 };
 
+/* On one CPU: its members' queue, and what competes for it in its parent's. */
+struct sim_group_cpu {
+	struct fluid_queue queue;
+	struct fluid_member entity;
+	uint64_t runtime_ns; /* that its members got */
+	bool throttled;      /* when last looked at */
+};
+
+struct sim_group {
+	struct thread_group *group; /* NULL: not created yet */
+	struct sim_group *parent;   /* NULL: at the top */
+	struct sim_group_cpu *on;   /* [CPU] */
+	/* since `from`; of all CPUs */
+	uint64_t cpu_ns, throttled_ns;
+};
+
 struct watch_cpu {
-	struct fluid_queue fluid;
-	struct sim_thread *curr; /* NULL: idle, or no thread of the scenario */
+	struct fluid_queue fluid; /* of the members at the top */
+	bool serves;              /* thread is served, at each level from leaf upwards */
+	struct sim_group *leaf;   /* NULL: the top */
+	uint64_t runtime_ns;      /* of thread, up to which its groups' counts */
+	struct sim_thread *curr;  /* NULL: idle, or no thread of the scenario */
 	const struct thread *thread;
 	uint64_t since_ns; /* up to which curr's cpu_ns counts */
 	bool resumed;      /* curr goes on after the director */
@@ -39,13 +59,16 @@ struct watch_cpu {
 struct watch {
 	struct sim_thread *threads;
 	struct watch_cpu *cpus;
+	struct sim_group *groups;
 	struct sim_thread director; /* its time as a fair thread counts in the reference, too */
 	uint64_t hash, hashed;
 	uint64_t switches, migrations; /* since `from` */
 	unsigned nr_busy;
 	uint64_t all_busy_since_ns; /* UINT64_MAX: not all are */
 	uint64_t start_ns;          /* when the scenario began */
+	bool waste, throttling;     /* is to be looked for */
 	uint64_t wasted_since_ns, wasted_max_ns;
+	uint64_t throttled_since_ns; /* up to which groups' counts */
 	/* of expectations about all_busy: when it came true, UINT64_MAX: not yet */
 	uint64_t *busy_at_ns;
 	uint64_t clock_error_ns, lag_difference_ns;
@@ -62,8 +85,10 @@ void watch_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
 		 const struct thread *b, uint64_t arg);
 /* @st, which was in another class, is new to the fair one when it joins next. */
 void watch_forget(struct sim_thread *st);
-/* The longest time a CPU is idle while a thread waits that may run there. */
-void watch_waste(bool quiet);
+/* Whenever time is about to pass: CPUs idle while a thread waits that may run there; throttled groups. */
+void watch_moment(bool quiet);
+/* Of all queues of @cpu: |sum of all lags|, 0 but for rounding. */
+uint64_t watch_sum_error_ns(unsigned cpu);
 /* The director: time 0 of the scenario; measuring begins; the end. */
 void watch_start(void);
 void watch_from(void);

@@ -322,7 +322,7 @@ static void trace_event(enum sched_event what, struct cpu *cpu, const struct thr
 
 	if (search_tracing)
 		printf("%5llu cpu %u ---- %s %s%s%s (%llu)\n", (unsigned long long)host_steps(),
-		       cpu->index, names[what], a->name, b ? " -> " : "", b ? b->name : "",
+		       cpu->index, names[what], a ? a->name : "a group", b ? " -> " : "", b ? b->name : "",
 		       (unsigned long long)arg);
 }
 

@@ -16,8 +16,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SCENARIOS = sorted(glob.glob("tests/sim/*.scn", root_dir=ROOT))
 PLAIN, SAN = "build/host/sim/fairlead", "build/host/sim/fairlead-san"
 BOARDS = ("virt-arm64", "virt-riscv64")
-# On targets: several CPUs, all classes, locks, affinity, changes of weight.
-ON_TARGETS = ("affinity", "classes", "hogs-5-on-4", "locks", "release-16", "reweight-storm", "steal-from-each", "wasted-3-wakeup")
+# On targets: several CPUs, unequal ones, all classes, locks, affinity, changes of weight, groups.
+ON_TARGETS = ("affinity", "classes", "clusters-misfit", "groups-change", "groups-quota", "hogs-5-on-4", "locks", "release-16",
+              "reweight-storm", "steal-from-each", "wasted-3-wakeup")
 
 
 def execute(*command, timeout=120, **env):
@@ -129,7 +130,7 @@ def test_cpus_from_the_command_line(tmp_path):
 MISTAKES = [
     ("", "1: time: '': expected a line such as: time 10s"),
     ("time 1s\n", "2: thread: '': expected at least one thread"),
-    ("tiem 1s\n", "1: line: 'tiem': expected title cpus time from seeds cost mutex semaphore thread at expect"),
+    ("tiem 1s\n", "1: line: 'tiem': expected title cpus time from seeds cost mutex semaphore cluster group thread at expect"),
     ("cpus 0\n", "1: cpus: '0': expected a number 1..1024"),
     ("cpus 1025\n", "1: cpus: '1025': expected a number 1..1024"),
     ("cpus four\n", "1: cpus: 'four': expected a number 1..1024"),
@@ -178,7 +179,7 @@ MISTAKES = [
     ("thread a: exit\nat 1s: kill a\n", "2: event: 'kill': expected post wake start set"),
     ("thread a x2: exit\nat 1s: wake a[2]\n", "2: instance: '2': expected a number 0..1"),
     ("thread a: exit\nat 1s: set a\n", "2: set: 'end of line': expected policy priority nice slice cpus"),
-    ("thread a: exit\nexpect b.lag <= 1ms\n", "2: expect: 'b.lag': expected the name of a thread declared above, before the dot"),
+    ("thread a: exit\nexpect b.lag <= 1ms\n", "2: expect: 'b.lag': expected the name of a thread or a group declared above, before the dot"),
     ("thread a: exit\nexpect a.lagg <= 1ms\n", "2: expect: 'a.lagg': expected .cpu_time .share .spread"),
     ("thread a: exit\nexpect fun <= 1ms\n", "2: expect: 'fun': expected share_error lag switches"),
     ("thread a: exit\nexpect a.latency.p42 <= 1ms\n", "2: latency: 'a.latency.p42': expected min avg p50"),
@@ -187,6 +188,42 @@ MISTAKES = [
     ("thread a: exit\nexpect a.share <= 1ms\n", "2: limit: '1ms': expected a share such as"),
     ("thread a: exit\nexpect a.share = 50%\n", "2: expect: 'end of line': expected 'within'"),
     ("thread a: exit\nexpect lag after 3 <= 1ms\n", "2: expect: 'after': expected <= >= ="),
+    ("group 9\n", "1: group: '9': expected a name"),
+    ("group g\ngroup g\n", "2: group: 'g': expected a name that is not taken"),
+    ("group g\nthread g: exit\n", "2: thread: 'g': expected a name that is not taken"),
+    ("thread g: exit\ngroup g\n", "2: group: 'g': expected a name that is not taken"),
+    ("group g wait=1\n", "1: group: 'wait': expected parent weight quota period"),
+    ("group g weight=0\n", "1: weight: '0': expected a number 1..10000"),
+    ("group g weight=10001\n", "1: weight: '10001': expected a number 1..10000"),
+    ("group g parent=h\n", "1: parent: 'h': expected a group declared above"),
+    ("group g quota=99us period=1ms\n", "1: quota: '99us': expected none, or a time from 100us"),
+    ("group g quota=1ms\n", "1: period: '': expected period=1ms..1s with a quota"),
+    ("group g period=1ms\n", "1: quota: '': expected a quota with the period"),
+    ("group g quota=1ms period=999us\n", "1: period: '999us': expected a time 1ms..1s"),
+    ("group g quota=1ms period=1001ms\n", "1: period: '1001ms': expected a time 1ms..1s"),
+    ("cpus 2\ngroup g quota=21ms period=10ms\n", "2: quota: 'more than the period allows': expected at most the period for each of 2 CPUs"),
+    ("group g1\n" + "".join(f"group g{i} parent=g{i - 1}\n" for i in range(2, 10)), "9: parent: 'g8': expected at most 8 groups"),
+    ("".join(f"group g{i}\n" for i in range(65)), "65: group: 'g64': expected at most 64 groups"),
+    ("thread a group=g: exit\n", "1: group: 'g': expected none, or a group declared above"),
+    ("group g\nthread a: exit\nat 1s: set g\n", "3: set: 'end of line': expected weight quota period"),
+    ("group g\nthread a: exit\nat 1s: set g nice=1\n", "3: group: 'nice': expected weight quota period"),
+    ("group g\nthread a: exit\nat 1s: set g weight=0\n", "3: weight: '0': expected a number 1..10000"),
+    ("group g\nthread a: exit\nexpect g <= 1ms\n", "3: expect: 'g': expected .cpu_time .share .lag .throttled"),
+    ("group g\nthread a: exit\nexpect g.loops <= 1\n", "3: expect: 'g.loops': expected .cpu_time .share .lag .throttled"),
+    ("thread a: exit\nexpect a.throttled <= 1ms\n", "2: expect: 'a.throttled': expected .cpu_time .share"),
+    ("group g\ncpus 2\n", "expected cpus before the first thread, group and cluster"),
+    ("cpus 2\ncluster cpus=0-2\n", "2: cpus: '0-2': expected CPUs such as 0-1,3 out of 0..1"),
+    ("cpus 2\ncluster cpus=all\n", "2: cpus: 'all': expected CPUs such as"),
+    ("cluster capacity=0 cpus=0\n", "1: capacity: '0': expected a number 1..1024"),
+    ("cluster capacity=1025 cpus=0\n", "1: capacity: '1025': expected a number 1..1024"),
+    ("cpus 2\ncluster cpus=0 cache=2\n", "2: cache: '2': expected a number 0..1"),
+    ("cluster capacity=100\n", "1: cpus: '': expected the cluster's, such as cpus=0-3"),
+    ("cluster size=3\n", "1: cluster: 'size': expected cpus capacity cache"),
+    ("cpus 2\ncluster cpus=0-1\ncluster cpus=1\n", "3: cpus: '1': expected a CPU that is in no cluster yet"),
+    ("cpus 2\ncluster cpus=0\ntime 1s\nthread a: exit\n", "cluster: '1': expected every CPU in a cluster, or no clusters"),
+    ("thread a: exit\ncluster cpus=0\n", "expected clusters before the first thread"),
+    ("cpus 9\n" + "".join(f"cluster cpus={i} capacity={100 + i}\n" for i in range(9)) + "time 1s\nthread a: exit\n",
+     "capacity: 'too many': expected at most 8 different ones"),
 ]
 
 
@@ -201,83 +238,100 @@ def test_mistake(tmp_path, text, message):
 # ---- the reference ------------------------------------------------------------------------------------------------------
 
 class Fluid:
-    """fluid.h once more, in exact fractions, from the log alone."""
+    """fluid.h once more, in exact fractions, from the log alone. A queue is (CPU, number of its group or 0); its members are
+    threads, by tid, and groups, by their number, negative."""
 
     def __init__(self):
-        self.weights = collections.defaultdict(dict)   # cpu -> tid -> weight
-        self.delayed = collections.defaultdict(set)     # cpu -> those that have yet to pay
-        self.lag = collections.defaultdict(fractions.Fraction)
-        self.runtime, self.weight = {}, {}              # tid -> at its last event
+        self.weights = collections.defaultdict(dict)   # queue -> member -> weight
+        self.delayed = collections.defaultdict(set)     # queue -> those that have yet to pay
+        self.lag = collections.defaultdict(fractions.Fraction)  # of (member, CPU of a group or None)
+        self.runtime, self.weight, self.group, self.parent = {}, {}, {}, {}
         self.worst = collections.defaultdict(fractions.Fraction)
 
-    def note(self, cpu):
-        for tid in self.weights[cpu]:
-            self.worst[tid] = max(self.worst[tid], abs(self.lag[tid]))
+    @staticmethod
+    def key(queue, member):
+        return (member, queue[0] if member < 0 else None)
 
-    def share(self, cpu, amount):
-        total = sum(self.weights[cpu].values())
-        for tid, weight in self.weights[cpu].items():
-            self.lag[tid] += fractions.Fraction(amount) * weight / total
-        self.note(cpu)
+    def note(self, queue):
+        for member in self.weights[queue]:
+            self.worst[member] = max(self.worst[member], abs(self.lag[self.key(queue, member)]))
 
-    def leave(self, cpu, tid):
-        self.note(cpu)
-        del self.weights[cpu][tid]
-        self.share(cpu, self.lag[tid])
-        if tid in self.delayed[cpu]:
-            self.delayed[cpu].remove(tid)
-            self.lag[tid] = min(self.lag[tid], fractions.Fraction(0))
+    def share(self, queue, amount):
+        total = sum(self.weights[queue].values())
+        for member, weight in self.weights[queue].items():
+            self.lag[self.key(queue, member)] += fractions.Fraction(amount) * weight / total
+        self.note(queue)
+
+    def leave(self, queue, member):
+        key = self.key(queue, member)
+        self.note(queue)
+        del self.weights[queue][member]
+        self.share(queue, self.lag[key])
+        if member in self.delayed[queue]:
+            self.delayed[queue].remove(member)
+            self.lag[key] = min(self.lag[key], fractions.Fraction(0))
+
+    def served_in(self, queue, member, left):
+        while member in self.weights[queue] and left:
+            total = sum(self.weights[queue].values())
+            pays = [(-self.lag[self.key(queue, d)] * total / self.weights[queue][d], d) for d in self.delayed[queue]]
+            part, payer = min(pays, default=(left, None))
+            part = min(left, max(part, 0))
+            self.lag[self.key(queue, member)] -= part
+            self.share(queue, part)
+            left -= part
+            if payer is not None and self.lag[self.key(queue, payer)] >= 0:
+                self.leave(queue, payer)
 
     def served(self, cpu, tid, runtime):
         left = fractions.Fraction(runtime - self.runtime.get(tid, 0))
         self.runtime[tid] = runtime
-        while tid in self.weights[cpu] and left:
-            total = sum(self.weights[cpu].values())
-            pays = [(-self.lag[d] * total / self.weights[cpu][d], d) for d in self.delayed[cpu]]
-            part, payer = min(pays, default=(left, None))
-            part = min(left, max(part, 0))
-            self.lag[tid] -= part
-            self.share(cpu, part)
-            left -= part
-            if payer is not None and self.lag[payer] >= 0:
-                self.leave(cpu, payer)
+        member, group = tid, self.group.get(tid, 0)
+        if tid not in self.weights[cpu, group]:
+            return
+        self.served_in((cpu, group), member, left)
+        while group:
+            member, group = -group, self.parent[group]
+            self.served_in((cpu, group), member, left)
 
-    def event(self, what, cpu, tid, weight):
-        members = self.weights[cpu]
+    def event(self, what, queue, member, weight):
+        members, key = self.weights[queue], self.key(queue, member)
         if what == "join":
             if not members:
-                self.lag[tid] = fractions.Fraction(0)
-            self.note(cpu)
-            self.share(cpu, -self.lag[tid])
-            members[tid] = weight
-        elif what == "leave" and tid in members:
-            self.leave(cpu, tid)
+                self.lag[key] = fractions.Fraction(0)
+            self.note(queue)
+            self.share(queue, -self.lag[key])
+            members[member] = weight
+            self.group[member] = queue[1]
+        elif what == "leave" and member in members:
+            self.leave(queue, member)
         elif what == "weight":
-            members[tid] = weight
+            members[member] = weight
         elif what == "delay":
-            self.delayed[cpu].add(tid)
+            self.delayed[queue].add(member)
         elif what == "resume":
-            members[tid] = self.weight[tid]  # it may have paid here, when the scheduler still sees it owe
-            self.delayed[cpu].discard(tid)
-        self.weight.update(members)
-        self.note(cpu)
-        assert sum(self.lag[member] for member in members) == 0
+            members[member] = self.weight[key]  # it may have paid here, when the scheduler still sees it owe
+            self.delayed[queue].discard(member)
+        self.weight.update({self.key(queue, m): w for m, w in members.items()})
+        self.note(queue)
+        assert sum(self.lag[self.key(queue, m)] for m in members) == 0
 
     def replay(self, text):
-        for line in text.splitlines():
-            words = line.split()
+        lines = [line.split() for line in text.splitlines()]
+        self.parent = {int(words[2]): int(words[3]) for words in lines if words[:2] == ["log", "group"]}
+        for words in lines:
             if words[:2] == ["log", "end"]:
                 return
             if words[:2] == ["log", "forget"]:
-                self.lag[int(words[2])] = fractions.Fraction(0)
+                self.lag[int(words[2]), None] = fractions.Fraction(0)
             elif words[:2] == ["log", "from"]:
                 self.worst.clear()
-                for cpu in list(self.weights):
-                    self.note(cpu)
-            elif words[:1] == ["log"]:
-                _, cpu, a, _, arg, runs, runtime = map(int, words[2:])
+                for queue in list(self.weights):
+                    self.note(queue)
+            elif words[:1] == ["log"] and words[1] != "group":
+                _, cpu, a, _, arg, runs, runtime, group = map(int, words[2:])
                 self.served(cpu, runs, runtime)
-                self.event(words[1], cpu, a, arg)
+                self.event(words[1], (cpu, group), a, arg)
 
 
 @pytest.mark.parametrize("text", [
@@ -287,17 +341,25 @@ class Fluid:
     "thread a x2: run forever\nthread b: loop { run 1ms; set nice=5; run 1ms; set nice=-5 }\n"
     "thread c: loop { run 500us; set policy=fifo priority=3; run 100us; set policy=fair }\n",
     "cpus 2\nthread a x3: run forever\nthread b: loop { run 1ms; set cpus=0; run 1ms; set cpus=1; sleep 300us }\n",
-], ids=["hogs", "sleepers", "changes", "moves"])
+    "cpus 2\ngroup g weight=300\ngroup h parent=g\ngroup q quota=3ms period=10ms\nthread a x2: run forever\n"
+    "thread b x2 group=g: run forever\nthread c x2 group=h: loop { run 300us..2ms; sleep 200us..2ms }\n"
+    "thread d group=q: loop { run 1ms; set nice=4; run 1ms; set nice=0 }\nat 20ms: set h weight=900\n"
+    "at 30ms: set b[0] group=h\nat 40ms: set q quota=none\n",
+], ids=["hogs", "sleepers", "changes", "moves", "groups"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_reference_against_fractions(tmp_path, text, seed):
-    path = write(tmp_path, text + "time 60ms\nfrom 1ms\nexpect lag <= 100ms\n")
+    groups = re.findall(r"^group (\w+)", text, re.M)
+    path = write(tmp_path, text + "time 60ms\nfrom 1ms\nexpect lag <= 100ms\n" +
+                 "".join(f"expect {group}.lag <= 100ms\n" for group in groups))
     done = simulate(path, seed, more=["--log"])
     fluid = Fluid()
     fluid.replay(done.stdout)
-    shown = re.search(r"lag <= 100 ms +([\d.]+) (ns|us|ms)", done.stdout)
-    value = fractions.Fraction(shown.group(1)) * {"ns": 1, "us": 1000, "ms": 1000000}[shown.group(2)]
-    assert done.stdout.count("\nlog switch") > 15
-    assert max(fluid.worst.values()) <= value <= max(fluid.worst.values()) + 2, float(max(fluid.worst.values()))
+    shown = re.findall(r"lag <= 100 ms +([\d.]+) (ns|us|ms)", done.stdout)
+    values = [fractions.Fraction(value) * {"ns": 1, "us": 1000, "ms": 1000000}[unit] for value, unit in shown]
+    exact = [max(worst for member, worst in fluid.worst.items() if member > 0)]
+    exact += [fluid.worst[-1 - i] for i in range(len(groups))]
+    assert done.stdout.count("\nlog switch") > 15 and len(values) == len(exact) and min(exact) > 0
+    assert all(e <= v <= e + 2 for v, e in zip(values, exact)), (list(map(float, values)), list(map(float, exact)))
 
 
 # ---- on targets ---------------------------------------------------------------------------------------------------------
