@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/sim/levels.h"
 #include "apps/sim/run.h"
 #include "apps/sim/watch.h"
 
@@ -239,7 +240,7 @@ static bool report(void)
 		good &= holds(e, v);
 	}
 	for (unsigned i = 0; i < scenario.cpus; i++)
-		if (watch_sum_error_ns(i) > 1) {
+		if (levels_sum_error_ns(i) > 1) {
 			printf("  FAIL  the lags on CPU %u add up to 0  not so\n", i);
 			good = false;
 		}

@@ -8,7 +8,7 @@
  * difference is a result (clock_error). The fluid reference goes by the scheduler's account,
  * because that is what it can share out.
  */
-#include "apps/sim/watch.h"
+#include "apps/sim/levels.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,49 +22,13 @@ struct watch watch;
 static const struct scenario *scenario;
 
 /* The entry function of a scenario's threads gives its struct sim_thread as argument. */
-static struct sim_thread *sim_thread_of(const struct thread *t)
+struct sim_thread *watch_thread(const struct thread *t)
 {
 	struct sim_thread *st = t->arg;
 
 	if (st >= watch.threads && st < watch.threads + scenario->nr_threads)
 		return st;
 	return NULL;
-}
-
-/* Fair threads that are not the scenario's: the director. */
-static struct fluid_member *member_of(const struct thread *t)
-{
-	struct sim_thread *st = sim_thread_of(t);
-
-	return st ? &st->fluid : &watch.director.fluid;
-}
-
-static struct sim_group *group_of(const struct thread_group *g)
-{
-	for (unsigned i = 0; g && i < scenario->nr_groups; i++)
-		if (watch.groups[i].group == g)
-			return &watch.groups[i];
-	return NULL;
-}
-
-/* Of the members of @g, NULL: at the top. */
-static struct fluid_queue *queue_at(unsigned cpu, struct sim_group *g)
-{
-	return g ? &g->on[cpu].queue : &watch.cpus[cpu].fluid;
-}
-
-static void init_groups(const struct scenario *s)
-{
-	watch.groups = calloc(s->nr_groups + 1, sizeof(struct sim_group));
-	ASSERT(watch.groups);
-	for (unsigned i = 0; i < s->nr_groups; i++) {
-		struct sim_group *g = &watch.groups[i];
-
-		g->on = calloc(s->cpus, sizeof(struct sim_group_cpu));
-		ASSERT(g->on);
-		if (s->groups[i].parent != NO_GROUP)
-			g->parent = &watch.groups[s->groups[i].parent];
-	}
 }
 
 void watch_init(const struct scenario *s)
@@ -74,7 +38,7 @@ void watch_init(const struct scenario *s)
 	watch.cpus = calloc(s->cpus, sizeof(struct watch_cpu));
 	watch.busy_at_ns = calloc(s->nr_expects + 1, sizeof(uint64_t));
 	ASSERT(watch.threads && watch.cpus && watch.busy_at_ns);
-	init_groups(s);
+	levels_init(s);
 	for (unsigned i = 0; i < s->nr_threads; i++)
 		watch.threads[i].cpu = NO_CPU;
 	for (unsigned i = 0; i < s->nr_expects; i++)
@@ -141,54 +105,8 @@ static void charge(struct watch_cpu *c)
 		return;
 	c->curr->cpu_ns += ns;
 	c->curr->whole_ns += ns;
-	for (struct sim_group *g = group_of(c->thread->sched.group); g; g = g->parent)
+	for (struct sim_group *g = levels_group(c->thread->sched.group); g; g = g->parent)
 		g->cpu_ns += ns;
-}
-
-/* ---- who is served --------------------------------------------------------------------------- */
-
-/* The thread that runs has been charged: at each level. */
-static void served(unsigned cpu)
-{
-	struct watch_cpu *c = &watch.cpus[cpu];
-	uint64_t ns;
-
-	if (!c->thread || !c->serves)
-		return;
-	ns = c->thread->sched.runtime_ns - c->runtime_ns;
-	c->runtime_ns += ns;
-	fluid_served(queue_at(cpu, c->leaf), c->runtime_ns);
-	for (struct sim_group *g = c->leaf; g; g = g->parent) {
-		g->on[cpu].runtime_ns += ns;
-		fluid_served(queue_at(cpu, g->parent), g->on[cpu].runtime_ns);
-	}
-}
-
-static void serve_entity(unsigned cpu, struct sim_group *g)
-{
-	fluid_runs(queue_at(cpu, g->parent), &g->on[cpu].entity, g->on[cpu].runtime_ns);
-}
-
-/* From here on @t is served, if it is fair. */
-static void serve(unsigned cpu, const struct thread *t)
-{
-	struct watch_cpu *c = &watch.cpus[cpu];
-	struct fluid_member *m = member_of(t);
-	struct sim_group *g = c->leaf;
-
-	fluid_runs(queue_at(cpu, g), NULL, 0);
-	for (; g; g = g->parent)
-		fluid_runs(queue_at(cpu, g->parent), NULL, 0);
-	c->leaf = group_of(t->sched.group);
-	c->runtime_ns = t->sched.runtime_ns;
-	c->serves = m->queue == queue_at(cpu, c->leaf);
-	if (!c->serves) {
-		c->leaf = NULL;
-		return;
-	}
-	fluid_runs(queue_at(cpu, c->leaf), m, c->runtime_ns);
-	for (g = c->leaf; g; g = g->parent)
-		serve_entity(cpu, g);
 }
 
 /*
@@ -216,60 +134,18 @@ static void end_stint(struct watch_cpu *c, const struct sim_thread *next, uint64
 	c->curr->stint_max_ns = MAX(c->curr->stint_max_ns, ns);
 }
 
-/* Where the scheduler keeps what it knows about @m; NULL: it is not compared. */
-static struct eevdf_entity *entity_of(unsigned cpu, struct fluid_member *m)
-{
-	struct sim_thread *st = container_of(m, struct sim_thread, fluid);
-
-	for (unsigned i = 0; i < scenario->nr_groups; i++)
-		if (m == &watch.groups[i].on[cpu].entity)
-			return &watch.groups[i].group->on[cpu].entity;
-	return st->thread ? &st->thread->sched.fair : NULL;
-}
-
-static void compare_queue(unsigned cpu, struct fluid_queue *q, const struct eevdf_queue *theirs)
-{
-	for (unsigned i = 0; i < q->nr; i++) {
-		struct eevdf_entity *e = entity_of(cpu, q->members[i]);
-		int64_t off_ns;
-
-		if (!e)
-			continue;
-		off_ns = eevdf_lag_ns(theirs, e) - fluid_lag_ns(q->members[i]);
-		watch.lag_difference_ns =
-			MAX(watch.lag_difference_ns, (uint64_t)(off_ns < 0 ? -off_ns : off_ns));
-	}
-}
-
-/*
- * What the scheduler thinks of its members' lag beside what the reference does: the one place that
- * reads it, and for nothing else. Only in the queues where a thread was picked: where nobody looked,
- * as before a switch to real time, one who has paid what it owed is still counted.
- */
-static void compare_lags(struct cpu *cpu)
-{
-	struct watch_cpu *c = &watch.cpus[cpu->index];
-
-	if (!c->serves)
-		return;
-	compare_queue(cpu->index, &c->fluid, &cpu->rq.fair);
-	for (struct sim_group *g = c->leaf; g; g = g->parent)
-		compare_queue(cpu->index, &g->on[cpu->index].queue,
-			      &g->group->on[cpu->index].queue);
-}
-
 static void switched(struct cpu *cpu, const struct thread *prev, const struct thread *next,
 		     uint64_t reason)
 {
 	struct watch_cpu *c = &watch.cpus[cpu->index];
-	struct sim_thread *to = sim_thread_of(next);
+	struct sim_thread *to = watch_thread(next);
 
 	hash_switch(cpu, prev, next, reason);
 	end_stint(c, to, reason);
 	count_busy(c->curr, to);
-	serve(cpu->index, next);
+	levels_serve(cpu->index, next);
 	if (watch.compares_lags)
-		compare_lags(cpu);
+		levels_compare(cpu);
 	c->resumed = !c->curr && prev->tid;
 	c->curr = to;
 	c->thread = next;
@@ -304,7 +180,7 @@ static void log_event(enum sched_event what, const struct cpu *cpu, const struct
 	};
 	const struct thread *runs = watch.cpus[cpu->index].thread;
 	const struct group_cpu *gc = a ? NULL : (const struct group_cpu *)(uintptr_t)arg;
-	const struct sim_group *g = group_of(a ? a->sched.group : gc->group);
+	const struct sim_group *g = levels_group(a ? a->sched.group : gc->group);
 
 	printf("log %s %llu %u %d %d %llu %d %llu %d\n", names[what],
 	       (unsigned long long)host_now_ns, cpu->index, a ? (int)a->tid : -number_of(g),
@@ -320,45 +196,6 @@ void watch_forget(struct sim_thread *st)
 		printf("log forget %d\n", (int)st->thread->tid);
 }
 
-static void queue_event(enum sched_event what, struct fluid_queue *q, struct fluid_member *m,
-			uint32_t weight, uint64_t runtime_ns)
-{
-	switch (what) {
-	case SCHED_EVENT_JOIN:
-		fluid_join(q, m, weight, runtime_ns);
-		break;
-	case SCHED_EVENT_LEAVE:
-		fluid_leave(q, m);
-		break;
-	case SCHED_EVENT_WEIGHT:
-		fluid_weight(q, m, weight);
-		break;
-	case SCHED_EVENT_DELAY:
-		fluid_delay(q, m);
-		break;
-	case SCHED_EVENT_RESUME:
-		fluid_resume(q, m, runtime_ns);
-		break;
-	default:
-		break;
-	}
-}
-
-/* Of a group in its parent's queue. It may come while a member of it runs, which has just come, too. */
-static void group_event(enum sched_event what, struct watch_cpu *c, unsigned cpu,
-			const struct group_cpu *gc)
-{
-	struct sim_group *g = group_of(gc->group), *above;
-
-	if (!g)
-		return;
-	queue_event(what, queue_at(cpu, g->parent), &g->on[cpu].entity, gc->entity.weight,
-		    g->on[cpu].runtime_ns);
-	for (above = c->serves ? c->leaf : NULL; above; above = above->parent)
-		if (above == g && what == SCHED_EVENT_JOIN)
-			serve_entity(cpu, g);
-}
-
 void watch_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
 		 const struct thread *b, uint64_t arg)
 {
@@ -369,16 +206,11 @@ void watch_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
 	charge(c);
 	if (c->curr && (what == SCHED_EVENT_SWITCH || c->serves))
 		compare_clocks(c->curr, c->thread);
-	served(cpu->index);
-	if (!a)
-		group_event(what, c, cpu->index, (const struct group_cpu *)(uintptr_t)arg);
-	else if (what == SCHED_EVENT_SWITCH)
+	levels_served(cpu->index);
+	if (what == SCHED_EVENT_SWITCH)
 		switched(cpu, a, b, arg);
 	else
-		queue_event(what, queue_at(cpu->index, group_of(a->sched.group)), member_of(a),
-			    (uint32_t)arg, a->sched.runtime_ns);
-	if (what == SCHED_EVENT_JOIN && a && c->thread == a)
-		serve(cpu->index, a);
+		levels_event(what, cpu->index, a, arg);
 	if (watch.progress && !(watch.hashed & 0xffff))
 		watch.progress(host_now_ns);
 }
@@ -443,15 +275,6 @@ void watch_moment(bool quiet)
 		note_waste();
 	if (watch.throttling)
 		note_throttled();
-}
-
-uint64_t watch_sum_error_ns(unsigned cpu)
-{
-	uint64_t worst = fluid_sum_error_ns(&watch.cpus[cpu].fluid);
-
-	for (unsigned i = 0; i < scenario->nr_groups; i++)
-		worst = MAX(worst, fluid_sum_error_ns(&watch.groups[i].on[cpu].queue));
-	return worst;
 }
 
 /* ---- phases ---------------------------------------------------------------------------------- */

@@ -87,8 +87,8 @@ void watch_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
 void watch_forget(struct sim_thread *st);
 /* Whenever time is about to pass: CPUs idle while a thread waits that may run there; throttled groups. */
 void watch_moment(bool quiet);
-/* Of all queues of @cpu: |sum of all lags|, 0 but for rounding. */
-uint64_t watch_sum_error_ns(unsigned cpu);
+/* NULL: not one of the scenario. */
+struct sim_thread *watch_thread(const struct thread *t);
 /* The director: time 0 of the scenario; measuring begins; the end. */
 void watch_start(void);
 void watch_from(void);
