@@ -227,6 +227,7 @@ sim: sim-program
 
 # The simulator, then QEMU for both boards; BOARD= given: that one alone (host: the simulator).
 fairness: $(if $(filter-out host,$(BOARD_GIVEN)),,sim-program)
+	$(if $(SCENARIO),$(if $(filter-out host,$(BOARD_GIVEN)),@echo "make: SCENARIO=$(SCENARIO): for the simulator only (BOARD=host, or none)" >&2; exit 2))
 	$(if $(filter-out host,$(BOARD_GIVEN)),,@$(SIM_RUN) --out build/fairness \
 		$(if $(SCENARIO),'$(SCENARIO)',$(sort $(wildcard tests/sim/*.scn tests/sim/long/*.scn))))
 	$(if $(filter host,$(BOARD_GIVEN))$(SCENARIO),,@$(PYTHON) tools/fairness.py --out build/fairness $(addprefix --board ,$(BOARD_GIVEN)))

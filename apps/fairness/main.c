@@ -48,7 +48,9 @@ struct scene {
 };
 
 static const struct scene scenes[] = {
+	{ .name = "hogs2", .cpus = 1, .hogs = 2 },
 	{ .name = "hogs8", .cpus = 1, .hogs = 8 },
+	{ .name = "hogs63", .cpus = 1, .hogs = 63 },
 	{ .name = "nice40", .cpus = 1, .hogs = 40, .all_nice = true },
 	{ .name = "slice",
 	  .cpus = 1,

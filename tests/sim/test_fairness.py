@@ -15,6 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import fairness  # noqa: E402
+from fairlead import qemu  # noqa: E402
 
 BOARDS = ("virt-arm64", "virt-riscv64")
 
@@ -43,6 +44,18 @@ def test_one_second(board):
 def test_bad_usage(arguments, message):
     done = run(*arguments)
     assert done.returncode == 2 and message in done.stderr
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ("", "no argument: expected SCENE=MILLISECONDS; scenes: hogs2 (1 CPU)"),
+    ("hogs9=100", "hogs9=100: expected SCENE=MILLISECONDS; scenes:"),
+    ("hogs2=1s", "hogs2=1s: expected SCENE=MILLISECONDS; scenes:"),
+    ("hogs5on4=100", "hogs5on4=100: expected SCENE=MILLISECONDS; scenes:"),
+])
+def test_bad_scene(arguments, message):
+    machine = qemu.Machine("virt-riscv64", fairness.build("virt-riscv64"), cpus=1, icount=True, args=arguments)
+    done = qemu.run(machine, timeout=30)
+    assert done.status == 2 and message in done.console
 
 
 # ---- what breaks which limit --------------------------------------------------------------------------------------------
