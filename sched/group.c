@@ -101,14 +101,12 @@ static bool release_one(struct runqueue *rq, struct eevdf_queue *q)
 {
 	struct eevdf_entity *e = eevdf_release(q);
 
-	if (e && e->group)
-<<<<<<< HEAD
+	if (e && e->group) {
 		count_owing(group_cpu_of(e), -e->weight);
-=======
 		tell(SCHED_EVENT_LEAVE, rq, group_cpu_of(e));
->>>>>>> 7b856c9 (sim: groups and clusters in scenarios)
-	else if (e)
+	} else if (e) {
 		arch_sched_event(SCHED_EVENT_LEAVE, cpu_of_rq(rq), thread_of(e), NULL, 0);
+	}
 	return e != NULL;
 }
 
@@ -290,16 +288,11 @@ static void deactivate(struct runqueue *rq, struct group_cpu *gc)
 
 	if (eevdf_eligible(q, &gc->entity)) {
 		eevdf_leave(q, &gc->entity);
-<<<<<<< HEAD
-	} else {
-		eevdf_delay(q, &gc->entity);
-		count_owing(gc, gc->entity.weight);
-=======
 		tell(SCHED_EVENT_LEAVE, rq, gc);
 	} else {
 		eevdf_delay(q, &gc->entity);
+		count_owing(gc, gc->entity.weight);
 		tell(SCHED_EVENT_DELAY, rq, gc);
->>>>>>> 7b856c9 (sim: groups and clusters in scenarios)
 	}
 	uncount_group(rq, gc->parent);
 }
@@ -865,16 +858,10 @@ static LOCK_UNCHECKED void leave_cpu(struct thread_group *g, unsigned cpu)
 	ASSERT(!gc->queue.W && !is_active(gc) && !gc->nr_waiting);
 	if (gc->entity.delayed) {
 		eevdf_leave_delayed(group_queue(rq, gc->parent), &gc->entity);
-<<<<<<< HEAD
 		count_owing(gc, -gc->entity.weight);
-	}
-	group_share_changed(rq, gc->parent);
-=======
 		tell(SCHED_EVENT_LEAVE, rq, gc);
 	}
-	for (gc = gc->parent; gc; gc = gc->parent)
-		update_share(rq, gc);
->>>>>>> 7b856c9 (sim: groups and clusters in scenarios)
+	group_share_changed(rq, gc->parent);
 	spin_unlock_irqrestore(&rq->lock, flags);
 }
 

@@ -187,6 +187,8 @@ static int64_t measured(const struct expect *e)
 	case METRIC_ALL_BUSY:
 		return watch.busy_at_ns[i] == UINT64_MAX ? NOT_A_NUMBER :
 							   (int64_t)watch.busy_at_ns[i];
+	case METRIC_SIMULATOR_TIME:
+		return process_cpu_ns();
 	case METRIC_IDLE_WHILE_WAITING:
 		return (int64_t)watch.wasted_max_ns;
 	default:

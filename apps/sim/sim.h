@@ -22,6 +22,7 @@ int sim_run(const struct sim_options *options);
 /* What is around the simulator: host/process.c, target/process.c. */
 const char *process_read(const char *path); /* the file's text; NULL: said why */
 void process_progress(uint64_t now_ns, uint64_t end_ns);
+int64_t process_cpu_ns(void); /* that it has used so far; INT64_MIN: not known */
 
 /* Scenarios in the image; the last one has no name. */
 struct sim_scenario {

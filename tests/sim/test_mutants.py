@@ -16,7 +16,7 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OBJ = "build/host/obj"
-CC = ["gcc", "-std=gnu11", "-O1", "-g", "-fno-strict-aliasing", "-fno-omit-frame-pointer", "-Iarch/host"]
+CC = ["gcc", "-std=gnu11", "-O0", "-fno-strict-aliasing", "-fno-omit-frame-pointer", "-Iarch/host"]
 # Those that have the maths inline; but for attributes, and groups.
 SOURCES = ["sched/sched.c", "sched/eevdf.c", "sched/eevdf_tree.c", "sched/eevdf_member.c"]
 FLUID = re.compile(r"^  FAIL +(.*\b(?:lag|lag_difference|share_error)\b.*?) {2,}", re.M)

@@ -34,6 +34,11 @@ const char *process_read(const char *path)
 	return text;
 }
 
+int64_t process_cpu_ns(void)
+{
+	return (int64_t)clock() * (1000000000 / CLOCKS_PER_SEC);
+}
+
 /* For tools/sim.py to show. */
 void process_progress(uint64_t now_ns, uint64_t end_ns)
 {
