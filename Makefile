@@ -94,11 +94,11 @@ HOT := sched/sched.c sched/eevdf.c sched/eevdf_tree.c sched/eevdf_member.c sched
 	core/irq.c core/lock.c core/thread.c core/mem/stack.c arch/$(ARCH)/cpu.c $(wildcard drivers/irqchip/*.c drivers/timer/*.c)
 HOTFLAGS := $(if $(filter 1,$(SAN)),,-fomit-frame-pointer)
 # Run once or seldom: small rather than quick.
-COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c device.c fdt.c fdt_value.c frame.c hotplug.c inherit.c main.c panic.c print.c \
-	rbtree.c record.c symbol.c topology.c topology_dt.c mem/heap.c mem/mem.c mem/mmio.c mem/page.c mem/vm.c) \
+COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c device.c fdt.c fdt_value.c frame.c hotplug.c inherit.c irq.c lock.c main.c panic.c print.c \
+	rbtree.c record.c symbol.c time.c topology.c topology_dt.c wait.c mem/heap.c mem/mem.c mem/mmio.c mem/page.c mem/stack.c mem/vm.c) \
 	$(addprefix sched/,attr.c balance.c eevdf_member.c group.c group_balance.c hotplug.c monitor.c rebalance.c rt.c util.c) $(addprefix arch/$(ARCH)/,firmware.c trap.c cache.c mmu.c) \
 	$(wildcard drivers/serial/*.c)
-COLDFLAGS := -Os
+COLDFLAGS := -Os $(if $(filter 1,$(LLVM)),,-fno-move-loop-invariants -fno-shrink-wrap)
 # These run where a report could not be made, touch what is free (links of free pages and stacks), or are the sanitizer.
 NOSAN := core/string.c core/panic.c core/symbol.c core/lock.c core/mem/page.c core/mem/stack.c core/mem/vm.c core/mem/san.c \
 	posix/malloc_san.c $(wildcard arch/$(ARCH)/*.c)
