@@ -37,8 +37,6 @@ LIBC     := $(PICOLIBC)/lib/release/libc.a
 ARCHFLAGS := -mcpu=cortex-a53 -mcmodel=small -mstrict-align -mno-outline-atomics
 # The kernel reaches its data within 1 MiB, by one instruction instead of two; but for what lies behind the program's .bss.
 KERNELFLAGS := -mgeneral-regs-only $(if $(filter 1,$(LARGE) $(SAN)),,-mcmodel=tiny)
-FAR := arch/arm64/mmu.c core/mem/mem.c core/panic.c
-FARFLAGS := -mcmodel=small
 else
 CROSS    := $(if $(CROSS_COMPILE),$(CROSS_COMPILE),riscv64-unknown-elf-)
 TRIPLE   := riscv64-unknown-elf
@@ -144,7 +142,7 @@ IMAGE   := $(APP_OUT)/Image$(VARIANT)
 # ---- rules ------------------------------------------------------------------------------------------------------------
 
 KERNEL_ONLY = $(if $(filter arch/% core/% sched/% drivers/%,$<),$(KERNELFLAGS),$(PROGRAMFLAGS))
-PER_FILE = $(if $(filter $(FAR),$<),$(FARFLAGS)) $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
+PER_FILE = $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
 
 # Objects are made anew when the tools or their flags change.
 FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(COLDFLAGS) $(COLD)

@@ -6,10 +6,11 @@
  * strings are bounded by the last NUL of the strings block. dt_open() rejects a broken tree early,
  * with a reason, but no other function depends on that for its bounds. No locks, no recursion, no
  * state and no tables of pointers. Every load is naturally aligned, so that it would be right even
- * before the MMU is on. What may never happen: a read outside [blob, blob + totalsize), or a loop
+ * before the MMU is on; a blob that does not lie at a multiple of four is rejected. What may never happen: a read outside [blob, blob + totalsize), or a loop
  * that does not advance.
  */
 #include "core/fdt.h"
+#include "core/string.h"
 
 #define MAGIC        0xd00dfeedu
 #define HEADER_BYTES 40
@@ -25,16 +26,13 @@ enum {
 	TAG_END = 9,
 };
 
-/* Tags, lengths and nearly all values lie on multiples of four. */
+/* The blob, and in it tags, lengths and values, lie at multiples of four. */
 static uint32_t be32(const uint8_t *p)
 {
-	if (likely(!((uintptr_t)p & 3)))
-		return __builtin_bswap32(*(const uint32_t *)(const void *)p);
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+	return __builtin_bswap32(*(const uint32_t *)(const void *)p);
 }
 
-/* Index of the first @byte, or @max. */
-static size_t find_byte(const void *text, char byte, size_t max)
+size_t dt_find_byte(const void *text, char byte, size_t max)
 {
 	const char *s = text;
 	uint32_t pattern = (uint8_t)byte * 0x01010101u;
@@ -65,16 +63,6 @@ static bool starts_with(const char *have, const char *want, size_t len)
 	return true;
 }
 
-/* Of a caller's string, of which nothing behind its end may be read. */
-static size_t length(const char *s)
-{
-	size_t n = 0;
-
-	while (s[n])
-		n++;
-	return n;
-}
-
 /*
  * The tag at @off, with *next behind its payload. Anything that is not a whole tag reads as
  * TAG_BAD, which ends every loop; a name that TAG_BEGIN_NODE leads is known to be terminated and
@@ -91,7 +79,7 @@ static uint32_t tag_at(const struct dt *dt, uint32_t off, uint32_t *next)
 	off += 4;
 	room = dt->struct_bytes - off;
 	if (tag == TAG_BEGIN_NODE) {
-		len = (uint32_t)find_byte(p + off, '\0', room) + 1;
+		len = (uint32_t)dt_find_byte(p + off, '\0', room) + 1;
 	} else if (tag == TAG_PROP) {
 		if (room < PROP_HEADER || be32(p + off) > room - PROP_HEADER)
 			return TAG_BAD;
@@ -154,11 +142,18 @@ static const char *check_structure(const struct dt *dt)
 	return root ? NULL : "no root node";
 }
 
+static bool misplaced(const struct dt *dt, size_t off, size_t bytes, size_t align)
+{
+	return off % align || off < HEADER_BYTES || off > dt->size || bytes > dt->size - off;
+}
+
 /* Fills @dt from the header; the reason when it is unfit. */
 static const char *read_header(struct dt *dt, const uint8_t *blob, size_t max_bytes)
 {
 	if (max_bytes < HEADER_BYTES)
 		return "truncated header";
+	if ((uintptr_t)blob % 4)
+		return "not at a multiple of four";
 	if (be32(blob) != MAGIC)
 		return "bad magic";
 	*dt = (struct dt){ .blob = blob,
@@ -174,14 +169,11 @@ static const char *read_header(struct dt *dt, const uint8_t *blob, size_t max_by
 		return "truncated tree";
 	if (be32(blob + 20) < VERSION || be32(blob + 24) > VERSION)
 		return "unsupported version, 17 is expected";
-	if (dt->struct_off % 4 || dt->struct_off < HEADER_BYTES || dt->struct_off > dt->size ||
-	    dt->struct_bytes > dt->size - dt->struct_off)
+	if (misplaced(dt, dt->struct_off, dt->struct_bytes, 4))
 		return "structure block misplaced";
-	if (dt->strings_off < HEADER_BYTES || dt->strings_off > dt->size ||
-	    dt->strings_bytes > dt->size - dt->strings_off)
+	if (misplaced(dt, dt->strings_off, dt->strings_bytes, 1))
 		return "strings block misplaced";
-	if (dt->reserve_off % 8 || dt->reserve_off < HEADER_BYTES || dt->reserve_off > dt->size ||
-	    dt->size - dt->reserve_off < 16)
+	if (misplaced(dt, dt->reserve_off, 16, 8))
 		return "memory reservation block misplaced";
 	return NULL;
 }
@@ -319,7 +311,7 @@ const char *dt_name(const struct dt *dt, int node)
 
 static int child_named(const struct dt *dt, int node, const char *want, size_t len)
 {
-	bool unit = find_byte(want, '@', len) < len;
+	bool unit = dt_find_byte(want, '@', len) < len;
 
 	for (node = dt_first_child(dt, node); node >= 0; node = dt_next_sibling(dt, node)) {
 		const char *name = dt_name(dt, node);
@@ -334,7 +326,7 @@ static int child_named(const struct dt *dt, int node, const char *want, size_t l
 int dt_subpath(const struct dt *dt, int node, const char *path, size_t len)
 {
 	while (len > 0 && node >= 0) {
-		size_t part = find_byte(path, '/', len);
+		size_t part = dt_find_byte(path, '/', len);
 
 		if (part > 0)
 			node = child_named(dt, node, path, part);
@@ -347,7 +339,7 @@ int dt_subpath(const struct dt *dt, int node, const char *path, size_t len)
 
 int dt_path_node(const struct dt *dt, const char *path)
 {
-	return *path == '/' ? dt_subpath(dt, dt_root(dt), path, length(path)) : -ENOENT;
+	return *path == '/' ? dt_subpath(dt, dt_root(dt), path, strlen(path)) : -ENOENT;
 }
 
 const uint8_t *dt_prop_n(const struct dt *dt, int node, const char *want, size_t want_len, int *len)
@@ -420,21 +412,21 @@ int dt_next_prop(const struct dt *dt, int prop)
 
 const uint8_t *dt_prop_at(const struct dt *dt, int prop, const char **name, int *len)
 {
+	const uint8_t *tag = dt->blob + dt->struct_off + prop;
 	uint32_t next;
 
-	if (prop < 0 || tag_at(dt, (uint32_t)prop, &next) != TAG_PROP ||
-	    !prop_name(dt, (uint32_t)prop))
+	if (prop < 0 || tag_at(dt, (uint32_t)prop, &next) != TAG_PROP)
 		return NULL;
 	*name = prop_name(dt, (uint32_t)prop);
-	*len = (int)be32(dt->blob + dt->struct_off + prop + 4);
-	return dt->blob + dt->struct_off + prop + 4 + PROP_HEADER;
+	*len = (int)be32(tag + 4);
+	return *name ? tag + 4 + PROP_HEADER : NULL;
 }
 
 const uint8_t *dt_prop(const struct dt *dt, int node, const char *name, int *len)
 {
 	int unused;
 
-	return dt_prop_n(dt, node, name, length(name), len ? len : &unused);
+	return dt_prop_n(dt, node, name, strlen(name), len ? len : &unused);
 }
 
 uint64_t dt_cells(const uint8_t *value, int cells)

@@ -75,6 +75,8 @@ const uint8_t *dt_prop_n(const struct dt *dt, int node, const char *name, size_t
 int dt_first_prop(const struct dt *dt, int node);
 int dt_next_prop(const struct dt *dt, int prop);
 const uint8_t *dt_prop_at(const struct dt *dt, int prop, const char **name, int *len);
+/* Index of the first @byte in @text, or @max. */
+size_t dt_find_byte(const void *text, char byte, size_t max);
 /* Big-endian value of @cells (0..2) cells. */
 uint64_t dt_cells(const uint8_t *value, int cells);
 /* A property of exactly one cell; of one or two cells; cell @index of a list. */

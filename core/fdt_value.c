@@ -9,27 +9,35 @@
  * What may never happen: an address that wraps, or a walk along phandles without a bound.
  */
 #include "core/fdt.h"
+#include "core/string.h"
 
-int dt_u32(const struct dt *dt, int node, const char *name, uint32_t *out)
+/* A property of one cell, or of @max_bytes. */
+static int number(const struct dt *dt, int node, const char *name, int max_bytes, uint64_t *out)
 {
 	int len;
 	const uint8_t *value = dt_prop(dt, node, name, &len);
 
-	if (!value || len != 4)
-		return value ? -EINVAL : -ENOENT;
-	*out = (uint32_t)dt_cells(value, 1);
+	if (!value)
+		return -ENOENT;
+	if (len != 4 && len != max_bytes)
+		return -EINVAL;
+	*out = dt_cells(value, len / 4);
 	return 0;
 }
 
 int dt_u64(const struct dt *dt, int node, const char *name, uint64_t *out)
 {
-	int len;
-	const uint8_t *value = dt_prop(dt, node, name, &len);
+	return number(dt, node, name, 8, out);
+}
 
-	if (!value || (len != 4 && len != 8))
-		return value ? -EINVAL : -ENOENT;
-	*out = dt_cells(value, len / 4);
-	return 0;
+int dt_u32(const struct dt *dt, int node, const char *name, uint32_t *out)
+{
+	uint64_t value;
+	int err = number(dt, node, name, 4, &value);
+
+	if (!err)
+		*out = (uint32_t)value;
+	return err;
 }
 
 int dt_u32_at(const struct dt *dt, int node, const char *name, int index, uint32_t *out)
@@ -54,48 +62,16 @@ uint32_t dt_phandle(const struct dt *dt, int node)
 	return phandle;
 }
 
-/* Index of the first @byte, or @max. */
-static size_t find_byte(const void *text, char byte, size_t max)
-{
-	const char *s = text;
-	size_t i = 0;
-
-	while (i < max && s[i] != byte)
-		i++;
-	return i;
-}
-
-static size_t length(const char *s)
-{
-	return find_byte(s, '\0', SIZE_MAX);
-}
-
-static bool equal(const char *a, const char *b)
-{
-	while (*a != '\0' && *a == *b) {
-		a++;
-		b++;
-	}
-	return *a == *b;
-}
-
-/* The terminated string at the front of @bytes, if there is one. */
-static const char *string_in(const uint8_t *bytes, int len)
-{
-	if (!bytes || len <= 0 || find_byte(bytes, '\0', (size_t)len) == (size_t)len)
-		return NULL;
-	return (const char *)bytes;
-}
-
-/* Takes a terminated string off the front of a list. */
+/* Takes a terminated string off the front of a list; NULL: there is none. */
 static const char *next_string(const uint8_t **list, int *len)
 {
-	const char *string = string_in(*list, *len);
+	const char *string = (const char *)*list;
+	int n = string && *len > 0 ? (int)dt_find_byte(string, '\0', (size_t)*len) : *len;
 
-	if (string) {
-		*len -= (int)length(string) + 1;
-		*list += length(string) + 1;
-	}
+	if (n >= *len)
+		return NULL;
+	*len -= n + 1;
+	*list += n + 1;
 	return string;
 }
 
@@ -124,7 +100,7 @@ bool dt_stringlist_has(const struct dt *dt, int node, const char *name, const ch
 
 	do
 		entry = next_string(&list, &len);
-	while (entry && !equal(entry, string));
+	while (entry && strcmp(entry, string));
 	return entry != NULL;
 }
 
@@ -147,7 +123,7 @@ bool dt_status_ok(const struct dt *dt, int node)
 
 	if (!status)
 		return dt_name(dt, node) && !dt_prop(dt, node, "status", NULL);
-	return equal(status, "okay") || equal(status, "ok");
+	return !strcmp(status, "okay") || !strcmp(status, "ok");
 }
 
 static int cell_count(const struct dt *dt, int bus, const char *name, int fallback)
@@ -278,19 +254,28 @@ int dt_phandle_args(const struct dt *dt, int node, const char *list, const char 
 	return err;
 }
 
+static int extended_interrupt(const struct dt *dt, int node, int index, struct dt_args *it)
+{
+	return dt_phandle_args(dt, node, "interrupts-extended", "#interrupt-cells", index, it);
+}
+
+static void interrupt_copy(const struct dt_args *it, uint32_t *cells, int *n, int *controller)
+{
+	*controller = it->target;
+	*n = it->n;
+	for (int i = 0; i < it->n; i++)
+		cells[i] = it->cells[i];
+}
+
 int dt_interrupts_extended_at(const struct dt *dt, int node, int index, int *controller,
 			      uint32_t cells[DT_ARGS_MAX], int *n)
 {
 	struct dt_args it;
-	int err = dt_phandle_args(dt, node, "interrupts-extended", "#interrupt-cells", index, &it);
+	int err = extended_interrupt(dt, node, index, &it);
 
-	if (err)
-		return err;
-	*controller = it.target;
-	*n = it.n;
-	for (int i = 0; i < it.n; i++)
-		cells[i] = it.cells[i];
-	return 0;
+	if (!err)
+		interrupt_copy(&it, cells, n, controller);
+	return err;
 }
 
 /*
@@ -312,45 +297,46 @@ static int interrupt_parent(const struct dt *dt, int node)
 	return -EINVAL;
 }
 
-static int plain_interrupt(const struct dt *dt, int node, int index, uint32_t *cells, int *n,
-			   int *controller)
+static int plain_interrupt(const struct dt *dt, int node, int index, struct dt_args *it)
 {
-	int len, at = interrupt_parent(dt, node);
+	int len, bytes;
 	const uint8_t *list = dt_prop(dt, node, "interrupts", &len);
 	uint32_t count;
 
+	it->target = interrupt_parent(dt, node);
 	if (!list)
 		return -ENOENT;
-	if (dt_u32(dt, at, "#interrupt-cells", &count) || count < 1 || count > DT_ARGS_MAX ||
-	    len % (int)(4 * count))
+	if (dt_u32(dt, it->target, "#interrupt-cells", &count) || count < 1 ||
+	    count > DT_ARGS_MAX || len % (int)(4 * count))
 		return -EINVAL;
-	if (index < 0 || index >= len / (int)(4 * count))
+	it->n = (int)count;
+	bytes = 4 * it->n;
+	if (index < 0 || index >= len / bytes)
 		return -ENOENT;
-	copy_cells(cells, list + 4 * count * (uint32_t)index, (int)count);
-	*controller = at;
-	*n = (int)count;
+	copy_cells(it->cells, list + bytes * index, it->n);
 	return 0;
 }
 
 int dt_interrupt(const struct dt *dt, int node, int index, uint32_t cells[DT_ARGS_MAX], int *n,
 		 int *controller)
 {
-	int err;
+	struct dt_args it;
+	int err = dt_prop(dt, node, "interrupts-extended", NULL) ?
+			  extended_interrupt(dt, node, index, &it) :
+			  plain_interrupt(dt, node, index, &it);
 
-	if (dt_prop(dt, node, "interrupts-extended", NULL))
-		err = dt_interrupts_extended_at(dt, node, index, controller, cells, n);
-	else
-		err = plain_interrupt(dt, node, index, cells, n, controller);
-	if (!err && dt_prop(dt, *controller, "interrupt-map", NULL))
-		err = -ENOTSUP;
-	return err;
+	if (err)
+		return err;
+	interrupt_copy(&it, cells, n, controller);
+	return dt_prop(dt, it.target, "interrupt-map", NULL) ? -ENOTSUP : 0;
 }
 
 /* The first @len characters: a path, or an alias (which must lead to a path) and what follows. */
 static int resolve(const struct dt *dt, const char *path, size_t len)
 {
-	size_t name_len = find_byte(path, '/', len);
+	size_t name_len = dt_find_byte(path, '/', len);
 	const uint8_t *alias;
+	const char *target;
 	int aliases, bytes;
 
 	if (len == 0)
@@ -359,15 +345,14 @@ static int resolve(const struct dt *dt, const char *path, size_t len)
 		return dt_subpath(dt, dt_root(dt), path, len);
 	aliases = dt_path_node(dt, "/aliases");
 	alias = dt_prop_n(dt, aliases, path, name_len, &bytes);
-	if (!string_in(alias, bytes))
-		return -ENOENT;
-	return dt_subpath(dt, dt_path_node(dt, (const char *)alias), path + name_len,
-			  len - name_len);
+	target = next_string(&alias, &bytes);
+	return target ? dt_subpath(dt, dt_path_node(dt, target), path + name_len, len - name_len) :
+			-ENOENT;
 }
 
 int dt_alias_node(const struct dt *dt, const char *path)
 {
-	return resolve(dt, path, length(path));
+	return resolve(dt, path, strlen(path));
 }
 
 const char *dt_bootargs(const struct dt *dt)
@@ -383,7 +368,7 @@ int dt_stdout(const struct dt *dt, const char **options)
 
 	if (!path)
 		path = dt_string(dt, chosen, "linux,stdout-path");
-	len = path ? find_byte(path, ':', length(path)) : 0;
+	len = path ? dt_find_byte(path, ':', strlen(path)) : 0;
 	if (options)
 		*options = path && path[len] == ':' ? path + len + 1 : NULL;
 	return path ? resolve(dt, path, len) : -ENOENT;

@@ -11,6 +11,7 @@
  * conversion therefore takes none, and prints itself, so that the mistake is seen.
  */
 #include "core/print.h"
+#include "core/string.h"
 
 #define DIGITS_MAX 20 /* 2^64 - 1 in decimal; hexadecimal needs 16 */
 
@@ -45,24 +46,17 @@ static void out_bytes(struct fmt_out *out, const char *s, size_t n)
 
 static void out_fill(struct fmt_out *out, bool zero, int n)
 {
-	static const char spaces[] = "                ";
-	static const char zeros[] = "0000000000000000";
-	const int step = (int)sizeof(spaces) - 1;
-
-	for (; n > 0; n -= step)
-		out_bytes(out, zero ? zeros : spaces, (size_t)(n < step ? n : step));
+	while (n-- > 0)
+		out_bytes(out, zero ? "0" : " ", 1);
 }
 
 /* A field: [spaces] sign-or-prefix [zeros] body [spaces]. */
 static void out_field(struct fmt_out *out, const struct fmt_spec *spec, const char *prefix,
 		      const char *body, size_t n)
 {
-	size_t prefix_n = 0;
-	int pad;
+	size_t prefix_n = strnlen(prefix, 2);
+	int pad = spec->width - (int)(prefix_n + n);
 
-	while (prefix[prefix_n] != '\0')
-		prefix_n++;
-	pad = spec->width - (int)(prefix_n + n);
 	if (!spec->left && !spec->zero)
 		out_fill(out, false, pad);
 	out_bytes(out, prefix, prefix_n);
@@ -90,28 +84,18 @@ static void out_number(struct fmt_out *out, const struct fmt_spec *spec, const c
 /* Reads at most precision bytes of s: with a precision s need not be terminated. */
 static void out_string(struct fmt_out *out, struct fmt_spec *spec, const char *s)
 {
-	size_t n = 0;
-
 	if (s == NULL)
 		s = "(null)";
-	while ((spec->precision < 0 || n < (size_t)spec->precision) && s[n] != '\0')
-		n++;
 	spec->zero = false;
-	out_field(out, spec, "", s, n);
+	out_field(out, spec, "", s, strnlen(s, (size_t)spec->precision)); /* -1: no bound */
 }
 
-static int64_t arg_signed(struct fmt_args *args, int longs)
-{
-	if (longs == 0)
-		return va_arg(args->ap, int);
-	return longs == 1 ? va_arg(args->ap, long) : va_arg(args->ap, long long);
-}
+_Static_assert(sizeof(long) == sizeof(long long) && sizeof(long) == sizeof(void *), "arg_next()");
 
-static uint64_t arg_unsigned(struct fmt_args *args, int longs)
+/* Longs of both kinds, size_t and pointers are fetched alike. */
+static __noinline uint64_t arg_next(struct fmt_args *args, int longs)
 {
-	if (longs == 0)
-		return va_arg(args->ap, unsigned int);
-	return longs == 1 ? va_arg(args->ap, unsigned long) : va_arg(args->ap, unsigned long long);
+	return longs ? va_arg(args->ap, unsigned long) : va_arg(args->ap, unsigned int);
 }
 
 /* Returns false, having taken no argument, if the conversion is unknown. */
@@ -123,25 +107,27 @@ static bool out_conversion(struct fmt_out *out, struct fmt_spec *spec, struct fm
 	switch (spec->conversion) {
 	case 'd':
 	case 'i':
-		value = arg_signed(args, spec->longs);
+		value = (int64_t)arg_next(args, spec->longs);
+		if (!spec->longs)
+			value = (int)value;
 		out_number(out, spec, value < 0 ? "-" : "",
 			   value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 10);
 		return true;
 	case 'u':
-		out_number(out, spec, "", arg_unsigned(args, spec->longs), 10);
+		out_number(out, spec, "", arg_next(args, spec->longs), 10);
 		return true;
 	case 'x':
 	case 'X':
-		out_number(out, spec, "", arg_unsigned(args, spec->longs), 16);
+		out_number(out, spec, "", arg_next(args, spec->longs), 16);
 		return true;
 	case 'p':
-		out_number(out, spec, "0x", (uintptr_t)va_arg(args->ap, void *), 16);
+		out_number(out, spec, "0x", arg_next(args, 1), 16);
 		return true;
 	case 's':
-		out_string(out, spec, va_arg(args->ap, const char *));
+		out_string(out, spec, (const char *)arg_next(args, 1));
 		return true;
 	case 'c':
-		c = (char)va_arg(args->ap, int);
+		c = (char)arg_next(args, 0);
 		spec->zero = false;
 		out_field(out, spec, "", &c, 1);
 		return true;

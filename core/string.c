@@ -209,20 +209,6 @@ static inline word_t zero_bytes(word_t w)
 	return (w - ONES) & ~w & HIGH_BITS;
 }
 
-READS_WHOLE_WORDS size_t strlen(const char *s)
-{
-	const char *p = s;
-
-	for (; !IS_ALIGNED((uintptr_t)p, WORD_BYTES); p++)
-		if (!*p)
-			return (size_t)(p - s);
-	while (!zero_bytes(*(const word_t *)p))
-		p += WORD_BYTES;
-	while (*p)
-		p++;
-	return (size_t)(p - s);
-}
-
 READS_WHOLE_WORDS size_t strnlen(const char *s, size_t max)
 {
 	size_t n = 0;
@@ -235,6 +221,11 @@ READS_WHOLE_WORDS size_t strnlen(const char *s, size_t max)
 	while (n < max && s[n])
 		n++;
 	return n;
+}
+
+size_t strlen(const char *s)
+{
+	return strnlen(s, SIZE_MAX);
 }
 
 READS_WHOLE_WORDS int strcmp(const char *a, const char *b)

@@ -53,7 +53,7 @@ static uint64_t *table_va(uint64_t entry)
 {
 	pa_t pa = entry & PTE_ADDRESS;
 
-	if (pa - image_pa < (pa_t)(image_end - image_start))
+	if (pa - image_pa < (pa_t)(IMAGE_END_FAR - image_start))
 		return (uint64_t *)(IMAGE_BASE + (pa - image_pa));
 	return direct_va(pa);
 }
@@ -257,9 +257,9 @@ pa_t arch_pa(const void *va)
 	return par & 1 ? 0 : (par & PTE_ADDRESS) | ((uintptr_t)va & (PAGE_SIZE - 1));
 }
 
-static void map_image(const char *start, const char *end, unsigned prot)
+static void map_at_boot(uintptr_t va, pa_t pa, size_t bytes, unsigned prot)
 {
-	int err = arch_map((uintptr_t)start, image_pa_of(start), (size_t)(end - start), prot);
+	int err = arch_map(va, pa, bytes, prot);
 
 	ASSERT(!err); /* the static pool of core/mem/vm.c is sized for this */
 }
@@ -270,20 +270,28 @@ static void map_image(const char *start, const char *end, unsigned prot)
  */
 static void map_sections(void)
 {
-	map_image(text_start, text_end, MAP_READ | MAP_EXEC);
-	map_image(rodata_start, rodata_end, MAP_READ);
-	map_image(data_start, boot_stack_guard, MAP_READ | MAP_WRITE);
-	map_image(boot_stack, boot_fault_guard, MAP_READ | MAP_WRITE);
-	map_image(boot_fault_stack, bss_end, MAP_READ | MAP_WRITE);
-	map_image(bss_end, image_end, MAP_READ);
+	static const struct {
+		const char *start, *end;
+		unsigned prot;
+	} sections[] = {
+		{ text_start, text_end, MAP_READ | MAP_EXEC },
+		{ rodata_start, rodata_end, MAP_READ },
+		{ data_start, boot_stack_guard, MAP_READ | MAP_WRITE },
+		{ boot_stack, boot_fault_guard, MAP_READ | MAP_WRITE },
+		{ boot_fault_stack, bss_end, MAP_READ | MAP_WRITE },
+		{ bss_end, image_end, MAP_READ },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(sections); i++)
+		map_at_boot((uintptr_t)sections[i].start, image_pa_of(sections[i].start),
+			    (size_t)(sections[i].end - sections[i].start), sections[i].prot);
 }
 
 static void map_fdt(pa_t fdt)
 {
 	pa_t start = ALIGN_DOWN(fdt, 1ul << BOOT_BLOCK_SHIFT);
-	int err = arch_map(DIRECT_MAP_BASE + start, start, FDT_BOOT_WINDOW, MAP_READ);
 
-	ASSERT(!err);
+	map_at_boot(DIRECT_MAP_BASE + start, start, FDT_BOOT_WINDOW, MAP_READ);
 }
 
 /*
@@ -306,7 +314,7 @@ void boot_main(pa_t image, pa_t fdt, uint64_t entry_cycles)
 	map_fdt(fdt);
 	boot_data.mair = read_sysreg(mair_el1);
 	boot_data.tcr = read_sysreg(tcr_el1);
-	boot_data.ttbr0 = image_pa_of(boot_tables);
+	boot_data.ttbr0 = read_sysreg(ttbr0_el1);
 	boot_data.ttbr1 = table_pa(root);
 	boot_data.sctlr = SCTLR_RUN;
 	boot_switch_root(boot_data.ttbr1, boot_data.sctlr, image);

@@ -143,7 +143,6 @@ struct dt;
 /* boot.S */
 extern struct boot_data boot_data;
 extern char boot_stack_guard[], boot_stack[], boot_fault_guard[], boot_fault_stack[];
-extern char boot_tables[];
 void secondary_entry(void);
 /*
  * Replaces the kernel's translation root and SCTLR_EL1 from identity-mapped code, with nothing of

@@ -211,7 +211,7 @@ static int read_reservations(const struct dt *dt)
 static int reserve_image_and_tree(pa_t fdt_pa, size_t fdt_bytes)
 {
 	pa_t image_pa = arch_pa(image_start);
-	size_t image_bytes = (size_t)(image_end - image_start);
+	size_t image_bytes = (size_t)(IMAGE_END_FAR - image_start);
 	int err;
 
 	if (fdt_pa < image_pa + image_bytes && image_pa < fdt_pa + fdt_bytes)
