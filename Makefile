@@ -91,10 +91,13 @@ PROGRAMFLAGS := -D_POSIX_TIMERS=200809L -D_POSIX_MONOTONIC_CLOCK=200809L -D_POSI
 HOT := sched/sched.c sched/eevdf.c sched/eevdf_tree.c sched/eevdf_member.c sched/rt.c sched/balance.c core/inherit.c core/mutex.c core/sync.c core/wait.c core/timer.c \
 	core/irq.c core/lock.c core/thread.c core/mem/stack.c arch/$(ARCH)/cpu.c $(wildcard drivers/irqchip/*.c drivers/timer/*.c)
 HOTFLAGS := $(if $(filter 1,$(SAN)),,-fomit-frame-pointer)
+# Where short pieces alone are copied to save a jump: longer ones save nothing on the way that counts.
+LEAN := sched/sched.c core/mutex.c core/sync.c core/thread.c
+LEANFLAGS := $(if $(filter 1,$(LLVM)),,--param max-grow-copy-bb-insns=4)
 # Run once or seldom: small rather than quick.
 COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c device.c fdt.c fdt_value.c frame.c hotplug.c inherit.c irq.c lock.c main.c panic.c print.c \
 	rbtree.c record.c symbol.c time.c topology.c topology_dt.c wait.c mem/heap.c mem/mem.c mem/mmio.c mem/page.c mem/stack.c mem/vm.c) \
-	$(addprefix sched/,attr.c balance.c eevdf_member.c group.c group_balance.c hotplug.c monitor.c rebalance.c rt.c util.c) $(addprefix arch/$(ARCH)/,firmware.c trap.c cache.c mmu.c) \
+	$(addprefix sched/,attr.c balance.c eevdf.c eevdf_member.c group.c group_balance.c hotplug.c monitor.c rebalance.c rt.c util.c) $(addprefix arch/$(ARCH)/,firmware.c trap.c cache.c mmu.c) \
 	$(wildcard drivers/serial/*.c)
 COLDFLAGS := -Os $(if $(filter 1,$(LLVM)),,-fno-move-loop-invariants -fno-shrink-wrap)
 # These run where a report could not be made, touch what is free (links of free pages and stacks), or are the sanitizer.
@@ -142,10 +145,10 @@ IMAGE   := $(APP_OUT)/Image$(VARIANT)
 # ---- rules ------------------------------------------------------------------------------------------------------------
 
 KERNEL_ONLY = $(if $(filter arch/% core/% sched/% drivers/%,$<),$(KERNELFLAGS),$(PROGRAMFLAGS))
-PER_FILE = $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
+PER_FILE = $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(if $(filter $(LEAN),$<),$(LEANFLAGS)) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
 
 # Objects are made anew when the tools or their flags change.
-FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(COLDFLAGS) $(COLD)
+FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(LEANFLAGS) $(LEAN) $(COLDFLAGS) $(COLD)
 $(OBJ)/.flags: FORCE
 	@command -v $(firstword $(CC)) >/dev/null || { echo "make: $(firstword $(CC)) is missing: run ./setup.sh" >&2; exit 127; }
 	@mkdir -p $(@D)
