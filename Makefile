@@ -84,8 +84,10 @@ CFLAGS := -std=gnu11 -O2 -g $(WARN) -ffreestanding -nostdinc -isystem $(PICOLIBC
 	-fno-asynchronous-unwind-tables $(SANFLAGS) $(DEBUGFLAGS_$(SAN))
 ASFLAGS := $(filter-out -std=gnu11,$(CFLAGS)) -D__ASSEMBLY__
 
-# What the C library's headers are to offer programs.
-PROGRAMFLAGS := -D_POSIX_TIMERS=200809L -D_POSIX_MONOTONIC_CLOCK=200809L -D_POSIX_THREAD_CPUTIME=200809L
+# POSIX's headers go before the C library's.
+PROGRAMFLAGS := -isystem posix/include
+# What is not marked PX_API is no name for programs.
+HIDDENFLAGS := -fvisibility=hidden
 
 # The hot path keeps no frame pointer: a switch is a chain of tail calls.
 HOT := sched/sched.c sched/eevdf.c sched/eevdf_tree.c sched/eevdf_member.c sched/rt.c sched/balance.c core/inherit.c core/mutex.c core/sync.c core/wait.c core/timer.c \
@@ -123,6 +125,9 @@ APP_SRC := $(wildcard $(APP_DIR)/*.c)
 # The target tests are an application like any other, whose parts lie with the tests.
 APP_SRC += $(if $(filter selftest,$(APP_NAME)),$(wildcard tests/target/*.c))
 
+# A folder of one's own whose files include nothing of the kernel's is a POSIX program: built by ./fairlead-cc, with no more warnings than asked for.
+POSIX_APP := $(if $(filter apps/%,$(APP_DIR))$(filter host,$(ARCH)),,$(if $(APP_SRC),$(if $(shell grep -lE '^ *\# *include *"(core|sched)/' $(APP_SRC)),,1)))
+
 # boards/host has rules of its own: a program of this machine, no image.
 ifeq ($(ARCH),host)
 .PHONY: app-check
@@ -145,7 +150,7 @@ IMAGE   := $(APP_OUT)/Image$(VARIANT)
 # ---- rules ------------------------------------------------------------------------------------------------------------
 
 KERNEL_ONLY = $(if $(filter arch/% core/% sched/% drivers/%,$<),$(KERNELFLAGS),$(PROGRAMFLAGS))
-PER_FILE = $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(if $(filter $(LEAN),$<),$(LEANFLAGS)) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
+PER_FILE = $(if $(filter posix/%,$<),$(HIDDENFLAGS)) $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(if $(filter $(LEAN),$<),$(LEANFLAGS)) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
 
 # Objects are made anew when the tools or their flags change.
 FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(LEANFLAGS) $(LEAN) $(COLDFLAGS) $(COLD)
@@ -158,7 +163,7 @@ FORCE:
 $(OBJ)/%.c.o: %.c $(OBJ)/.flags
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  CC    $<")
-	$(Q)$(CC) $(CFLAGS) $(KERNEL_ONLY) $(PER_FILE) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(KERNEL_ONLY) $(CFLAGS) $(PER_FILE) -MMD -MP -c $< -o $@
 
 $(OBJ)/%.S.o: %.S $(OBJ)/.flags
 	@mkdir -p $(@D)
@@ -183,10 +188,44 @@ $(ELF): $(OBJECTS) arch/$(ARCH)/link.ld tools/symbols.py
 	$(Q)$(LINK) -Map=$@.map -o $@ $(OBJECTS) $@.sym1.o $(LIBS)
 	@rm -f $@.sym* $@.pass1 $@.errors
 
+# ---- POSIX programs ---------------------------------------------------------------------------------------------------
+
+# Everything but the program, as one object whose only global names are POSIX's (and may be overridden), so that a program can call its own
+# functions what it likes. ./fairlead-cc links programs with it. The path is one that the linker script takes for the kernel's.
+BASE      := $(OUT)/obj-posix$(VARIANT)
+BASE_OBJ  := $(patsubst %,$(OBJ)/%.o,$(filter-out posix/start.c,$(POSIX_SRC)) posix/program/start.c)
+BASE_KEEP := $(BASE)/names
+PROGRAM_CFLAGS = -O2 -g -nostdinc $(patsubst -isystem%,-isystem %,$(subst -isystem ,-isystem,$(PROGRAMFLAGS))) -isystem $(PICOLIBC)/include \
+	-isystem $(CCINCLUDE) -isystem $(CCFIXED) $(ARCHFLAGS) -fno-pic -fno-pie -ffunction-sections -fdata-sections \
+	-fno-strict-aliasing -fno-omit-frame-pointer -ftls-model=local-exec -fno-stack-protector -fno-asynchronous-unwind-tables
+
+$(BASE)/core/base.o: $(KERNEL_OBJ) $(BASE_OBJ) tools/posix_names.py
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  BASE  $@")
+	$(Q)$(OBJDUMP) -t $(BASE_OBJ) | $(PYTHON) tools/posix_names.py > $(BASE_KEEP)
+	$(Q)$(LD) -r --unique -o $@.all $(KERNEL_OBJ) $(BASE_OBJ)
+	$(Q)$(OBJCOPY) --keep-global-symbols=$(BASE_KEEP) --weaken-symbols=$(BASE_KEEP) $@.all $@
+	@rm -f $@.all
+
+$(BASE)/tools: $(OBJ)/.flags
+	@mkdir -p $(@D)
+	@printf '%s\n' 'cc=$(CC)' 'cflags=$(PROGRAM_CFLAGS)' 'link=$(LINK)' 'libs=$(LIBS)' 'nm=$(NM)' 'objcopy=$(OBJCOPY)' 'archflags=$(ARCHFLAGS)' > $@
+
+.PHONY: posix-base
+posix-base: $(BASE)/core/base.o $(BASE)/tools
+
+-include $(OBJECTS:.o=.d) $(OBJ)/posix/program/start.c.d
+
+ifeq ($(POSIX_APP),1)
+.PHONY: $(IMAGE)
+$(IMAGE): app-check
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  APP   $(APP_DIR)")
+	$(Q)./fairlead-cc -b $(BOARD) $(APP_SRC) -o $(APP_OUT)/$(APP_NAME).img && cp $(APP_OUT)/$(APP_NAME).img $@
+else
 $(IMAGE): $(ELF)
 	$(Q)$(OBJCOPY) -O binary $< $@
-
--include $(OBJECTS:.o=.d)
+endif
 
 app: app-check $(IMAGE) compile_commands.json
 

@@ -32,6 +32,7 @@
 struct thread;
 struct cpu;
 struct trap_frame;
+struct arch_fpu;
 
 /*
  * What the scheduler did, said with the rq lock of @cpu held at the moment it is true, after the
@@ -130,6 +131,15 @@ void arch_context_init(struct thread *t, uintptr_t stack_top);
  * run-queue lock held.
  */
 void arch_switch(struct thread *prev, struct thread *next, unsigned long irq_flags);
+
+/*
+ * The floating-point registers of the running thread, all of them: for whoever calls foreign code
+ * from within an interrupt (a hook). Thread context, or a hook.
+ */
+void arch_fpu_save(struct arch_fpu *fpu);
+void arch_fpu_load(const struct arch_fpu *fpu);
+/* fn(arg) with the stack pointer at @stack_top, a multiple of ARCH_STACK_ALIGN. */
+void arch_call_on_stack(void (*fn)(void *), void *arg, uintptr_t stack_top);
 
 /*
  * Time. Frequency in Hz (0: unknown, with *why set); per-CPU timer hardware is set up by

@@ -10,7 +10,8 @@
 
 struct dt;
 
-enum driver_class { DRIVER_IRQCHIP, DRIVER_IPI, DRIVER_SERIAL, DRIVER_TIMER, DRIVER_POWER };
+enum driver_class { DRIVER_IRQCHIP, DRIVER_IPI, DRIVER_SERIAL, DRIVER_TIMER, DRIVER_POWER,
+		    DRIVER_RTC };
 
 struct driver {
 	const char *name;

@@ -41,6 +41,7 @@ enum lock_rank {
 	LOCK_MM = 1,    /* core/mem: translation tables, areas */
 	LOCK_STACKS,    /* core/mem: free stack slots */
 	LOCK_TIDS,      /* core/thread: the tid table */
+	LOCK_POSIX,     /* posix/: threads, signals */
 	LOCK_CONDITION, /* a condition variable: its mutex is given up inside */
 	LOCK_WAIT,      /* a wait queue, semaphore, mutex, condition variable */
 	LOCK_INHERIT,   /* what a thread has borrowed: core/inherit.h */

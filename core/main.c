@@ -21,7 +21,7 @@ struct boot_info boot_info;
 
 static struct cpu boot_cpu;
 static struct thread boot_idle __aligned_to(64);
-static struct dt boot_dt;
+struct dt boot_dt;
 
 /*
  * What cannot go on without a cause in our own code: bad arguments, a bad device tree, hardware

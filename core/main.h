@@ -13,7 +13,10 @@ struct boot_info {
 	char **argv; /* of the application; argv[argc] is NULL */
 };
 
+struct dt;
+
 extern struct boot_info boot_info; /* [i] after boot */
+extern struct dt boot_dt;          /* [i] after boot: the tree that firmware gave */
 
 /* Supplied by the application layer: what the first thread runs. */
 void *app_start(void *arg);

@@ -132,8 +132,12 @@ struct thread *thread_alloc_idle(struct cpu *cpu);
  * Policies, Linux's numbers. BATCH is OTHER that never takes the CPU from another thread when it
  * wakes; IDLE has a weight of 3 (nice 0: 1024) whatever its nice value.
  */
+#ifndef SCHED_OTHER /* <sched.h> has them too, and the structure below */
 enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDLE = 5 };
+#endif
 
+#ifndef SCHED_ATTR_SIZE_VER0
+#define SCHED_ATTR_SIZE_VER0 48
 /* All there is to say about how a thread is scheduled; Linux's layout and names. */
 struct sched_attr {
 	uint32_t size; /* sizeof(struct sched_attr) */
@@ -146,6 +150,7 @@ struct sched_attr {
 	uint64_t sched_deadline; /* 0 */
 	uint64_t sched_period;   /* 0 */
 };
+#endif
 
 #define SCHED_SLICE_MIN_NS 100000ull
 #define SCHED_SLICE_MAX_NS 100000000ull

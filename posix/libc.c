@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What picolibc asks of the system it runs on: the three standard streams, memory, locks, the
- * clock, and an end.
+ * What picolibc asks of the system it runs on: the three standard streams, memory, locks, and an
+ * end. (Clocks and sleeping: clock.c, sleep.c.)
  *
  * Output is collected by line: a thread that prints takes one of a few buffers and keeps it until
  * the end of the line, so lines of different threads do not mix. A line goes out when it ends, when
@@ -19,11 +19,6 @@
  * What may never happen: a system function of the C library that quietly does nothing. What is not
  * here does not link.
  */
-/* picolibc implements none of these, so <time.h> hides them until it is told that somebody does. */
-#define _POSIX_TIMERS          200809L
-#define _POSIX_MONOTONIC_CLOCK 200809L
-#define _POSIX_THREAD_CPUTIME  200809L
-
 #include "core/console.h"
 #include "core/main.h"
 #include "core/mem/mem.h"
@@ -31,17 +26,16 @@
 #include "core/record.h"
 #include "core/sync.h"
 #include "core/thread.h"
-#include "core/time.h"
+#include "posix/internal.h"
 #include "sched/monitor.h"
-
-/* core/time.h has a variable with this function's name. */
-#include <time.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/lock.h>
-#include <sys/time.h>
 #include <unistd.h>
+
+/* All that is global here is asked for by the C library. */
+#pragma GCC visibility push(default)
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
@@ -261,11 +255,16 @@ void _exit(int status)
 		monitor_send();
 		console_flush();
 	}
-	system_exit(status);
+	system_exit(status & 0xff);
 }
+
+/* Set when the program handles signals (signal.c): SIGABRT goes first. */
+void (*px_abort_hook)(void);
 
 void abort(void)
 {
+	if (px_abort_hook && may_wait())
+		px_abort_hook();
 	if (may_wait())
 		lines_send(NULL, NULL);
 	panic("abort() called");
@@ -285,84 +284,4 @@ ssize_t write(int fd, const void *bytes, size_t n)
 		stream_put(text[i], fd == STDOUT_FILENO ? stdout : stderr);
 	stream_flush(fd == STDOUT_FILENO ? stdout : stderr);
 	return (ssize_t)n;
-}
-
-/* ---- time ------------------------------------------------------------------------------------ */
-
-/*
- * There is no clock of the day: CLOCK_REALTIME begins at 0 when the counter does, as
- * CLOCK_MONOTONIC.
- */
-static int clock_read(clockid_t clock_id, uint64_t *ns)
-{
-	switch (clock_id) {
-	case CLOCK_REALTIME:
-	case CLOCK_MONOTONIC:
-		*ns = time_now_ns();
-		return 0;
-	case CLOCK_THREAD_CPUTIME_ID:
-		*ns = thread_runtime_ns(thread_current());
-		return 0;
-	}
-	errno = EINVAL;
-	return -1;
-}
-
-int clock_gettime(clockid_t clock_id, struct timespec *ts)
-{
-	uint64_t ns;
-
-	if (clock_read(clock_id, &ns))
-		return -1;
-	ts->tv_sec = (time_t)(ns / NSEC_PER_SEC);
-	ts->tv_nsec = (long)(ns % NSEC_PER_SEC);
-	return 0;
-}
-
-int clock_getres(clockid_t clock_id, struct timespec *ts)
-{
-	uint64_t ns;
-
-	if (clock_read(clock_id, &ns))
-		return -1;
-	if (ts)
-		*ts = (struct timespec){ .tv_nsec = (long)((NSEC_PER_SEC + time_base.hz - 1) /
-							   time_base.hz) };
-	return 0;
-}
-
-int gettimeofday(struct timeval *restrict tv, void *restrict zone)
-{
-	uint64_t ns = time_now_ns();
-
-	(void)zone;
-	tv->tv_sec = (time_t)(ns / NSEC_PER_SEC);
-	tv->tv_usec = (suseconds_t)(ns % NSEC_PER_SEC / NSEC_PER_USEC);
-	return 0;
-}
-
-/* Nothing interrupts a sleep, so nothing is ever left of it. */
-int nanosleep(const struct timespec *ts, struct timespec *left)
-{
-	if (ts->tv_sec < 0 || ts->tv_nsec < 0 || (uint64_t)ts->tv_nsec >= NSEC_PER_SEC) {
-		errno = EINVAL;
-		return -1;
-	}
-	if (left)
-		*left = (struct timespec){ 0 };
-	thread_sleep_until(time_now_ns() + (uint64_t)ts->tv_sec * NSEC_PER_SEC +
-			   (uint64_t)ts->tv_nsec);
-	return 0;
-}
-
-int usleep(useconds_t us)
-{
-	thread_sleep_until(time_now_ns() + us * NSEC_PER_USEC);
-	return 0;
-}
-
-unsigned sleep(unsigned s)
-{
-	thread_sleep_until(time_now_ns() + s * NSEC_PER_SEC);
-	return 0;
 }

@@ -150,6 +150,62 @@ thread_trampoline:
 	b	thread_entry
 	.size	thread_trampoline, . - thread_trampoline
 
+/*
+ * void arch_fpu_save(struct arch_fpu *), void arch_fpu_load(const struct arch_fpu *): all registers
+ * of the running thread, which is live from the first of them on.
+ */
+	.macro	fpu_move op, base
+	.irp	n, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+	fpu_pair \op, \n, \base
+	.endr
+	.endm
+	.macro	fpu_pair op, n, base
+	.altmacro
+	fpu_pair_at \op, \n, %(\n + 1), %(\n * 16), \base
+	.noaltmacro
+	.endm
+	.macro	fpu_pair_at op, a, b, at, base
+	\op	q\a, q\b, [\base, #\at]
+	.endm
+
+	.section .text.arch_fpu, "ax", %progbits
+	.globl	arch_fpu_save, arch_fpu_load
+	.type	arch_fpu_save, %function
+arch_fpu_save:
+	fpu_move stp, x0
+	mrs	x1, fpsr
+	mrs	x2, fpcr
+	add	x0, x0, #512
+	stp	x1, x2, [x0]
+	ret
+	.size	arch_fpu_save, . - arch_fpu_save
+
+	.type	arch_fpu_load, %function
+arch_fpu_load:
+	fpu_move ldp, x0
+	add	x0, x0, #512
+	ldp	x1, x2, [x0]
+	msr	fpsr, x1
+	msr	fpcr, x2
+	ret
+	.size	arch_fpu_load, . - arch_fpu_load
+
+/* void arch_call_on_stack(x0 fn, x1 arg, x2 stack_top) */
+	.section .text.arch_call_on_stack, "ax", %progbits
+	.globl	arch_call_on_stack
+	.type	arch_call_on_stack, %function
+arch_call_on_stack:
+	stp	x29, x30, [sp, #-16]!
+	mov	x29, sp
+	mov	sp, x2
+	mov	x3, x0
+	mov	x0, x1
+	blr	x3
+	mov	sp, x29
+	ldp	x29, x30, [sp], #16
+	ret
+	.size	arch_call_on_stack, . - arch_call_on_stack
+
 /* arch_cold_call(): x17(x15, x16), back to x14; every other register is kept. */
 	.section .text.arch_cold_stub, "ax", %progbits
 	.globl	arch_cold_stub

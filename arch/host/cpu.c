@@ -685,6 +685,17 @@ void host_ipi_send(struct cpu *target)
 	host_sync_point();
 }
 
+/* Interrupts are calls here, around which the compiler keeps the registers. */
+void arch_fpu_save(struct arch_fpu *fpu)
+{
+	(void)fpu;
+}
+
+void arch_fpu_load(const struct arch_fpu *fpu)
+{
+	(void)fpu;
+}
+
 /* ---- for those who look on ------------------------------------------------------------------- */
 
 bool host_cpu_is_idle(unsigned cpu)

@@ -12,9 +12,10 @@
  * that core/thread.c copies; a host thread has none.
  */
 	.text
-	.globl	host_stack_switch, host_stack_start
+	.globl	host_stack_switch, host_stack_start, arch_call_on_stack
 	.type	host_stack_switch, %function
 	.type	host_stack_start, %function
+	.type	arch_call_on_stack, %function
 
 #if defined(__x86_64__)
 
@@ -43,6 +44,18 @@ host_stack_start:
 	callq	*%rbx
 	ud2
 	.size	host_stack_start, . - host_stack_start
+
+arch_call_on_stack:
+	pushq	%rbp
+	movq	%rsp, %rbp
+	movq	%rdx, %rsp
+	movq	%rdi, %rax
+	movq	%rsi, %rdi
+	callq	*%rax
+	movq	%rbp, %rsp
+	popq	%rbp
+	retq
+	.size	arch_call_on_stack, . - arch_call_on_stack
 
 	.equ	frame_bytes, 72		/* six registers, return address, 16: the stack is aligned at the call */
 	.equ	frame_fn, 32
@@ -84,6 +97,18 @@ host_stack_start:
 	blr	x19
 	brk	#1
 	.size	host_stack_start, . - host_stack_start
+
+arch_call_on_stack:
+	stp	x29, x30, [sp, #-16]!
+	mov	x29, sp
+	mov	sp, x2
+	mov	x3, x0
+	mov	x0, x1
+	blr	x3
+	mov	sp, x29
+	ldp	x29, x30, [sp], #16
+	ret
+	.size	arch_call_on_stack, . - arch_call_on_stack
 
 	.equ	frame_bytes, 160
 	.equ	frame_fn, 16
@@ -156,6 +181,22 @@ host_stack_start:
 	jalr	s1
 	ebreak
 	.size	host_stack_start, . - host_stack_start
+
+arch_call_on_stack:
+	addi	sp, sp, -16
+	sd	ra, 8(sp)
+	sd	s0, 0(sp)
+	addi	s0, sp, 16
+	mv	t0, a0
+	mv	a0, a1
+	mv	sp, a2
+	jalr	t0
+	addi	sp, s0, -16
+	ld	ra, 8(sp)
+	ld	s0, 0(sp)
+	addi	sp, sp, 16
+	ret
+	.size	arch_call_on_stack, . - arch_call_on_stack
 
 	.equ	frame_bytes, 208
 	.equ	frame_fn, 16

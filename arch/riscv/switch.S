@@ -122,6 +122,52 @@ riscv_fp_init:
 	ret
 	.size	riscv_fp_init, . - riscv_fp_init
 
+/*
+ * void arch_fpu_save(struct arch_fpu *), void arch_fpu_load(const struct arch_fpu *): all registers
+ * of the running thread. Loading leaves FS Dirty, so fcsr may be anything.
+ */
+	.section .text.arch_fpu, "ax", @progbits
+	.globl	arch_fpu_save, arch_fpu_load
+	.type	arch_fpu_save, @function
+arch_fpu_save:
+	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	fsd	f\n, FPU_F(\n)(a0)
+	.endr
+	csrr	t0, fcsr
+	sd	t0, FPU_FCSR(a0)
+	ret
+	.size	arch_fpu_save, . - arch_fpu_save
+
+	.type	arch_fpu_load, @function
+arch_fpu_load:
+	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	fld	f\n, FPU_F(\n)(a0)
+	.endr
+	ld	t0, FPU_FCSR(a0)
+	csrw	fcsr, t0
+	ret
+	.size	arch_fpu_load, . - arch_fpu_load
+
+/* void arch_call_on_stack(void (*fn)(void *), void *arg, uintptr_t stack_top) */
+	.section .text.arch_call_on_stack, "ax", @progbits
+	.globl	arch_call_on_stack
+	.type	arch_call_on_stack, @function
+arch_call_on_stack:
+	addi	sp, sp, -16
+	sd	ra, 8(sp)
+	sd	s0, 0(sp)
+	addi	s0, sp, 16
+	mv	t0, a0
+	mv	a0, a1
+	mv	sp, a2
+	jalr	t0
+	addi	sp, s0, -16
+	ld	ra, 8(sp)
+	ld	s0, 0(sp)
+	addi	sp, sp, 16
+	ret
+	.size	arch_call_on_stack, . - arch_call_on_stack
+
 /* arch_cold_call(): t3(t1, t2), back to t0; every other register is kept. */
 	.section .text.arch_cold_stub, "ax", @progbits
 	.globl	arch_cold_stub

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the files of posix/ share: the record of a thread, interruptible waits, time.
+ *
+ * Every thread that comes here has a record (struct pthread). Records are never given back to the
+ * heap, so that a stale pthread_t is found out by its generation. A thread of core/ gets one when it
+ * first needs one.
+ *
+ * Locks: [p] px_lock, one spinlock for all that is cold: the table, life and death, cancellation,
+ * signals. [l] pthread.life, a mutex held while somebody works on a thread that must not go away.
+ * [s] the thread itself, [a] atomic, [i] never after creation.
+ *
+ * Events and waits. Whoever wants a thread's attention sets a bit in its events and calls
+ * px_interrupt(), which ends its wait if it is in one that can be interrupted; else its hook runs at
+ * the next return from a trap. A thread says where it waits before it looks at its events, and
+ * px_interrupt() sets them before it looks where the thread waits: one of the two sees the other.
+ */
+#pragma once
+
+#include "core/lock.h"
+#include "core/sync.h"
+#include "core/thread.h"
+#include "core/time.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <time.h>
+
+#define PX_API __attribute__((visibility("default")))
+
+struct px_key_value {
+	const void *value;
+	uint32_t generation; /* of the key it was set for */
+};
+
+/* One signal that is pending and carries a value. */
+struct px_signal {
+	struct px_signal *next; /* [p] */
+	siginfo_t info;
+	bool pooled; /* of the pool of sigqueue(); else it belongs to a timer or a queue */
+	bool queued; /* [p] on a list */
+};
+
+/* What is pending: one bit a signal, and those with more to say in order of arrival. */
+struct px_pending {
+	uint64_t set;           /* [p] */
+	struct px_signal *list; /* [p] */
+};
+
+enum { PX_EVENT_CANCEL = 1, PX_EVENT_SIGNAL = 2, PX_EVENT_CLOCK = 4 };
+
+struct pthread {
+	/* What outlives one use of the record: somebody may still wait for the mutex. */
+	struct mutex life;
+	uint32_t index;      /* [i] place in the table */
+	uint32_t generation; /* [p] of this use of the record */
+
+	uint32_t events; /* [a] PX_EVENT_*: what is to be looked at */
+	/* [a] where it waits and may be interrupted; NULL: nowhere */
+	struct wait_queue *waiting;
+	uint32_t interrupting; /* [a] somebody is in px_interrupt() with this thread */
+	uint32_t asleep;       /* [a] in px_sleep(); whoever clears it wakes it */
+	struct spinlock nap;   /* from asleep = 1 until the thread is off its CPU */
+	struct timer *timer;   /* [s] of the wait that it is in or returns from; NULL: none */
+	struct thread *core;   /* [i] while the record is in use and not exited */
+
+	/* [p] */
+	bool used, exited, detached, joining, foreign;
+	bool cancel_asked, cancel_disabled, cancel_async, exiting;
+	struct wait_queue joiner;  /* who joins; its lock nests in px_lock */
+	struct pthread *next_free; /* [p] */
+	void *result;              /* [p] */
+
+	void *(*entry)(void *);            /* [i] */
+	void *arg;                         /* [i] */
+	void *user_stack;                  /* [i] NULL: the core's */
+	size_t stack_bytes;                /* [i] */
+	size_t guard_bytes;                /* [i] */
+	struct __pthread_cleanup *cleanup; /* [s] */
+	struct px_key_value *values;       /* [s] PTHREAD_KEYS_MAX of them, or NULL */
+	uint32_t read_locks;               /* [s] how many it holds */
+
+	uint64_t mask;             /* [p] blocked signals; written by the thread */
+	bool by_day;               /* [s] sleeps until a time of day */
+	bool cut_short;            /* [p] the sleep was */
+	struct px_pending pending; /* [p] */
+	uint64_t waited_for;       /* [p] by sigwait() and its like */
+	uint32_t handled;          /* [s] handlers run */
+};
+
+extern struct spinlock px_lock;
+
+/* ---- threads (table.c, thread.c) ------------------------------------------------------------- */
+
+extern __thread struct pthread *px_self_record;
+
+struct pthread *px_attach(void);
+
+/* The calling thread's record. Context: thread. */
+static inline struct pthread *px_self(void)
+{
+	struct pthread *self = px_self_record;
+
+	return likely(self) ? self : px_attach();
+}
+
+/* What the calling thread is to look at; 0 also when it has no record. */
+static inline uint32_t px_events(void)
+{
+	const struct pthread *self = px_self_record;
+
+	return self ? atomic_load_relaxed(&self->events) : 0;
+}
+
+static inline pthread_t px_handle(const struct pthread *t)
+{
+	return (pthread_t)t->generation << 32 | (t->index + 1);
+}
+
+/* A new record, nobody's yet; NULL: out of memory or of records. */
+struct pthread *px_record_new(void);
+void px_record_free(struct pthread *t) LOCK_REQUIRES(px_lock);
+/* The record of @id, or NULL when its thread is not known (any more). px_lock held. */
+struct pthread *px_find(pthread_t id) LOCK_REQUIRES(px_lock);
+/* The record at @index of the table, used or not; NULL behind the last. px_lock held. */
+struct pthread *px_at(uint32_t index) LOCK_REQUIRES(px_lock);
+/*
+ * Keeps the thread of @id from ending until px_unpin(); NULL: it has, or is unknown. Not twice, not
+ * in a handler.
+ */
+struct pthread *px_pin(pthread_t id);
+/* The same by its number as gettid() gives it; 0: the caller. */
+struct pthread *px_pin_tid(pid_t tid);
+void px_unpin(struct pthread *t);
+/* [p] threads that count: the process ends with the last. */
+extern uint32_t px_live;
+/* Of all threads that ended. */
+uint64_t px_dead_runtime_ns(void);
+
+/* Runs the destructors, frees the values (key.c). */
+void px_keys_destroy(struct pthread *self);
+
+/* ---- waits (wait.c) -------------------------------------------------------------------------- */
+
+/*
+ * Blocks on @q, whose lock is held, irqs masked; gives it up. 0: woken; -ETIMEDOUT at @until_ns
+ * (UINT64_MAX: never); -EINTR: one of @events came. Context: thread.
+ */
+int px_wait(struct pthread *self, struct wait_queue *q, unsigned long flags, uint64_t until_ns,
+	    uint32_t events) LOCK_RELEASES(q->lock);
+/* Sleeps until @until_ns: 0, or -EINTR when one of @events came first. */
+int px_sleep(struct pthread *self, uint64_t until_ns, uint32_t events);
+/*
+ * Makes @t look at its events, which were set before. px_lock held, irqs masked; the caller unlocks
+ * and calls sched_reschedule_self().
+ */
+void px_interrupt(struct pthread *t) LOCK_REQUIRES(px_lock);
+/* The end of a section in which threads may have been woken. */
+void px_unlock(unsigned long flags) LOCK_RELEASES(px_lock);
+/*
+ * A wait was interrupted: is cancelled here if that is asked for (@cancellable), else runs the
+ * handlers of pending signals. True: the call is to begin anew, since every handler that ran was
+ * installed with SA_RESTART, or none ran.
+ */
+bool px_interrupted(struct pthread *self, bool cancellable);
+
+/* ---- cancellation (cancel.c) ----------------------------------------------------------------- */
+
+/* A cancellation point: does not return if the thread is cancelled. */
+static inline void px_cancel_point(void)
+{
+	if (unlikely(px_events() & PX_EVENT_CANCEL))
+		pthread_testcancel();
+}
+
+/* For waits that are cancellation points or not. */
+#define PX_WAIT_CANCELLABLE (PX_EVENT_CANCEL | PX_EVENT_SIGNAL)
+
+/* Sets or clears PX_EVENT_CANCEL as the thread's state says. */
+void px_cancel_update(struct pthread *t) LOCK_REQUIRES(px_lock);
+void px_cancel_if_asynchronous(struct pthread *self);
+
+/* ---- signals (signal.c) ---------------------------------------------------------------------- */
+
+/* Set when signals are in use: what runs pending handlers. Returns px_interrupted()'s answer. */
+extern bool (*px_signals_deliver)(struct pthread *self);
+/* abort() raises SIGABRT through it. */
+extern void (*px_abort_hook)(void);
+/*
+ * Makes @signal pending for @t, or for whoever may take it (NULL). px_lock held. @signal->queued
+ * must be false. Context: any, irqs masked.
+ */
+void px_signal_send(struct pthread *t, struct px_signal *signal) LOCK_REQUIRES(px_lock);
+/* Takes @signal back if it is still pending. px_lock held. */
+void px_signal_withdraw(struct px_signal *signal) LOCK_REQUIRES(px_lock);
+bool px_sigevent_valid(const struct sigevent *event);
+/* A new thread that runs the event's function; -errno. Context: thread. */
+int px_notify_thread(const struct sigevent *event);
+
+/* ---- time (clock.c) -------------------------------------------------------------------------- */
+
+static inline bool px_timespec_valid(const struct timespec *ts)
+{
+	return (uint64_t)ts->tv_nsec < NSEC_PER_SEC;
+}
+
+/* Nanoseconds, 0 before the epoch, at most UINT64_MAX - 1: not "never". */
+uint64_t px_ns(const struct timespec *ts);
+struct timespec px_timespec(uint64_t ns);
+/* When the monotonic clock shows what @clock_id shows at @at; false: not a clock to wait for. */
+bool px_until(clockid_t clock_id, const struct timespec *at, uint64_t *until_ns);
+/* What is to be added to monotonic time. */
+uint64_t px_realtime_offset_ns(void);
+/* CLOCK_*; -EINVAL. */
+int px_clock_read(clockid_t clock_id, uint64_t *ns);
+/* The one that condition variables and semaphores use for @at; EINVAL as a positive number, or 0. */
+int px_deadline(clockid_t clock_id, const struct timespec *at, uint64_t *until_ns);
+
+/* An error for a name of a semaphore or queue; 0: it is one (sem.c). */
+int px_name_error(const char *name);
+/* Called when the time of day has been set; NULL: nobody asks. */
+extern void (*px_clock_changed)(void);
+
+/* ---- small ----------------------------------------------------------------------------------- */
+
+static inline int px_fail(int error)
+{
+	errno = error;
+	return -1;
+}
+
+#define PX_MAGIC_ATTR      0x61747472u
+#define PX_MAGIC_MUTEXATTR 0x6d617472u
+#define PX_MAGIC_CONDATTR  0x63617472u
+#define PX_MAGIC_RWATTR    0x72617472u
+#define PX_MAGIC_BARATTR   0x62617472u
+#define PX_MAGIC_MUTEX     0x6d757400u /* | type */
+#define PX_MAGIC_COND      0x636f6e64u
+#define PX_MAGIC_RWLOCK    0x72776c6bu
+#define PX_MAGIC_BARRIER   0x62617272u
+#define PX_MAGIC_SPIN      0x7370696eu
+#define PX_MAGIC_SEM       0x73656d61u
+#define PX_MAGIC_DEAD      0xdeaddeadu
+
+/*
+ * Makes sure that the object behind @word has been set up: all bytes 0 is one that still has to be.
+ * @init runs once, under px_lock. False: it is not such an object.
+ */
+bool px_object_ready(uint32_t *word, uint32_t magic, uint32_t mask, void (*init)(void *));

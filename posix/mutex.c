@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Mutexes: a thin layer over the core's. What is here is the types: the core's mutex checks for
+ * errors by itself (-EDEADLK for its owner, -EPERM for others), RECURSIVE counts, and NORMAL
+ * deadlocks when it is locked twice, as POSIX wants, in a sleep that signals interrupt.
+ *
+ * A mutex that is statically initialized is set up when it is first used. Waiting for a mutex is
+ * neither a cancellation point nor cut short by signals: handlers run when the thread has it.
+ */
+#include "posix/mutex.h"
+
+#define TYPE_MASK 3u
+
+static void mutex_set_up(void *word)
+{
+	struct px_mutex *m = word;
+	uint32_t type = m->magic & TYPE_MASK;
+
+	m->depth = 0;
+	m->protocol = PTHREAD_PRIO_NONE;
+	m->robust = PTHREAD_MUTEX_STALLED;
+	m->ceiling = 0;
+	mutex_init(&m->mutex);
+	atomic_store_release(&m->magic, PX_MAGIC_MUTEX | type);
+}
+
+static __noinline struct px_mutex *mutex_first_use(pthread_mutex_t *mutex)
+{
+	struct px_mutex *m = (struct px_mutex *)mutex;
+
+	return px_object_ready(&m->magic, PX_MAGIC_MUTEX, ~TYPE_MASK, mutex_set_up) ? m : NULL;
+}
+
+static inline struct px_mutex *mutex_of(pthread_mutex_t *mutex)
+{
+	struct px_mutex *m = (struct px_mutex *)mutex;
+
+	if (likely((atomic_load_acquire(&m->magic) & ~TYPE_MASK) == PX_MAGIC_MUTEX))
+		return m;
+	return mutex_first_use(mutex);
+}
+
+struct px_mutex *px_mutex(pthread_mutex_t *mutex)
+{
+	return mutex_of(mutex);
+}
+
+static unsigned type_of(const struct px_mutex *m)
+{
+	return m->magic & TYPE_MASK;
+}
+
+/* Bit 0 of the word is the core's. */
+bool px_mutex_is_mine(const struct px_mutex *m)
+{
+	return (atomic_load_relaxed(&m->mutex.owner) & ~1ul) == (uintptr_t)thread_current();
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+PX_API int pthread_mutex_init(pthread_mutex_t *restrict mutex,
+			      const pthread_mutexattr_t *restrict attr)
+{
+	struct px_mutex *m = (struct px_mutex *)mutex;
+
+	if (attr && attr->__magic != PX_MAGIC_MUTEXATTR)
+		return EINVAL;
+	m->magic = attr ? (uint32_t)attr->__type : PTHREAD_MUTEX_DEFAULT;
+	mutex_set_up(m);
+	if (attr) {
+		m->protocol = (uint8_t)attr->__protocol;
+		m->robust = (uint8_t)attr->__robust;
+		m->ceiling = (uint8_t)attr->__ceiling;
+	}
+	return 0;
+}
+
+PX_API int pthread_mutex_destroy(pthread_mutex_t *mutex)
+{
+	struct px_mutex *m = mutex_of(mutex);
+
+	if (!m)
+		return EINVAL;
+	if (atomic_load_acquire(&m->mutex.owner))
+		return EBUSY;
+	atomic_store_release(&m->magic, PX_MAGIC_DEAD);
+	return 0;
+}
+
+/* ---- lock and unlock ------------------------------------------------------------------------- */
+
+/* The caller owns it already. */
+static __noinline int lock_again(struct px_mutex *m, uint64_t until_ns)
+{
+	struct pthread *self = px_self();
+
+	if (type_of(m) == PTHREAD_MUTEX_RECURSIVE) {
+		if (m->depth == UINT32_MAX)
+			return EAGAIN;
+		m->depth++;
+		return 0;
+	}
+	if (type_of(m) == PTHREAD_MUTEX_ERRORCHECK)
+		return EDEADLK;
+	while (px_sleep(self, until_ns, PX_EVENT_SIGNAL) == -EINTR)
+		px_interrupted(self, false);
+	return ETIMEDOUT;
+}
+
+/* What the core answered, in POSIX's words. */
+static inline int locked(struct px_mutex *m, int result, uint64_t until_ns)
+{
+	if (likely(!result))
+		return 0;
+	return result == -EDEADLK ? lock_again(m, until_ns) : -result;
+}
+
+PX_API int pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+	struct px_mutex *m = mutex_of(mutex);
+
+	return likely(m) ? locked(m, mutex_lock(&m->mutex), UINT64_MAX) : EINVAL;
+}
+
+PX_API int pthread_mutex_trylock(pthread_mutex_t *mutex)
+{
+	struct px_mutex *m = mutex_of(mutex);
+	int result;
+
+	if (!m)
+		return EINVAL;
+	result = mutex_trylock(&m->mutex);
+	if (result == -EBUSY && type_of(m) == PTHREAD_MUTEX_RECURSIVE && px_mutex_is_mine(m))
+		return lock_again(m, 0);
+	return -result;
+}
+
+/* The time is looked at only if the mutex cannot be had at once. */
+PX_API int pthread_mutex_clocklock(pthread_mutex_t *restrict mutex, clockid_t clock_id,
+				   const struct timespec *restrict at)
+{
+	struct px_mutex *m = mutex_of(mutex);
+	uint64_t until_ns;
+	int err;
+
+	if (!m)
+		return EINVAL;
+	if (!mutex_trylock(&m->mutex))
+		return 0;
+	if (type_of(m) == PTHREAD_MUTEX_RECURSIVE && px_mutex_is_mine(m))
+		return lock_again(m, 0);
+	err = px_deadline(clock_id, at, &until_ns);
+	return err ? err : locked(m, mutex_lock_until(&m->mutex, until_ns), until_ns);
+}
+
+PX_API int pthread_mutex_timedlock(pthread_mutex_t *restrict mutex,
+				   const struct timespec *restrict at)
+{
+	return pthread_mutex_clocklock(mutex, CLOCK_REALTIME, at);
+}
+
+PX_API int pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+	struct px_mutex *m = mutex_of(mutex);
+
+	if (unlikely(!m))
+		return EINVAL;
+	if (unlikely(m->depth) && px_mutex_is_mine(m)) {
+		m->depth--;
+		return 0;
+	}
+	return -mutex_unlock(&m->mutex);
+}
+
+/* ---- what needs a protocol or robustness ----------------------------------------------------- */
+
+PX_API int pthread_mutex_consistent(pthread_mutex_t *mutex)
+{
+	struct px_mutex *m = mutex_of(mutex);
+
+	(void)m;
+	return EINVAL; /* no mutex is robust, so none is ever inconsistent */
+}
+
+PX_API int pthread_mutex_getprioceiling(const pthread_mutex_t *restrict mutex,
+					int *restrict ceiling)
+{
+	struct px_mutex *m = mutex_of((pthread_mutex_t *)(uintptr_t)mutex);
+
+	if (!m || m->protocol != PTHREAD_PRIO_PROTECT)
+		return EINVAL;
+	*ceiling = m->ceiling;
+	return 0;
+}
+
+PX_API int pthread_mutex_setprioceiling(pthread_mutex_t *restrict mutex, int ceiling,
+					int *restrict old)
+{
+	struct px_mutex *m = mutex_of(mutex);
+
+	if (!m || m->protocol != PTHREAD_PRIO_PROTECT || ceiling < 1 || ceiling > 99)
+		return EINVAL;
+	if (old)
+		*old = m->ceiling;
+	m->ceiling = (uint8_t)ceiling;
+	return 0;
+}

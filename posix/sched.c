@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Scheduling parameters of threads, by POSIX's calls and Linux's. A pid is a thread's number; 0 is
+ * the caller. A field that is out of range is named in the log; nothing is changed then.
+ *
+ * Locks: the thread is pinned (pthread.life) while it is worked on.
+ */
+#include <sched.h>
+#include <unistd.h>
+
+#include "posix/internal.h"
+#include "sched/sched.h"
+#include "core/console.h"
+#include "core/string.h"
+
+PX_API int sched_yield(void)
+{
+	sched_yield_current();
+	return 0;
+}
+
+static bool is_real_time(int policy)
+{
+	return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
+static bool is_policy(int policy)
+{
+	return is_real_time(policy) || policy == SCHED_OTHER || policy == SCHED_BATCH ||
+	       policy == SCHED_IDLE;
+}
+
+PX_API int sched_get_priority_max(int policy)
+{
+	if (!is_policy(policy))
+		return px_fail(EINVAL);
+	return is_real_time(policy) ? 99 : 0;
+}
+
+PX_API int sched_get_priority_min(int policy)
+{
+	if (!is_policy(policy))
+		return px_fail(EINVAL);
+	return is_real_time(policy) ? 1 : 0;
+}
+
+/* ---- one thread, pinned ---------------------------------------------------------------------- */
+
+/* 0 or a positive error. */
+static int set_attr(struct pthread *t, const struct sched_attr *attr)
+{
+	const char *expected, *field = sched_attr_fault(attr, &expected);
+
+	if (field) {
+		printk("sched: %s of thread %d is out of range: expected %s\n", field,
+		       (int)thread_tid(t->core), expected);
+		return EINVAL;
+	}
+	return -sched_set_attr(t->core, attr);
+}
+
+/* Policy and priority; the nice value and the slice stay as far as they still mean something. */
+static int set_param(struct pthread *t, int policy, int priority)
+{
+	struct sched_attr attr;
+
+	sched_get_attr(t->core, &attr);
+	if (is_real_time(policy) || is_real_time((int)attr.sched_policy))
+		attr.sched_runtime = 0;
+	if (is_real_time(policy))
+		attr.sched_nice = 0;
+	attr.sched_policy = (uint32_t)policy;
+	attr.sched_priority = (uint32_t)priority;
+	return set_attr(t, &attr);
+}
+
+PX_API int pthread_setschedparam(pthread_t id, int policy, const struct sched_param *param)
+{
+	struct pthread *t = px_pin(id);
+	int err;
+
+	if (!t)
+		return ESRCH;
+	err = set_param(t, policy, param->sched_priority);
+	px_unpin(t);
+	return err;
+}
+
+PX_API int pthread_setschedprio(pthread_t id, int priority)
+{
+	struct pthread *t = px_pin(id);
+	struct sched_attr attr;
+	int err;
+
+	if (!t)
+		return ESRCH;
+	sched_get_attr(t->core, &attr);
+	err = set_param(t, (int)attr.sched_policy, priority);
+	px_unpin(t);
+	return err;
+}
+
+PX_API int pthread_getschedparam(pthread_t id, int *restrict policy,
+				 struct sched_param *restrict param)
+{
+	struct pthread *t = px_pin(id);
+	struct sched_attr attr;
+
+	if (!t)
+		return ESRCH;
+	sched_get_attr(t->core, &attr);
+	px_unpin(t);
+	*policy = (int)attr.sched_policy;
+	param->sched_priority = (int)attr.sched_priority;
+	return 0;
+}
+
+/* ---- by pid ---------------------------------------------------------------------------------- */
+
+static int get_attr(pid_t pid, struct sched_attr *attr)
+{
+	struct pthread *t;
+
+	if (pid < 0)
+		return EINVAL;
+	t = px_pin_tid(pid);
+	if (!t)
+		return ESRCH;
+	sched_get_attr(t->core, attr);
+	px_unpin(t);
+	return 0;
+}
+
+PX_API int sched_getscheduler(pid_t pid)
+{
+	struct sched_attr attr;
+	int err = get_attr(pid, &attr);
+
+	return err ? px_fail(err) : (int)attr.sched_policy;
+}
+
+PX_API int sched_getparam(pid_t pid, struct sched_param *param)
+{
+	struct sched_attr attr;
+	int err = param ? get_attr(pid, &attr) : EINVAL;
+
+	if (err)
+		return px_fail(err);
+	param->sched_priority = (int)attr.sched_priority;
+	return 0;
+}
+
+PX_API int sched_setscheduler(pid_t pid, int policy, const struct sched_param *param)
+{
+	struct sched_attr old;
+	struct pthread *t;
+	int err;
+
+	if (pid < 0 || !param)
+		return px_fail(EINVAL);
+	t = px_pin_tid(pid);
+	if (!t)
+		return px_fail(ESRCH);
+	sched_get_attr(t->core, &old);
+	err = set_param(t, policy, param->sched_priority);
+	px_unpin(t);
+	return err ? px_fail(err) : (int)old.sched_policy;
+}
+
+PX_API int sched_setparam(pid_t pid, const struct sched_param *param)
+{
+	struct sched_attr attr;
+	int err = param ? get_attr(pid, &attr) : EINVAL;
+
+	if (err)
+		return px_fail(err);
+	return sched_setscheduler(pid, (int)attr.sched_policy, param) < 0 ? -1 : 0;
+}
+
+PX_API int sched_rr_get_interval(pid_t pid, struct timespec *interval)
+{
+	struct sched_attr attr;
+	int err = get_attr(pid, &attr);
+
+	if (err)
+		return px_fail(err);
+	if (attr.sched_policy == SCHED_RR)
+		*interval = px_timespec(RR_QUANTUM_NS);
+	else
+		*interval = px_timespec(attr.sched_policy == SCHED_FIFO ? 0 : attr.sched_runtime);
+	return 0;
+}
+
+/* ---- Linux: all attributes ------------------------------------------------------------------- */
+
+PX_API int sched_setattr(pid_t pid, struct sched_attr *attr, unsigned flags)
+{
+	struct sched_attr copy;
+	struct pthread *t;
+	int err;
+
+	if (pid < 0 || !attr || flags)
+		return px_fail(EINVAL);
+	copy = *attr;
+	if (!copy.size)
+		copy.size = SCHED_ATTR_SIZE_VER0;
+	if (copy.size != SCHED_ATTR_SIZE_VER0) {
+		attr->size = SCHED_ATTR_SIZE_VER0;
+		return px_fail(E2BIG);
+	}
+	t = px_pin_tid(pid);
+	if (!t)
+		return px_fail(ESRCH);
+	err = set_attr(t, &copy);
+	px_unpin(t);
+	return err ? px_fail(err) : 0;
+}
+
+PX_API int sched_getattr(pid_t pid, struct sched_attr *attr, unsigned size, unsigned flags)
+{
+	int err;
+
+	if (!attr || flags || size < SCHED_ATTR_SIZE_VER0)
+		return px_fail(EINVAL);
+	err = get_attr(pid, attr);
+	return err ? px_fail(err) : 0;
+}
+
+/* ---- affinity -------------------------------------------------------------------------------- */
+
+static int affinity_set(struct pthread *t, size_t bytes, const cpu_set_t *set)
+{
+	struct cpumask mask = { 0 };
+	int err;
+
+	if (!t)
+		return ESRCH;
+	memcpy(&mask, set, MIN(bytes, sizeof(mask)));
+	err = -thread_set_affinity(t->core, &mask);
+	px_unpin(t);
+	return err;
+}
+
+/* CPUs that are not there do not show. */
+static int affinity_get(struct pthread *t, size_t bytes, cpu_set_t *set)
+{
+	struct cpumask all = { 0 };
+
+	if (!t)
+		return ESRCH;
+	if (bytes < sizeof(all)) {
+		px_unpin(t);
+		return EINVAL;
+	}
+	for (unsigned i = 0; i < cpu_count; i++)
+		cpumask_set(&all, i);
+	cpumask_and(&all, &all, &t->core->affinity);
+	px_unpin(t);
+	memset(set, 0, bytes);
+	memcpy(set, &all, sizeof(all));
+	return 0;
+}
+
+PX_API int pthread_setaffinity_np(pthread_t id, size_t bytes, const cpu_set_t *set)
+{
+	return affinity_set(px_pin(id), bytes, set);
+}
+
+PX_API int pthread_getaffinity_np(pthread_t id, size_t bytes, cpu_set_t *set)
+{
+	return affinity_get(px_pin(id), bytes, set);
+}
+
+PX_API int sched_setaffinity(pid_t pid, size_t bytes, const cpu_set_t *set)
+{
+	int err = affinity_set(px_pin_tid(pid), bytes, set);
+
+	return err ? px_fail(err) : 0;
+}
+
+PX_API int sched_getaffinity(pid_t pid, size_t bytes, cpu_set_t *set)
+{
+	int err = affinity_get(px_pin_tid(pid), bytes, set);
+
+	return err ? px_fail(err) : 0;
+}
+
+PX_API int sched_getcpu(void)
+{
+	unsigned long flags = arch_irq_save();
+	int cpu = (int)arch_cpu_self()->index;
+
+	arch_irq_restore(flags);
+	return cpu;
+}
+
+PX_API int getcpu(unsigned *cpu, unsigned *node)
+{
+	if (cpu)
+		*cpu = (unsigned)sched_getcpu();
+	if (node)
+		*node = 0;
+	return 0;
+}
+
+PX_API int __cpu_count(size_t bytes, const cpu_set_t *set)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < bytes / sizeof(unsigned long); i++)
+		for (unsigned long w = set->__bits[i]; w; w &= w - 1)
+			n++;
+	return n;
+}
+
+/* ---- names and numbers ----------------------------------------------------------------------- */
+
+PX_API int pthread_setname_np(pthread_t id, const char *name)
+{
+	struct pthread *t = px_pin(id);
+	int err;
+
+	if (!t)
+		return ESRCH;
+	err = -thread_set_name(t->core, name);
+	px_unpin(t);
+	return err;
+}
+
+PX_API int pthread_getname_np(pthread_t id, char *name, size_t bytes)
+{
+	struct pthread *t;
+
+	if (bytes < THREAD_NAME_BYTES)
+		return ERANGE;
+	t = px_pin(id);
+	if (!t)
+		return ESRCH;
+	memcpy(name, t->core->name, THREAD_NAME_BYTES);
+	px_unpin(t);
+	return 0;
+}
+
+PX_API pid_t gettid(void)
+{
+	return thread_tid(thread_current());
+}
+
+PX_API int pthread_yield(void)
+{
+	return sched_yield();
+}
+
+static int concurrency;
+
+PX_API int pthread_getconcurrency(void)
+{
+	return concurrency;
+}
+
+/* Kept, and of no meaning: every thread is the kernel's. */
+PX_API int pthread_setconcurrency(int level)
+{
+	if (level < 0)
+		return EINVAL;
+	concurrency = level;
+	return 0;
+}
