@@ -66,29 +66,46 @@ PX_API int pthread_cond_destroy(pthread_cond_t *cond)
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
-/* 0, -ETIMEDOUT, -EINTR, and -EINVAL when others wait with another mutex. The mutex is given up. */
+/* With the condition's lock held, by @flags: gives up both it and the mutex. */
+static LOCK_UNCHECKED int condition_block(struct pthread *self, struct condition *c,
+					  struct mutex *m, unsigned long flags, uint64_t until_ns)
+{
+	int result;
+
+	mutex_unlock(m);
+	thread_current()->waiter.ticket = c->ticket++;
+	c->waiting++;
+	result = px_wait(self, &c->waiters, flags, until_ns, PX_WAIT_CANCELLABLE);
+	if (result) {
+		flags = spin_lock_irqsave(&c->waiters.lock);
+		c->waiting--;
+		spin_unlock_irqrestore(&c->waiters.lock, flags);
+	}
+	return result;
+}
+
+int px_condition_wait(struct pthread *self, struct condition *c, struct mutex *m, uint64_t until_ns)
+{
+	unsigned long flags = spin_lock_irqsave(&c->waiters.lock);
+	int result = condition_block(self, c, m, flags, until_ns);
+
+	mutex_lock(m);
+	return result;
+}
+
+/* 0, -ETIMEDOUT, -EINTR; -EINVAL when others wait with another mutex: then it is still locked. */
 static LOCK_UNCHECKED int cond_block(struct pthread *self, struct px_cond *c, struct px_mutex *m,
 				     uint64_t until_ns)
 {
 	struct wait_queue *q = &c->condition.waiters;
 	unsigned long flags = spin_lock_irqsave(&q->lock);
-	int result;
 
 	if (!wait_queue_empty(q) && c->mutex != m) {
 		spin_unlock_irqrestore(&q->lock, flags);
 		return -EINVAL;
 	}
 	c->mutex = m;
-	mutex_unlock(&m->mutex);
-	thread_current()->waiter.ticket = c->condition.ticket++;
-	c->condition.waiting++;
-	result = px_wait(self, q, flags, until_ns, PX_WAIT_CANCELLABLE);
-	if (result) {
-		flags = spin_lock_irqsave(&q->lock);
-		c->condition.waiting--;
-		spin_unlock_irqrestore(&q->lock, flags);
-	}
-	return result;
+	return condition_block(self, &c->condition, &m->mutex, flags, until_ns);
 }
 
 static int cond_wait(struct px_cond *c, struct px_mutex *m, uint64_t until_ns)

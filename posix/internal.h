@@ -39,6 +39,9 @@ struct px_key_value {
 struct px_signal {
 	struct px_signal *next; /* [p] */
 	siginfo_t info;
+	struct pthread *target; /* [p] NULL: the process */
+	uint32_t overrun,
+		overrun_taken; /* [p] times it came while it was pending, now and before */
 	bool pooled; /* of the pool of sigqueue(); else it belongs to a timer or a queue */
 	bool queued; /* [p] on a list */
 };
@@ -166,6 +169,13 @@ void px_unlock(unsigned long flags) LOCK_RELEASES(px_lock);
  */
 bool px_interrupted(struct pthread *self, bool cancellable);
 
+/*
+ * The core's condition_wait_until() with a wait that events end (cond.c): 0, -ETIMEDOUT, -EINTR, the
+ * mutex held again.
+ */
+int px_condition_wait(struct pthread *self, struct condition *c, struct mutex *m,
+		      uint64_t until_ns);
+
 /* ---- cancellation (cancel.c) ----------------------------------------------------------------- */
 
 /* A cancellation point: does not return if the thread is cancelled. */
@@ -186,6 +196,8 @@ void px_cancel_if_asynchronous(struct pthread *self);
 
 /* Set when signals are in use: what runs pending handlers. Returns px_interrupted()'s answer. */
 extern bool (*px_signals_deliver)(struct pthread *self);
+/* The same, for a thread that ends: what it leaves behind. px_lock held. */
+extern void (*px_signals_leave)(struct pthread *self);
 /* abort() raises SIGABRT through it. */
 extern void (*px_abort_hook)(void);
 /*

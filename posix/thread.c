@@ -60,6 +60,8 @@ static void retire(struct pthread *self, void *result)
 	mutex_lock(&self->life);
 	flags = spin_lock_irqsave(&px_lock);
 	dead_runtime_ns += thread_runtime_ns(thread_current());
+	if (px_signals_leave)
+		px_signals_leave(self);
 	px_self_record = NULL;
 	self->result = result;
 	self->exited = true;

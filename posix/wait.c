@@ -19,6 +19,7 @@
 #include "sched/sched.h"
 
 bool (*px_signals_deliver)(struct pthread *self); /* [i] once set */
+void (*px_signals_leave)(struct pthread *self);
 
 struct wait_timer {
 	struct timer timer;

@@ -30,7 +30,7 @@ struct boot_info boot_info;
 
 static struct cpu *boot_cpu;
 static struct thread boot_idle __aligned_to(64);
-static struct dt boot_dt; /* firmware.c answers for it */
+struct dt boot_dt; /* firmware.c answers for it */
 static void *boot_stack;
 
 static struct {

@@ -39,7 +39,6 @@ void *app_start(void *arg)
 	(void)arg;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, MAIN_STACK_BYTES);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	if (pthread_create(&t, &attr, run_main, NULL))
 		panic("no memory for the program's first thread");
 	pthread_exit(NULL);
