@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Read-write locks, barriers, spinlocks. */
+#include <pthread.h>
+#include <semaphore.h>
+#include <string.h>
+
+#include "test.h"
+
+static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+static sem_t ready, release;
+static char order[8];
+static volatile int order_n;
+
+static void *read_and_wait(void *arg)
+{
+	EQ(pthread_rwlock_rdlock(&lock), 0);
+	sem_post(&ready);
+	sem_wait(&release);
+	EQ(pthread_rwlock_unlock(&lock), 0);
+	return arg;
+}
+
+static void *write_and_wait(void *arg)
+{
+	EQ(pthread_rwlock_wrlock(&lock), 0);
+	sem_post(&ready);
+	sem_wait(&release);
+	EQ(pthread_rwlock_unlock(&lock), 0);
+	return arg;
+}
+
+static void held(void *(*holder)(void *), int may_read)
+{
+	struct timespec at = in_ms(CLOCK_REALTIME, 15), mono;
+	pthread_t t;
+
+	EQ(pthread_create(&t, NULL, holder, NULL), 0);
+	sem_wait(&ready);
+	EQ(pthread_rwlock_tryrdlock(&lock), may_read ? 0 : EBUSY);
+	if (may_read)
+		EQ(pthread_rwlock_unlock(&lock), 0);
+	else
+		EQ(pthread_rwlock_timedrdlock(&lock, &at), ETIMEDOUT);
+	EQ(pthread_rwlock_trywrlock(&lock), EBUSY);
+	EQ(pthread_rwlock_timedwrlock(&lock, &at), ETIMEDOUT);
+	mono = in_ms(CLOCK_MONOTONIC, 5);
+	EQ(pthread_rwlock_clockwrlock(&lock, CLOCK_MONOTONIC, &mono), ETIMEDOUT);
+	EQ(pthread_rwlock_timedwrlock(&lock, &bad_time), EINVAL);
+	EQ(pthread_rwlock_unlock(&lock), EPERM);
+	EQ(pthread_rwlock_destroy(&lock), EBUSY);
+	sem_post(&release);
+	EQ(pthread_join(t, NULL), 0);
+}
+
+static void errors(void)
+{
+	pthread_rwlockattr_t a;
+	pthread_rwlock_t l;
+	int value;
+
+	EQ(pthread_rwlock_unlock(&lock), EPERM);
+	EQ(pthread_rwlock_wrlock(&lock), 0);
+	EQ(pthread_rwlock_wrlock(&lock), EDEADLK);
+	EQ(pthread_rwlock_rdlock(&lock), EDEADLK);
+	EQ(pthread_rwlock_trywrlock(&lock), EBUSY);
+	EQ(pthread_rwlock_tryrdlock(&lock), EBUSY);
+	EQ(pthread_rwlock_unlock(&lock), 0);
+	EQ(pthread_rwlockattr_init(&a), 0);
+	EQ(pthread_rwlockattr_getpshared(&a, &value), 0);
+	EQ(value, PTHREAD_PROCESS_PRIVATE);
+	EQ(pthread_rwlockattr_setpshared(&a, 9), EINVAL);
+	EQ(pthread_rwlock_init(&l, &a), 0);
+	EQ(pthread_rwlockattr_destroy(&a), 0);
+	EQ(pthread_rwlockattr_destroy(&a), EINVAL);
+	EQ(pthread_rwlock_destroy(&l), 0);
+	EQ(pthread_rwlock_rdlock(&l), EINVAL);
+	EQ(pthread_rwlock_wrlock(&l), EINVAL);
+	EQ(pthread_rwlock_unlock(&l), EINVAL);
+	EQ(pthread_rwlock_destroy(&l), EINVAL);
+	EQ(pthread_rwlock_init(&l, &a), EINVAL);
+}
+
+static void *write_in_order(void *arg)
+{
+	EQ(pthread_rwlock_wrlock(&lock), 0);
+	order[order_n++] = 'w';
+	EQ(pthread_rwlock_unlock(&lock), 0);
+	return arg;
+}
+
+static void *read_in_order(void *arg)
+{
+	EQ(pthread_rwlock_rdlock(&lock), 0);
+	order[order_n++] = 'r';
+	EQ(pthread_rwlock_unlock(&lock), 0);
+	return arg;
+}
+
+/* A writer that waits goes before a reader that comes later, but a reader may read again. */
+static void writer_first(void)
+{
+	pthread_t w, r;
+
+	EQ(pthread_rwlock_rdlock(&lock), 0);
+	EQ(pthread_create(&w, NULL, write_in_order, NULL), 0);
+	sleep_ms(20);
+	EQ(pthread_create(&r, NULL, read_in_order, NULL), 0);
+	sleep_ms(20);
+	EQ(order_n, 0);
+	EQ(pthread_rwlock_rdlock(&lock), 0);
+	EQ(pthread_rwlock_unlock(&lock), 0);
+	EQ(pthread_rwlock_unlock(&lock), 0);
+	EQ(pthread_join(w, NULL), 0);
+	EQ(pthread_join(r, NULL), 0);
+	EQ(strcmp(order, "wr"), 0);
+}
+
+/* ---- barriers -------------------------------------------------------------------------------- */
+
+static pthread_barrier_t barrier;
+static int serial, inside;
+
+static void *rounds(void *arg)
+{
+	for (int i = 0; i < 50; i++) {
+		int err;
+
+		__atomic_fetch_add(&inside, 1, __ATOMIC_SEQ_CST);
+		err = pthread_barrier_wait(&barrier);
+		CHECK(__atomic_load_n(&inside, __ATOMIC_SEQ_CST) >= 4 * (i + 1));
+		if (err == PTHREAD_BARRIER_SERIAL_THREAD)
+			__atomic_fetch_add(&serial, 1, __ATOMIC_SEQ_CST);
+		else
+			CHECK(err == 0);
+	}
+	return arg;
+}
+
+static void *wait_once(void *arg)
+{
+	pthread_barrier_wait(&barrier);
+	return arg;
+}
+
+static void barriers(void)
+{
+	pthread_barrierattr_t a;
+	pthread_t t[4];
+	int value;
+
+	EQ(pthread_barrier_init(&barrier, NULL, 0), EINVAL);
+	EQ(pthread_barrier_init(&barrier, NULL, 4), 0);
+	for (int i = 0; i < 4; i++)
+		EQ(pthread_create(&t[i], NULL, rounds, NULL), 0);
+	for (int i = 0; i < 4; i++)
+		EQ(pthread_join(t[i], NULL), 0);
+	EQ(serial, 50);
+	EQ(pthread_barrier_destroy(&barrier), 0);
+	EQ(pthread_barrier_destroy(&barrier), EINVAL);
+	EQ(pthread_barrier_wait(&barrier), EINVAL);
+	EQ(pthread_barrierattr_init(&a), 0);
+	EQ(pthread_barrierattr_getpshared(&a, &value), 0);
+	EQ(pthread_barrierattr_setpshared(&a, 9), EINVAL);
+	EQ(pthread_barrier_init(&barrier, &a, 2), 0);
+	EQ(pthread_barrierattr_destroy(&a), 0);
+	EQ(pthread_create(&t[0], NULL, wait_once, NULL), 0);
+	sleep_ms(10);
+	EQ(pthread_barrier_destroy(&barrier), EBUSY);
+	value = pthread_barrier_wait(&barrier);
+	CHECK(value == 0 || value == PTHREAD_BARRIER_SERIAL_THREAD);
+	EQ(pthread_barrier_destroy(&barrier), 0); /* at once, with the other one on its way out */
+	EQ(pthread_join(t[0], NULL), 0);
+	EQ(pthread_barrier_init(&barrier, &a, 2), EINVAL);
+}
+
+/* ---- spinlocks ------------------------------------------------------------------------------- */
+
+static pthread_spinlock_t spin;
+static long sum;
+
+static void *spin_and_add(void *arg)
+{
+	for (int i = 0; i < 1000; i++) {
+		pthread_spin_lock(&spin);
+		sum++;
+		pthread_spin_unlock(&spin);
+	}
+	EQ(pthread_spin_unlock(&spin), EPERM);
+	return arg;
+}
+
+static void spinlocks(void)
+{
+	pthread_t t[3];
+
+	EQ(pthread_spin_init(&spin, 9), EINVAL);
+	EQ(pthread_spin_init(&spin, PTHREAD_PROCESS_PRIVATE), 0);
+	for (int i = 0; i < 3; i++)
+		EQ(pthread_create(&t[i], NULL, spin_and_add, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		EQ(pthread_join(t[i], NULL), 0);
+	EQ(sum, 3000);
+	EQ(pthread_spin_trylock(&spin), 0);
+	EQ(pthread_spin_trylock(&spin), EBUSY);
+	EQ(pthread_spin_lock(&spin), EDEADLK);
+	EQ(pthread_spin_destroy(&spin), EBUSY);
+	EQ(pthread_spin_unlock(&spin), 0);
+	EQ(pthread_spin_unlock(&spin), EPERM);
+	EQ(pthread_spin_destroy(&spin), 0);
+	EQ(pthread_spin_lock(&spin), EINVAL);
+	EQ(pthread_spin_trylock(&spin), EINVAL);
+	EQ(pthread_spin_unlock(&spin), EINVAL);
+	EQ(pthread_spin_destroy(&spin), EINVAL);
+}
+
+int main(void)
+{
+	sem_init(&ready, 0, 0);
+	sem_init(&release, 0, 0);
+	held(read_and_wait, 1);
+	held(write_and_wait, 0);
+	errors();
+	writer_first();
+	barriers();
+	spinlocks();
+	return test_end();
+}
