@@ -91,7 +91,8 @@ HIDDENFLAGS := -fvisibility=hidden
 
 # The hot path keeps no frame pointer: a switch is a chain of tail calls.
 HOT := sched/sched.c sched/eevdf.c sched/eevdf_tree.c sched/eevdf_member.c sched/rt.c sched/balance.c core/inherit.c core/mutex.c core/sync.c core/wait.c core/timer.c \
-	core/irq.c core/lock.c core/thread.c core/mem/stack.c arch/$(ARCH)/cpu.c $(wildcard drivers/irqchip/*.c drivers/timer/*.c)
+	core/irq.c core/lock.c core/thread.c core/mem/stack.c arch/$(ARCH)/cpu.c \
+	$(addprefix posix/,cond.c mutex.c sem.c sleep.c wait.c) $(wildcard drivers/irqchip/*.c drivers/timer/*.c)
 HOTFLAGS := $(if $(filter 1,$(SAN)),,-fomit-frame-pointer)
 # Where short pieces alone are copied to save a jump: longer ones save nothing on the way that counts.
 LEAN := sched/sched.c core/mutex.c core/sync.c core/thread.c

@@ -148,6 +148,34 @@ void px_keys_destroy(struct pthread *self);
 /* ---- waits (wait.c) -------------------------------------------------------------------------- */
 
 /*
+ * For px_wait() without a time-out, inline where every instruction counts: from the insertion to the
+ * look at the events. False: one of @events came, and the thread is off @q again.
+ */
+static inline bool px_wait_begin(struct pthread *self, struct wait_queue *q, uint32_t events)
+	LOCK_REQUIRES(q->lock)
+{
+	struct thread *t = thread_current();
+
+	wait_insert(q, &t->waiter, atomic_peek_relaxed(&t->sched.rank));
+	atomic_store_relaxed(&self->waiting, q);
+	atomic_fence_seq_cst();
+	return likely(!(atomic_load_relaxed(&self->events) & events));
+}
+
+/* Nobody is in px_interrupt() with what the thread waited on, from here on. */
+static inline void px_wait_end(struct pthread *self)
+{
+	atomic_store_relaxed(&self->waiting, (struct wait_queue *)NULL);
+	atomic_fence_seq_cst();
+	while (unlikely(atomic_load_acquire(&self->interrupting)))
+		arch_cpu_relax();
+}
+
+/* px_wait_begin() was false: gives up @q's lock. -EINTR. */
+int px_wait_refused(struct pthread *self, struct wait_queue *q, unsigned long flags)
+	LOCK_RELEASES(q->lock);
+
+/*
  * Blocks on @q, whose lock is held, irqs masked; gives it up. 0: woken; -ETIMEDOUT at @until_ns
  * (UINT64_MAX: never); -EINTR: one of @events came. Context: thread.
  */
@@ -248,13 +276,14 @@ static inline int px_fail(int error)
 #define PX_MAGIC_CONDATTR  0x63617472u
 #define PX_MAGIC_RWATTR    0x72617472u
 #define PX_MAGIC_BARATTR   0x62617472u
-#define PX_MAGIC_MUTEX     0x6d757400u /* | type */
-#define PX_MAGIC_COND      0x636f6e64u
-#define PX_MAGIC_RWLOCK    0x72776c6bu
-#define PX_MAGIC_BARRIER   0x62617272u
-#define PX_MAGIC_SPIN      0x7370696eu
-#define PX_MAGIC_SEM       0x73656d61u
-#define PX_MAGIC_DEAD      0xdeaddeadu
+/* Those of hot paths are short: a compare with them is one instruction. */
+#define PX_MAGIC_MUTEX   0x6d4u /* | type */
+#define PX_MAGIC_COND    0x636f6e64u
+#define PX_MAGIC_RWLOCK  0x72776c6bu
+#define PX_MAGIC_BARRIER 0x62617272u
+#define PX_MAGIC_SPIN    0x7370696eu
+#define PX_MAGIC_SEM     0x5e3u
+#define PX_MAGIC_DEAD    0xdeaddeadu
 
 /*
  * Makes sure that the object behind @word has been set up: all bytes 0 is one that still has to be.

@@ -80,13 +80,25 @@ PX_API int sem_getvalue(sem_t *restrict sem, int *restrict value)
 	return 0;
 }
 
+/*
+ * As semaphore_post() does it, which is called when somebody may wait. (It cannot overflow then:
+ * that takes 2^31 posts between two instructions.)
+ */
 PX_API int sem_post(sem_t *sem)
 {
 	struct px_sem *s = sem_of(sem);
+	int32_t count;
 
 	if (unlikely(!s))
 		return px_fail(EINVAL);
-	return likely(!semaphore_post(&s->semaphore)) ? 0 : px_fail(EOVERFLOW);
+	count = atomic_load_relaxed(&s->semaphore.count);
+	while (count >= 0) {
+		if (unlikely(count == SEMAPHORE_MAX))
+			return px_fail(EOVERFLOW);
+		if (atomic_cas_release(&s->semaphore.count, &count, count + 1))
+			return 0;
+	}
+	return semaphore_post(&s->semaphore);
 }
 
 PX_API int sem_trywait(sem_t *sem)
@@ -130,16 +142,54 @@ static __noinline int wait_slow(struct px_sem *s, uint64_t until_ns)
 	return err ? px_fail(-err) : 0;
 }
 
+/* The wait was interrupted. */
+static __noinline int wait_again(struct px_sem *s)
+{
+	return px_interrupted(px_self(), true) ? wait_slow(s, UINT64_MAX) : px_fail(EINTR);
+}
+
+static __noinline int wait_attached(struct px_sem *s)
+{
+	px_attach();
+	return wait_slow(s, UINT64_MAX);
+}
+
+/* wait_slow() without a time-out, in as few instructions as it can be. */
+static __noinline LOCK_UNCHECKED int wait_untimed(struct px_sem *s)
+{
+	struct pthread *self = px_self_record;
+	struct wait_queue *q = &s->semaphore.waiters;
+	unsigned long flags;
+
+	if (unlikely(!self))
+		return wait_attached(s);
+	flags = spin_lock_irqsave(&q->lock);
+	if (unlikely(take_or_mark(&s->semaphore))) {
+		spin_unlock_irqrestore(&q->lock, flags);
+		return 0;
+	}
+	if (unlikely(!px_wait_begin(self, q, PX_WAIT_CANCELLABLE))) {
+		px_wait_refused(self, q, flags);
+		return wait_again(s);
+	}
+	sched_block(&q->lock, flags);
+	px_wait_end(self);
+	return likely(!thread_current()->waiter.result) ? 0 : wait_again(s);
+}
+
 PX_API int sem_wait(sem_t *sem)
 {
 	struct px_sem *s = sem_of(sem);
+	int32_t count;
 
 	if (unlikely(!s))
 		return px_fail(EINVAL);
 	px_cancel_point();
-	if (likely(!semaphore_trywait(&s->semaphore)))
-		return 0;
-	return wait_slow(s, UINT64_MAX);
+	count = atomic_load_relaxed(&s->semaphore.count);
+	while (count > 0)
+		if (atomic_cas_acquire(&s->semaphore.count, &count, count - 1))
+			return 0;
+	return wait_untimed(s);
 }
 
 /* The time is looked at only if there is no unit at once. */

@@ -50,21 +50,11 @@ static void wait_expired(struct timer *timer)
 		sched_wake(t, arch_irq_flags_masked());
 }
 
-/* Nobody is in px_interrupt() with what the thread waited on. */
-static inline void wait_left(struct pthread *self)
-{
-	atomic_store_relaxed(&self->waiting, (struct wait_queue *)NULL);
-	atomic_fence_seq_cst();
-	while (unlikely(atomic_load_acquire(&self->interrupting)))
-		arch_cpu_relax();
-}
-
-static LOCK_UNCHECKED __noinline int wait_refused(struct pthread *self, struct wait_queue *q,
-						  unsigned long flags)
+LOCK_UNCHECKED int px_wait_refused(struct pthread *self, struct wait_queue *q, unsigned long flags)
 {
 	wait_erase(q, &thread_current()->waiter);
 	spin_unlock(&q->lock);
-	wait_left(self);
+	px_wait_end(self);
 	arch_irq_restore(flags);
 	return -EINTR;
 }
@@ -76,14 +66,11 @@ LOCK_UNCHECKED int px_wait(struct pthread *self, struct wait_queue *q, unsigned 
 	struct wait_timer timed;
 
 	ASSERT(arch_irq_flags_enabled(flags));
-	wait_insert(q, &t->waiter, atomic_peek_relaxed(&t->sched.rank));
-	atomic_store_relaxed(&self->waiting, q);
-	atomic_fence_seq_cst();
-	if (unlikely(atomic_load_relaxed(&self->events) & events))
-		return wait_refused(self, q, flags);
+	if (!px_wait_begin(self, q, events))
+		return px_wait_refused(self, q, flags);
 	if (until_ns == UINT64_MAX) {
 		sched_block(&q->lock, flags);
-		wait_left(self);
+		px_wait_end(self);
 		return t->waiter.result;
 	}
 	timed.thread = t;
@@ -91,7 +78,7 @@ LOCK_UNCHECKED int px_wait(struct pthread *self, struct wait_queue *q, unsigned 
 	self->timer = &timed.timer;
 	timer_add(&timed.timer, until_ns);
 	sched_block(&q->lock, flags);
-	wait_left(self);
+	px_wait_end(self);
 	timer_cancel_wait(&timed.timer);
 	self->timer = NULL;
 	return t->waiter.result;

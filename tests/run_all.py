@@ -7,6 +7,7 @@
   tool tests   tests/tools/ by pytest
   QEMU tests   tests/qemu/ by pytest: boots of both boards
   simulator    tests/sim/ by pytest: its scenarios, and some of them on both boards
+  POSIX        tests/posix/ by pytest: programs by ./fairlead-cc and ./fairlead-run on both boards
 
 Two jobs run at a time. Failures are told again in short at the end, and before them which tests were repeated because
 the host was busy; the very last line is `N passed, M failed`, and build/test/junit.xml has every result. Exit status 1
@@ -143,6 +144,9 @@ def build_images(runner):
         cases = []
         for app in APPS if not runner.san else APPS[:1]:
             cases += build_image(board, app, runner.san)
+        if not runner.san:
+            status, output = execute(["make", "posix-base", f"BOARD={board}", "APP=hello"], 300)
+            cases.append(Case("build", f"{board} POSIX", failure=first_error(output) if status else None))
         return cases
     runner.run([(f"build {board}", build, board) for board in BOARDS])
 
@@ -308,6 +312,10 @@ def pytest_jobs(san):
         tools = sorted(glob.glob("tests/tools/test_*.py", root_dir=ROOT))
         jobs.append(("tools", run_pytest, "tools", san, tools))
         jobs.append(("sim", run_pytest, "sim", san, sorted(glob.glob("tests/sim/test_*.py", root_dir=ROOT))))
+        for board in BOARDS:
+            name = "posix " + board.removeprefix("virt-")
+            jobs.append((name, run_pytest, name, san, ["tests/posix"], "-k", board))
+        jobs.append(("posix tools", run_pytest, "posix tools", san, ["tests/posix"], "-k", " and ".join(f"not {b}" for b in BOARDS)))
     return jobs
 
 
