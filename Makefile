@@ -98,7 +98,7 @@ HOTFLAGS := $(if $(filter 1,$(SAN)),,-fomit-frame-pointer)
 LEAN := sched/sched.c core/mutex.c core/sync.c core/thread.c
 LEANFLAGS := $(if $(filter 1,$(LLVM)),,--param max-grow-copy-bb-insns=4)
 # Run once or seldom: small rather than quick.
-COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c device.c fdt.c fdt_value.c frame.c hotplug.c inherit.c irq.c lock.c main.c panic.c print.c \
+COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c device.c fdt.c fdt_value.c frame.c hotplug.c inherit.c irq.c lock.c main.c mutex_special.c panic.c print.c \
 	rbtree.c record.c symbol.c time.c topology.c topology_dt.c wait.c mem/heap.c mem/mem.c mem/mmio.c mem/page.c mem/stack.c mem/vm.c) \
 	$(addprefix sched/,attr.c balance.c eevdf.c eevdf_member.c group.c group_balance.c hotplug.c monitor.c rebalance.c rt.c util.c) $(addprefix arch/$(ARCH)/,firmware.c trap.c cache.c mmu.c) \
 	$(wildcard drivers/serial/*.c)
@@ -150,8 +150,8 @@ IMAGE   := $(APP_OUT)/Image$(VARIANT)
 
 # ---- rules ------------------------------------------------------------------------------------------------------------
 
-KERNEL_ONLY = $(if $(filter arch/% core/% sched/% drivers/%,$<),$(KERNELFLAGS),$(PROGRAMFLAGS))
-PER_FILE = $(if $(filter posix/%,$<),$(HIDDENFLAGS)) $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(if $(filter $(LEAN),$<),$(LEANFLAGS)) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
+IN_KERNEL = $(filter arch/% core/% sched/% drivers/%,$<)
+PER_FILE = $(if $(IN_KERNEL),$(KERNELFLAGS)) $(if $(filter posix/%,$<),$(HIDDENFLAGS)) $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(if $(filter $(LEAN),$<),$(LEANFLAGS)) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
 
 # Objects are made anew when the tools or their flags change.
 FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(LEANFLAGS) $(LEAN) $(COLDFLAGS) $(COLD)
@@ -164,7 +164,7 @@ FORCE:
 $(OBJ)/%.c.o: %.c $(OBJ)/.flags
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  CC    $<")
-	$(Q)$(CC) $(KERNEL_ONLY) $(CFLAGS) $(PER_FILE) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(if $(IN_KERNEL),,$(PROGRAMFLAGS)) $(CFLAGS) $(PER_FILE) -MMD -MP -c $< -o $@
 
 $(OBJ)/%.S.o: %.S $(OBJ)/.flags
 	@mkdir -p $(@D)

@@ -2,8 +2,8 @@
 /*
  * Mutex (see sync.h). Free and uncontended it is taken and released by one compare-and-swap of the
  * owner word. Bit 0 of the word says that somebody waits; then both fast paths fail, and unlocking
- * hands the mutex to the best waiter. Bit 1 is set for good in a mutex with a ceiling or a robust
- * one, of which every owner must be known to his struct borrower: it has no fast path.
+ * hands the mutex to the best waiter. Bit 1 is set for good in those that have no fast path:
+ * mutex_special.c, which is linked by whoever makes one.
  *
  * A thread counts the mutexes it owns. One that ends with some is never freed, because those who
  * wait for them look at their owner.
@@ -20,28 +20,13 @@
 #include "core/thread.h"
 
 #define MUTEX_WAITERS 1ul
-#define MUTEX_SLOW    2ul
 #define MUTEX_BITS    (MUTEX_WAITERS | MUTEX_SLOW)
 
-#define LEND_NOTHING 1 /* below every rank, but it is in the tree of its owner */
-
-enum { MUTEX_CONSISTENT, MUTEX_OWNER_DIED, MUTEX_NOT_RECOVERABLE };
+void (*mutex_exit_robust)(struct thread *self);
 
 void mutex_init(struct mutex *m)
 {
 	*m = (struct mutex)MUTEX_INIT;
-}
-
-__cold int mutex_init_with(struct mutex *m, unsigned options, unsigned ceiling)
-{
-	if ((options & ~MUTEX_OPTIONS) || ceiling > 99)
-		return -EINVAL;
-	mutex_init(m);
-	m->options = (uint8_t)options;
-	m->ceiling = (uint8_t)ceiling;
-	if (ceiling || (options & MUTEX_ROBUST))
-		m->owner = MUTEX_SLOW;
-	return 0;
 }
 
 struct thread *mutex_owner(const struct mutex *m)
@@ -56,18 +41,12 @@ bool mutex_is_mine(const struct mutex *m)
 
 /* ---- what it lends --------------------------------------------------------------------------- */
 
-static bool inherits(const struct mutex *m)
-{
-	return !(m->options & MUTEX_NO_INHERIT);
-}
-
 struct thread *mutex_lend(struct mutex *m)
 {
-	struct waiter *best = inherits(m) ? wait_first(&m->waiters) : NULL;
-	uint16_t rank = atomic_load_relaxed(&m->owner) & MUTEX_SLOW ? LEND_NOTHING : 0;
+	bool inherits = !(m->options & MUTEX_NO_INHERIT);
+	struct waiter *best = inherits ? wait_first(&m->waiters) : NULL;
+	uint16_t rank = m->least_rank;
 
-	if (m->ceiling)
-		rank = (uint16_t)(RANK_RT + m->ceiling);
 	if (best && best->rank > RANK_FAIR)
 		rank = MAX(rank, best->rank);
 	return rank == m->lend.rank ? NULL : inherit_lend(mutex_owner(m), &m->lend, rank);
@@ -75,8 +54,7 @@ struct thread *mutex_lend(struct mutex *m)
 
 /* ---- lock ------------------------------------------------------------------------------------ */
 
-/* With the lock held: sets the waiters bit, or takes the mutex if it is free. */
-static bool take_or_mark(struct mutex *m, uintptr_t self)
+bool mutex_take_or_mark(struct mutex *m, uintptr_t self)
 {
 	uintptr_t owner = atomic_load_relaxed(&m->owner);
 
@@ -89,18 +67,16 @@ static bool take_or_mark(struct mutex *m, uintptr_t self)
 	}
 }
 
-/* With the lock held, for the caller, who has taken it: 0, or that the last owner died. */
-static int own(struct mutex *m)
+int mutex_own(struct mutex *m)
 {
 	thread_current()->mutexes_held++;
 	(void)mutex_lend(m); /* to one who waits for nothing */
-	return m->state == MUTEX_OWNER_DIED ? -EOWNERDEAD : 0;
+	return m->result;
 }
 
 /* With the lock held: the best waiter, who waits no longer and finds out why; NULL: none. */
 static struct thread *pop(struct mutex *m) LOCK_REQUIRES(m->waiters.lock)
 {
-	static const int16_t results[] = { 0, -EOWNERDEAD, -ENOTRECOVERABLE };
 	struct thread *t = wait_pop(&m->waiters);
 
 	if (!t)
@@ -108,7 +84,7 @@ static struct thread *pop(struct mutex *m) LOCK_REQUIRES(m->waiters.lock)
 	spin_lock(&t->borrower.lock);
 	t->borrower.waits_for = NULL;
 	spin_unlock(&t->borrower.lock);
-	t->waiter.result = results[m->state];
+	t->waiter.result = m->result;
 	return t;
 }
 
@@ -142,23 +118,6 @@ static void timed_out(struct timer *timer)
 	sched_wake(t, arch_irq_flags_masked());
 }
 
-static __cold bool closes_a_circle(struct mutex *m, struct thread *self)
-{
-	struct thread *t;
-	bool found = false;
-
-	spin_lock(&m->waiters.lock);
-	t = inherit_pin(mutex_owner(m));
-	spin_unlock(&m->waiters.lock);
-	for (unsigned links = 0; t && !found && links < INHERIT_DEPTH_MAX; links++) {
-		found = t == self;
-		t = inherit_next(t);
-	}
-	if (t)
-		inherit_unpin(t);
-	return found;
-}
-
 /*
  * With the queue locked, which is given up: by sched_block(), once nobody can miss the thread, or
  * before, where there is a rank to pass on or a circle to look for.
@@ -168,19 +127,19 @@ static __noinline LOCK_UNCHECKED int wait_and_lend(struct mutex *m, unsigned lon
 {
 	struct thread *self = thread_current(), *owner;
 	struct spinlock *lock = &m->waiters.lock;
+	bool finds = m->options & MUTEX_FIND_DEADLOCK;
 
 	spin_lock(&self->borrower.lock);
 	self->borrower.waits_for = m;
 	wait_insert(&m->waiters, &self->waiter, atomic_peek_relaxed(&self->sched.rank));
 	spin_unlock(&self->borrower.lock);
 	owner = mutex_lend(m);
-	if (owner || (m->options & MUTEX_FIND_DEADLOCK)) {
+	if (owner || finds) {
 		spin_unlock(lock);
 		inherit_pass_on(owner);
 		lock = NULL;
 	}
-	if ((m->options & MUTEX_FIND_DEADLOCK) && closes_a_circle(m, self) &&
-	    give_up(self, -EDEADLK, &owner)) {
+	if (finds && m->special->closes_a_circle(m, self) && give_up(self, -EDEADLK, &owner)) {
 		inherit_pass_on(owner);
 		arch_irq_restore(flags);
 		return -EDEADLK;
@@ -193,16 +152,6 @@ static __noinline LOCK_UNCHECKED int wait_and_lend(struct mutex *m, unsigned lon
 	if (until_ns != UINT64_MAX)
 		timer_cancel_wait(&self->timer);
 	return self->waiter.result;
-}
-
-/* Why the caller may not have it, whoever owns it now; 0: he may. */
-static int refused(const struct mutex *m)
-{
-	if (mutex_is_mine(m))
-		return -EDEADLK;
-	if (m->ceiling && thread_current()->sched.own_priority > m->ceiling)
-		return -EINVAL;
-	return m->state == MUTEX_NOT_RECOVERABLE ? -ENOTRECOVERABLE : 0;
 }
 
 /* The next of those who will never have it; each wakes the one behind. */
@@ -225,8 +174,11 @@ static __noinline LOCK_UNCHECKED int mutex_lock_slow(struct mutex *m, uint64_t u
 
 	ASSERT_HOT(arch_irq_flags_enabled(flags));
 	spin_lock(&m->waiters.lock);
-	result = refused(m);
-	if (!result && !take_or_mark(m, (uintptr_t)thread_current())) {
+	if (mutex_is_mine(m))
+		result = -EDEADLK;
+	else
+		result = m->special ? m->special->refused(m) : 0;
+	if (!result && !mutex_take_or_mark(m, (uintptr_t)thread_current())) {
 		result = wait_and_lend(m, flags, until_ns);
 		if (result == -ENOTRECOVERABLE)
 			mutex_wake_next(m);
@@ -235,7 +187,7 @@ static __noinline LOCK_UNCHECKED int mutex_lock_slow(struct mutex *m, uint64_t u
 		return result;
 	}
 	if (!result)
-		result = own(m);
+		result = mutex_own(m);
 	spin_unlock_irqrestore(&m->waiters.lock, flags);
 	return result;
 }
@@ -251,27 +203,11 @@ static inline bool mutex_take(struct mutex *m)
 	return true;
 }
 
-/* One without a fast path may be free. */
-static __cold int mutex_trylock_slow(struct mutex *m)
-{
-	unsigned long flags;
-	int result;
-
-	if (mutex_owner(m))
-		return -EBUSY;
-	flags = spin_lock_irqsave(&m->waiters.lock);
-	result = refused(m);
-	if (mutex_owner(m))
-		result = -EBUSY;
-	if (!result && take_or_mark(m, (uintptr_t)thread_current()))
-		result = own(m);
-	spin_unlock_irqrestore(&m->waiters.lock, flags);
-	return result;
-}
-
 int mutex_trylock(struct mutex *m)
 {
-	return likely(mutex_take(m)) ? 0 : mutex_trylock_slow(m);
+	if (likely(mutex_take(m)))
+		return 0;
+	return m->special ? m->special->trylock(m) : -EBUSY;
 }
 
 int mutex_lock(struct mutex *m)
@@ -290,8 +226,7 @@ int mutex_lock_until(struct mutex *m, uint64_t until_ns)
 
 /* ---- unlock ---------------------------------------------------------------------------------- */
 
-/* The queue is locked. @self, the owner, gives it up: to the best waiter, who is returned. */
-static struct thread *hand_over(struct mutex *m, struct thread *self) LOCK_REQUIRES(m->waiters.lock)
+struct thread *mutex_hand_over(struct mutex *m, struct thread *self) LOCK_REQUIRES(m->waiters.lock)
 {
 	uintptr_t slow = atomic_load_relaxed(&m->owner) & MUTEX_SLOW;
 	struct thread *t;
@@ -299,7 +234,7 @@ static struct thread *hand_over(struct mutex *m, struct thread *self) LOCK_REQUI
 	if (m->lend.rank)
 		(void)inherit_lend(self, &m->lend, 0); /* he waits for nothing */
 	t = pop(m);
-	if (m->state == MUTEX_NOT_RECOVERABLE) {
+	if (m->result == -ENOTRECOVERABLE) {
 		atomic_store_release(&m->owner, slow);
 		return t;
 	}
@@ -316,9 +251,9 @@ struct thread *mutex_release(struct mutex *m)
 	struct thread *self = thread_current(), *t;
 
 	spin_lock(&m->waiters.lock);
-	if (m->state == MUTEX_OWNER_DIED)
-		m->state = MUTEX_NOT_RECOVERABLE;
-	t = hand_over(m, self);
+	if (m->result == -EOWNERDEAD)
+		m->result = -ENOTRECOVERABLE;
+	t = mutex_hand_over(m, self);
 	spin_unlock(&m->waiters.lock);
 	self->mutexes_held--;
 	return t;
@@ -351,51 +286,12 @@ int mutex_unlock(struct mutex *m)
 	return 0;
 }
 
-/* ---- robust ---------------------------------------------------------------------------------- */
-
-__cold int mutex_consistent(struct mutex *m)
-{
-	unsigned long flags = spin_lock_irqsave(&m->waiters.lock);
-	bool ok = (m->options & MUTEX_ROBUST) && mutex_is_mine(m) && m->state == MUTEX_OWNER_DIED;
-
-	if (ok)
-		m->state = MUTEX_CONSISTENT;
-	spin_unlock_irqrestore(&m->waiters.lock, flags);
-	return ok ? 0 : -EINVAL;
-}
-
-static __cold struct mutex *find_robust(struct borrower *b)
-{
-	unsigned long flags = spin_lock_irqsave(&b->lock);
-	struct mutex *found = NULL;
-
-	for (struct rb_node *n = rb_first(&b->lends); n && !found; n = rb_next(n)) {
-		struct mutex *m = container_of(n, struct mutex, lend.node);
-
-		if (m->options & MUTEX_ROBUST)
-			found = m;
-	}
-	spin_unlock_irqrestore(&b->lock, flags);
-	return found;
-}
+/* ---- the end of an owner --------------------------------------------------------------------- */
 
 __cold void mutex_owner_exits(struct thread *self)
 {
-	unsigned long flags;
-	struct mutex *m;
-
-	while ((m = find_robust(&self->borrower))) {
-		struct thread *t;
-
-		flags = spin_lock_irqsave(&m->waiters.lock);
-		m->state = MUTEX_OWNER_DIED;
-		t = hand_over(m, self);
-		spin_unlock(&m->waiters.lock);
-		self->mutexes_held--;
-		if (t)
-			sched_wake(t, arch_irq_flags_masked());
-		sched_reschedule_self(flags);
-	}
+	if (mutex_exit_robust)
+		mutex_exit_robust(self);
 	if (self->mutexes_held)
 		printk("thread %d %s ended and left %u locked: its stack is not used again\n",
 		       (int)self->tid, self->name, self->mutexes_held);

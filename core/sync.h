@@ -24,9 +24,11 @@ struct mutex {
 	uintptr_t owner; /* [a] the thread and two bits, see mutex.c; 0: free */
 	struct wait_queue waiters;
 	struct lend lend;
-	uint8_t options; /* [i] */
-	uint8_t ceiling; /* [w] real-time priority of every owner; 0: none */
-	uint8_t state;   /* [w] of a robust one */
+	const struct mutex_special *special; /* [i] NULL: made by MUTEX_INIT or mutex_init() */
+	uint16_t least_rank;                 /* [w] that it lends to every owner; 0: none */
+	int16_t result;                      /* [w] of taking a robust one: 0, -E... */
+	uint8_t options;                     /* [i] */
+	uint8_t ceiling;                     /* [w] priority of every owner; 0: none */
 };
 #define MUTEX_INIT                                     \
 	{                                              \
@@ -48,9 +50,30 @@ int mutex_lock_until(struct mutex *m, uint64_t until_ns); /* the same, or -ETIME
 int mutex_unlock(struct mutex *m);                        /* 0, -EPERM: not the owner */
 /* After -EOWNERDEAD, by the owner: what it protects is in order again. 0, -EINVAL */
 int mutex_consistent(struct mutex *m);
+/* From now on, and for the caller if he owns it. 0, -EINVAL: not 1..99, or it has no ceiling */
+int mutex_set_ceiling(struct mutex *m, unsigned ceiling);
 bool mutex_is_mine(const struct mutex *m);
 
-/* ---- between mutex.c, inherit.c, sync.c and thread.c ------------------------------------------ */
+/* ---- between mutex.c, mutex_special.c, inherit.c, sync.c and thread.c ------------------------- */
+
+#define MUTEX_SLOW 2ul /* in the owner word, for good: no fast path */
+
+/* What only those of mutex_init_with() do. The queue is locked for the first and not for the rest. */
+struct mutex_special {
+	int (*refused)(const struct mutex *m); /* why the caller may not have it; 0: he may */
+	int (*trylock)(struct mutex *m);
+	/* @self waits for @m; irqs masked */
+	bool (*closes_a_circle)(struct mutex *m, struct thread *self);
+};
+
+/* @self ends: gives up his robust mutexes. NULL: there was never one. */
+extern void (*mutex_exit_robust)(struct thread *self);
+/* With the queue locked: sets the waiters bit, or takes the mutex if it is free. */
+bool mutex_take_or_mark(struct mutex *m, uintptr_t self);
+/* With the queue locked, for the caller, who has taken it: what that returns. */
+int mutex_own(struct mutex *m);
+/* With the queue locked: @self, the owner, gives it up to the best waiter, who is returned. */
+struct thread *mutex_hand_over(struct mutex *m, struct thread *self) LOCK_REQUIRES(m->waiters.lock);
 
 struct thread *mutex_owner(const struct mutex *m); /* NULL: free */
 /* What @m, its queue locked, lends has changed: as inherit_lend() for its owner. */
