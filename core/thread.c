@@ -73,8 +73,10 @@ static int32_t tid_alloc(struct thread *t)
 		if (!page)
 			return -EAGAIN;
 		flags = spin_lock_irqsave(&tids.lock);
-		if (tids.used_pages < TID_PAGES)
+		if (!tids.first_free && tids.used_pages < TID_PAGES)
 			tid_add_page(page);
+		else
+			page_free(page, 0); /* another CPU was quicker */
 	}
 	tid = tids.first_free;
 	tids.first_free = tid_slot(tid)->next_free;

@@ -2,12 +2,12 @@
 /*
  * The scheduler, threads, waiting and timers on 1..4 virtual CPUs, or more, each scenario with many seeds:
  * order of FIFO threads, preemption, quanta, fair shares against a fluid model, lag through sleep,
- * races of wake-ups with time-outs, join and detach, affinity, policies, hooks, timers across CPUs.
- * host_check.c looks at the scheduler's invariants all the while; a failure names the seed that
- * repeats it.
+ * races of wake-ups with time-outs, join and detach, creation while memory is refused, affinity,
+ * policies, hooks, timers across CPUs. host_check.c looks at the scheduler's invariants all the
+ * while; a failure names the seed that repeats it.
  *
  * Sources: tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
- * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
+ * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing -Wl,--wrap=page_alloc_zero,--wrap=stack_alloc
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "core/mem/mem.h"
 #include "core/sync.h"
 #include "core/timer.h"
 #include "sched/sched.h"
@@ -747,6 +748,109 @@ static void join_detach_exit(void **state)
 	run(life_first, 1, 4, SEEDS);
 }
 
+/* ---- creation while memory is refused -------------------------------------------------------- */
+
+#define CREATORS 4
+#define CHILDREN 90 /* each: together more than one page of the table of ids holds */
+
+static bool memory_is_short;
+static uint32_t refused;
+
+static bool refuses(void)
+{
+	bool yes = memory_is_short && draw(3);
+
+	refused += yes;
+	return yes;
+}
+
+void *__real_page_alloc_zero(unsigned order);
+void *__wrap_page_alloc_zero(unsigned order);
+/* Takes its time, as clearing a page does. */
+void *__wrap_page_alloc_zero(unsigned order)
+{
+	if (memory_is_short)
+		host_compute(draw(2 * US));
+	return refuses() ? NULL : __real_page_alloc_zero(order);
+}
+
+void *__real_stack_alloc(size_t bytes, bool *cached);
+void *__wrap_stack_alloc(size_t bytes, bool *cached);
+void *__wrap_stack_alloc(size_t bytes, bool *cached)
+{
+	return refuses() ? NULL : __real_stack_alloc(bytes, cached);
+}
+
+static struct thread *children[CREATORS][CHILDREN];
+
+static void *wait_at_gate(void *arg)
+{
+	semaphore_wait(&gate);
+	return arg;
+}
+
+static void *create_children(void *arg)
+{
+	const struct thread_attr attr = { .affinity = &cpu_online_mask };
+	unsigned made = 0;
+
+	while (made < CHILDREN) {
+		struct thread **t = &children[(uintptr_t)arg][made];
+		int err = thread_create(t, &attr, wait_at_gate, t);
+
+		CHECK(!err || err == -EAGAIN);
+		made += !err;
+		host_compute(draw(US));
+	}
+	return arg;
+}
+
+static void check_ids(unsigned creators)
+{
+	static bool seen[(CREATORS + 1) * (CHILDREN + 1)];
+
+	for (unsigned i = 0; i < creators * CHILDREN; i++) {
+		int32_t tid = thread_tid(children[i / CHILDREN][i % CHILDREN]);
+
+		CHECK(tid > 0 && tid < (int32_t)ARRAY_SIZE(seen) && !seen[tid]);
+		seen[tid] = true;
+	}
+}
+
+/*
+ * Two of three requests fail: a creator is told so and nothing is left behind, neither of a thread nor of a page for
+ * the table of ids, which several CPUs may find full at once.
+ */
+static void short_memory_first(void *arg)
+{
+	unsigned before = thread_count(), n = 3 + (unsigned)draw(CREATORS - 2);
+	size_t free_bytes;
+
+	(void)arg;
+	become(SCHED_FIFO, 50);
+	semaphore_init(&gate, 0);
+	for (unsigned i = 0; i < n; i++)
+		threads[i] = make_anywhere(SCHED_OTHER, 0, create_children, i);
+	free_bytes = page_free_bytes();
+	memory_is_short = true;
+	join_all(n);
+	memory_is_short = false;
+	CHECK(refused && thread_count() == before + n * CHILDREN);
+	CHECK(free_bytes - page_free_bytes() == PAGE_SIZE);
+	check_ids(n);
+	for (unsigned i = 0; i < n * CHILDREN; i++)
+		semaphore_post(&gate);
+	for (unsigned i = 0; i < n * CHILDREN; i++)
+		CHECK(!thread_join(children[i / CHILDREN][i % CHILDREN], NULL));
+	CHECK(thread_count() == before);
+}
+
+static void creation_without_memory(void **state)
+{
+	(void)state;
+	run(short_memory_first, 1, 4, SEEDS / 10);
+}
+
 /* ---- affinity, policies, hooks: changed while the threads do all sorts of things ------------- */
 
 static bool stop;
@@ -1280,6 +1384,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(mutexes),
 		cmocka_unit_test(conditions),
 		cmocka_unit_test(join_detach_exit),
+		cmocka_unit_test(creation_without_memory),
 		cmocka_unit_test(affinity),
 		cmocka_unit_test(affinity_on_the_way),
 		cmocka_unit_test(policies),
