@@ -199,7 +199,7 @@ static bool take_portion(struct runqueue *rq, struct group_cpu *gc)
 	if (g->quota_ns && !g->ticking)
 		begin_period(g, rq->since_ns);
 	gc->budget_ns = g->quota_ns ? portion_of(g) : 0;
-	gc->throttled = g->quota_ns && !gc->budget_ns;
+	atomic_store_relaxed(&gc->throttled, g->quota_ns && !gc->budget_ns);
 	gc->until_ns = gc->budget_ns ? rq->since_ns + (uint64_t)gc->budget_ns : 0;
 	gc->quotas = g->quotas;
 	g->pool_ns -= gc->budget_ns;
@@ -362,7 +362,7 @@ static void throttle(struct runqueue *rq, struct group_cpu *gc)
 /* V stands at now. */
 static void unthrottle(struct runqueue *rq, struct group_cpu *gc)
 {
-	gc->throttled = false;
+	atomic_store_relaxed(&gc->throttled, false);
 	if (!gc->queue.nr)
 		return;
 	count_waiting(rq, gc->parent, gc->nr_waiting);
@@ -870,7 +870,7 @@ static void stop_timer(struct thread_group *g)
 {
 	unsigned long flags = spin_lock_irqsave(&g->lock);
 
-	g->quota_ns = 0;
+	atomic_store_relaxed(&g->quota_ns, 0ull);
 	spin_unlock_irqrestore(&g->lock, flags);
 	timer_cancel_wait(&g->hand);
 	timer_cancel_wait(&g->timer);

@@ -89,8 +89,7 @@ static bool starves(struct cpu *cpu, uint64_t now_ns)
 	struct cpumask others;
 	bool movable;
 
-	if (atomic_load_relaxed(&atomic_load_relaxed(&cpu->rq.curr)->sched.rank) < RANK_RT ||
-	    !cpu_has_waiting(cpu))
+	if (!cpu_behind_real_time(cpu) || !cpu_has_waiting(cpu))
 		return false;
 	cpumask_snapshot(&others, &cpu_online_mask);
 	cpumask_reset(&others, cpu->index);

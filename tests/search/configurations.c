@@ -9,6 +9,7 @@
 #include "core/sync.h"
 #include "core/thread.h"
 #include "core/time.h"
+#include "sched/group.h"
 #include "sched/sched.h"
 #include "tests/host/host_seeds.h"
 #include "tests/search/search.h"
@@ -855,6 +856,244 @@ static void lag(void)
 	search_end();
 }
 
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+static struct thread_group *group, *group_in; /* the one in the other */
+
+static void make_groups(uint64_t quota_ns, uint64_t period_ns)
+{
+	const struct group_attr attr = { GROUP_WEIGHT_DEFAULT, quota_ns, period_ns };
+
+	CHECK(!group_create(&group, NULL, &attr));
+	CHECK(!group_create(&group_in, group, NULL));
+}
+
+static struct thread *make_member(struct thread_group *g, unsigned i, unsigned cpus,
+				  void *(*entry)(void *))
+{
+	make(i, cpus, SCHED_OTHER, 0, entry);
+	CHECK(!group_attach(g, threads[i]));
+	return threads[i];
+}
+
+/* Members of two levels run, wait and yield on CPU 0 and are sent away, one of them to come back. */
+static void group_affinity(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	make_groups(0, 0);
+	make_member(group_in, 0, 1, do_yield);
+	make_member(group, 1, 1, do_yield);
+	settle();
+	search_begin();
+	go(0);
+	go(1);
+	set_cpus(0, 2);
+	set_cpus(1, 3);
+	set_cpus(0, 1);
+	finish(2);
+}
+
+/*
+ * A member and its groups change while it blocks, is woken by another member, and may be taken by
+ * CPU 1.
+ */
+static void group_change(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	make_groups(0, 0);
+	make_member(group_in, 0, 1, do_wait);
+	make_member(group, 1, 1, do_post);
+	settle();
+	set_cpus(0, 3);
+	search_begin();
+	go(0);
+	go(1);
+	set_nice(0, -5);
+	CHECK(!group_set_weight(group_in, 300));
+	CHECK(!group_attach(NULL, threads[0]));
+	CHECK(!group_attach(group_in, threads[1]));
+	finish(2);
+}
+
+/* The same of their class, and a quota comes and goes. */
+static void group_class(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	make_groups(0, 0);
+	make_member(group_in, 0, 1, do_yield);
+	make_member(group_in, 1, 1, do_nothing);
+	settle();
+	search_begin();
+	go(0);
+	go(1);
+	CHECK(!group_set_quota(group, NSEC_PER_MSEC, NSEC_PER_SEC));
+	CHECK(!sched_set_policy(threads[0], SCHED_FIFO, 30, 0));
+	CHECK(!group_set_quota(group, 0, 0));
+	set_nice(0, 3);
+	finish(2);
+}
+
+/* A CPU goes with the members that are pinned to it, one asleep, and comes back. */
+static void group_hotplug(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	make_groups(NSEC_PER_MSEC, NSEC_PER_SEC);
+	make_member(group_in, 0, 2, do_yield);
+	make_member(group, 1, 2, do_wait);
+	settle();
+	go(1);
+	settle();
+	search_begin();
+	go(0);
+	CHECK(!cpu_offline(1));
+	semaphore_post(&sem[1]);
+	CHECK(!cpu_online(1));
+	finish(2);
+}
+
+/* A group is destroyed as soon as its last member has ended, while the period of its quota does. */
+static void group_end(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	make_groups(NSEC_PER_MSEC, NSEC_PER_MSEC);
+	CHECK(!group_destroy(group_in));
+	make_member(group, 0, 2, do_exit);
+	settle();
+	search_begin();
+	go(0);
+	while (group_destroy(group))
+		thread_sleep_until(time_now_ns() + NSEC_PER_USEC);
+	make_groups(0, 0); /* where the other was: nobody has it in his hands any more */
+	CHECK(!thread_join(threads[0], NULL));
+	thread_sleep_until(time_now_ns() + 2 * NSEC_PER_MSEC);
+	CHECK(!group->period_end_ns && !group->used && !group->pool_ns && !group->load);
+	finish(1);
+}
+
+/*
+ * A, in the inner group, has run for the share of B, in @b, and blocked: it owes, or its group does,
+ * and that stays in the sums. At one instant B wakes it and blocks, and CPU 1 takes it out of the
+ * inner group and sends it away.
+ */
+static void group_debt_to(struct thread_group **b)
+{
+	uint64_t start_ns;
+
+	begin(2, SCHED_FIFO, 10);
+	make_groups(0, 0);
+	make_member(group_in, 0, 1, do_owe);
+	make_member(*b, 1, 1, do_post_at_instant);
+	settle();
+	start_ns = time_now_ns();
+	instant_ns = start_ns + 1200 * NSEC_PER_USEC;
+	go(0);
+	go(1);
+	thread_sleep_until(start_ns + 1100 * NSEC_PER_USEC);
+	CHECK(b == &group_in ? threads[0]->sched.fair.delayed : group_in->on[0].entity.delayed);
+	search_begin();
+	host_compute(instant_ns - time_now_ns());
+	CHECK(!group_attach(group, threads[0]));
+	set_cpus(0, 2);
+	finish(2);
+}
+
+static void group_debt(void)
+{
+	group_debt_to(&group_in);
+}
+
+static void group_debt_above(void)
+{
+	group_debt_to(&group);
+}
+
+static uint64_t use_ns;
+
+static void *do_use(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	host_compute(use_ns);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/*
+ * B uses the quota up on CPU 0, but for what it still wants. As the next period begins there, A wakes on CPU 1 and asks: it runs
+ * in that period.
+ */
+static void group_period(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	make_groups(GROUP_QUOTA_MIN_NS, GROUP_PERIOD_MIN_NS);
+	make_member(group, 0, 2, do_wait);
+	make(1, 2, SCHED_FIFO, 20, do_post_at_instant);
+	make_member(group, 2, 1, do_use);
+	use_ns = GROUP_QUOTA_MIN_NS; /* of which it gets 50, 25 and 20 us in this period */
+	settle();
+	go(0);
+	thread_sleep_until(time_now_ns() + 4 * GROUP_PERIOD_MIN_NS); /* no timer is left */
+	go(2);
+	thread_sleep_until(time_now_ns() + GROUP_PERIOD_MIN_NS / 2);
+	CHECK(group->on[0].throttled && group->pool_ns < (int64_t)GROUP_LEAST_NS);
+	instant_ns = group->period_end_ns;
+	go(1);
+	thread_sleep_until(instant_ns - 10 * NSEC_PER_USEC);
+	search_begin();
+	thread_sleep_until(instant_ns);
+	finish(3);
+}
+
+/*
+ * B has the last portion of the quota on CPU 0 and blocks without having used it, as A wakes on CPU 1
+ * and asks: A runs with what is left, and long before the next period.
+ */
+static void group_hand(void)
+{
+	begin(4, SCHED_FIFO, 10);
+	make_groups(GROUP_QUOTA_MIN_NS, NSEC_PER_SEC);
+	make_member(group, 0, 2, do_wait);
+	make(1, 2, SCHED_FIFO, 20, do_post_at_instant);
+	make_member(group, 2, 1, do_use);
+	CHECK(!group_set_quota(group, 0, 0)); /* all come to their gates */
+	settle();
+	go(0);
+	settle();
+	CHECK(!group_set_quota(group, GROUP_QUOTA_MIN_NS, NSEC_PER_SEC));
+	use_ns = 78 * NSEC_PER_USEC; /* of 100 us it takes 33, 22, 20 and 20 */
+	instant_ns = time_now_ns() + use_ns;
+	go(1);
+	go(2);
+	thread_sleep_until(instant_ns - NSEC_PER_USEC);
+	CHECK(group->pool_ns < (int64_t)GROUP_LEAST_NS && group->on[0].curr);
+	search_begin();
+	thread_sleep_until(instant_ns);
+	finish(3);
+}
+
+/*
+ * On CPU 1 the group is throttled and nobody runs; on CPU 0 B has the last portion and A waits. A may
+ * run on CPU 1, but not as a member: it stays where there is something left.
+ */
+static void group_thief(void)
+{
+	begin(4, SCHED_FIFO, 10);
+	make_groups(NSEC_PER_MSEC, NSEC_PER_SEC);
+	make_member(group, 0, 1, do_nothing);
+	make_member(group, 1, 1, do_hog);
+	make_member(group, 2, 2, do_hog);
+	settle();
+	go(1);
+	go(2);
+	while (!group->on[1].throttled || !group->on[0].curr)
+		thread_sleep_until(time_now_ns() + 2 * NSEC_PER_USEC);
+	go(0);
+	search_begin();
+	set_cpus(0, 3);
+	host_compute(NSEC_PER_USEC);
+	CHECK(threads[0]->sched.cpu == cpu_at(0));
+	search_end();
+}
+
 /* clang-format off */
 /* The bounds: of a test, of a test with store buffers, of a soak. */
 const struct configuration configurations[] = {
@@ -917,6 +1156,26 @@ const struct configuration configurations[] = {
 	  queued_on_idle, 3, .bound = 2, .weak_bound = 2, .soak_bound = 4 },
 	{ "kick-used", "an idle CPU is told of a waiting thread as it gets its own", kick_used, 3,
 	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
+	{ "group-affinity", "members of groups are sent away while they run", group_affinity, 2,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "group-change", "a thread changes its group, and that its weight, while it blocks and wakes",
+	  group_change, 2, .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "group-class", "a member changes its class, and its group gets and loses a quota",
+	  group_class, 2, .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "group-hotplug", "a CPU goes with members of groups, and comes back", group_hotplug, 2,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "group-end", "a group is destroyed as its last member ends", group_end, 2, .timers = true,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "group-debt", "a member that owes is woken, attached elsewhere and sent away", group_debt, 2,
+	  .bound = 3, .weak_bound = 2, .soak_bound = 4 },
+	{ "group-debt-above", "the same when its group owes", group_debt_above, 2,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 4 },
+	{ "group-period", "a member asks for the quota as the next period begins", group_period, 2,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "group-hand", "a member gives back the last of a quota as another asks", group_hand, 3,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "group-thief", "a thief whose group has nothing left here", group_thief, 3,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
 };
 /* clang-format on */
 const unsigned configurations_n = ARRAY_SIZE(configurations);

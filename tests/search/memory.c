@@ -272,6 +272,31 @@ static bool is_peeked(uintptr_t a)
 	return false;
 }
 
+/* The same, but only to guess: whoever reads it looks again with the lock, or need not. */
+static bool is_guessed(uintptr_t a)
+{
+	for (unsigned i = 0; i < cpu_count; i++)
+		if (in_member(a, (uintptr_t)&cpu_at(i)->rq.fair.W, sizeof(uint64_t)))
+			return true;
+	return is_peeked(a);
+}
+
+/*
+ * What a CPU sets for itself without the lock, in its timer's interrupt, and others set with it and
+ * then interrupt that CPU: whichever comes last, it looks again at who is to run, with the lock.
+ */
+static bool is_nudge(uintptr_t a)
+{
+	for (unsigned i = 0; i < cpu_count; i++) {
+		struct runqueue *rq = &cpu_at(i)->rq;
+
+		if (in_member(a, (uintptr_t)&rq->resched, sizeof(rq->resched)) ||
+		    in_member(a, (uintptr_t)&rq->slice_end_ns, sizeof(rq->slice_end_ns)))
+			return true;
+	}
+	return false;
+}
+
 /* ---- events ---------------------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t h, uint64_t v)
@@ -597,10 +622,10 @@ static void race_byte(uintptr_t addr, bool write, bool plain, const void *pc)
 		if (i == me)
 			continue;
 		if (p->wrote.at[i] > now->at[i] &&
-		    (plain || (p->wrote_plain[i] && (write || !is_peeked(addr)))))
+		    (plain || (p->wrote_plain[i] && (write || !is_guessed(addr)))))
 			race_found(pc, p->wrote_pc[i], addr);
 		if (write && p->read.at[i] > now->at[i] &&
-		    (p->read_plain[i] || (plain && !is_peeked(addr))))
+		    (p->read_plain[i] || (plain && !is_guessed(addr))))
 			race_found(pc, p->read_pc[i], addr);
 	}
 	(write ? &p->wrote : &p->read)->at[me] = now->at[me];
@@ -610,7 +635,7 @@ static void race_byte(uintptr_t addr, bool write, bool plain, const void *pc)
 
 static void race_access(uintptr_t addr, size_t bytes, bool write, bool plain, const void *pc)
 {
-	for (size_t i = 0; i < bytes; i++)
+	for (size_t i = 0; i < bytes && !is_nudge(addr); i++)
 		race_byte(addr + i, write, plain, pc);
 }
 

@@ -101,4 +101,38 @@ MUTANTS = [
            "\te->lag = lag;\n",
            "\te->lag = 0;\n",
            ["lag"]),
+    # ---- groups
+    Mutant("throttled-behind-the-lock", "sched/group.c",
+           "\tatomic_store_relaxed(&gc->throttled, g->quota_ns && !gc->budget_ns);\n"
+           "\tgc->until_ns = gc->budget_ns ? rq->since_ns + (uint64_t)gc->budget_ns : 0;\n\tgc->quotas = g->quotas;\n"
+           "\tg->pool_ns -= gc->budget_ns;\n\tg->used = true;\n\tg->starved |= gc->throttled;\n\tspin_unlock(&g->lock);\n",
+           "\tgc->until_ns = gc->budget_ns ? rq->since_ns + (uint64_t)gc->budget_ns : 0;\n\tgc->quotas = g->quotas;\n"
+           "\tg->pool_ns -= gc->budget_ns;\n\tg->used = true;\n\tg->starved |= g->quota_ns && !gc->budget_ns;\n"
+           "\tspin_unlock(&g->lock);\n"
+           "\tatomic_store_relaxed(&gc->throttled, g->quota_ns && !gc->budget_ns);\n",
+           ["group-period", "group-hand"]),
+    Mutant("portion-put-unheard", "sched/group.c",
+           "\tif (g->starved && !g->handing && portion_of(g)) {\n",
+           "\tif (0) {\n",
+           ["group-hand"]),
+    Mutant("member-leaves-in-debt", "sched/group.c",
+           "\t\teevdf_delay(&gc->queue, e);\n",
+           "\t\teevdf_leave(&gc->queue, e);\n",
+           ["group-debt"]),
+    Mutant("group-leaves-in-debt", "sched/group.c",
+           "\t\teevdf_delay(q, &gc->entity);\n\t\tcount_owing(gc, gc->entity.weight);\n",
+           "\t\teevdf_leave(q, &gc->entity);\n",
+           ["group-debt-above"]),
+    Mutant("steal-for-a-throttled-cpu", "sched/group_balance.c",
+           "\twhile (g && !atomic_load_relaxed(&g->on[cpu].throttled))\n",
+           "\twhile (g)\n",
+           ["group-thief"]),
+    Mutant("destroyed-while-in-use", "sched/group.c",
+           "\tfor (unsigned i = 0; i < cpu_count; i++)\n\t\tleave_cpu(g, i);\n\tadd_member",
+           "\tadd_member",
+           ["group-end", "--seeds=500 --races group-end"]),
+    Mutant("timer-outlives-its-group", "sched/group.c",
+           "\ttimer_cancel_wait(&g->hand);\n\ttimer_cancel_wait(&g->timer);\n\ttimer_cancel_wait(&g->timer);\n",
+           "\ttimer_cancel(&g->hand);\n\ttimer_cancel(&g->timer);\n",
+           ["group-end", "--seeds=500 --races group-end"]),
 ]
