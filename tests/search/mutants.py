@@ -10,10 +10,10 @@ Mutant = namedtuple("Mutant", "name file old new jobs")
 
 MUTANTS = [
     # ---- a dropped lock, an early unlock
-    Mutant("block-unlocks-early", "sched/sched.c",
-           "\tspin_lock(&rq->lock);\n\tprev->sched.state = THREAD_BLOCKED;\n\tif (wait_lock)\n\t\tspin_unlock(wait_lock);\n",
-           "\tif (wait_lock)\n\t\tspin_unlock(wait_lock);\n\tspin_lock(&rq->lock);\n\tprev->sched.state = THREAD_BLOCKED;\n",
-           ["wake-block"]),
+    Mutant("woken-early-forgotten", "sched/sched.c",
+           "\tASSERT(rq->curr == t);\n\tt->sched.unusual |= SCHED_WOKEN;\n",
+           "\tASSERT(rq->curr == t);\n",
+           ["inherit-chain", "inherit-circle"]),
     Mutant("unlock-before-switch", "sched/sched.c",
            "\trq->curr = next;\n\trq->resched = 0;\n\tarch_switch(prev, next, flags);\n",
            "\trq->curr = next;\n\trq->resched = 0;\n\tspin_unlock(&rq->lock);\n\tspin_lock(&rq->lock);\n"
