@@ -9,12 +9,14 @@
  */
 #include "posix/internal.h"
 
+static bool is_due(const struct pthread *t)
+{
+	return t->cancel_asked && !t->cancel_disabled && !t->exiting;
+}
+
 void px_cancel_update(struct pthread *t)
 {
-	if (t->cancel_asked && !t->cancel_disabled && !t->exiting)
-		atomic_fetch_or_acq_rel(&t->events, (uint32_t)PX_EVENT_CANCEL);
-	else
-		atomic_fetch_and_acq_rel(&t->events, ~(uint32_t)PX_EVENT_CANCEL);
+	px_event_set(t, PX_EVENT_CANCEL, is_due(t));
 }
 
 void px_cancel_if_asynchronous(struct pthread *self)
@@ -36,8 +38,8 @@ PX_API int pthread_cancel(pthread_t id)
 	if (!t->exited) {
 		t->cancel_asked = true;
 		px_cancel_update(t);
-		now = t == px_self_record && t->cancel_async;
-		if (t != px_self_record && t->events & PX_EVENT_CANCEL)
+		now = t == px_tls.record && t->cancel_async;
+		if (t != px_tls.record && is_due(t))
 			px_interrupt(t);
 	}
 	px_unlock(flags);

@@ -197,10 +197,8 @@ static void sleepers_look_again(void)
 	for (uint32_t i = 0;; i++) {
 		flags = spin_lock_irqsave(&px_lock);
 		t = px_at(i);
-		if (t && t->used && t->by_day) {
-			atomic_fetch_or_acq_rel(&t->events, (uint32_t)PX_EVENT_CLOCK);
-			px_interrupt(t);
-		}
+		if (t && t->used && t->by_day)
+			px_attract(t, PX_EVENT_CLOCK);
 		px_unlock(flags);
 		if (!t)
 			return;

@@ -12,8 +12,8 @@
  *
  * Events and waits. Whoever wants a thread's attention sets a bit in its events and calls
  * px_interrupt(), which ends its wait if it is in one that can be interrupted; else its hook runs at
- * the next return from a trap. A thread says where it waits before it looks at its events, and
- * px_interrupt() sets them before it looks where the thread waits: one of the two sees the other.
+ * the next return from a trap. A thread is on its wait queue before it looks at its events, and they
+ * are set before px_interrupt() looks where it waits: one of the two sees the other.
  */
 #pragma once
 
@@ -60,14 +60,10 @@ struct pthread {
 	uint32_t index;      /* [i] place in the table */
 	uint32_t generation; /* [p] of this use of the record */
 
-	uint32_t events; /* [a] PX_EVENT_*: what is to be looked at */
-	/* [a] where it waits and may be interrupted; NULL: nowhere */
-	struct wait_queue *waiting;
-	uint32_t interrupting; /* [a] somebody is in px_interrupt() with this thread */
-	uint32_t asleep;       /* [a] in px_sleep(); whoever clears it wakes it */
-	struct spinlock nap;   /* from asleep = 1 until the thread is off its CPU */
-	struct timer *timer;   /* [s] of the wait that it is in or returns from; NULL: none */
-	struct thread *core;   /* [i] while the record is in use and not exited */
+	uint32_t asleep;     /* [a] in px_sleep(); whoever clears it wakes it */
+	struct spinlock nap; /* from asleep = 1 until the thread is off its CPU */
+	struct timer *timer; /* [s] of the wait that it is in or returns from; NULL: none */
+	struct thread *core; /* [i] while the record is in use and not exited */
 
 	/* [p] */
 	bool used, exited, detached, joining, foreign;
@@ -97,24 +93,36 @@ extern struct spinlock px_lock;
 
 /* ---- threads (table.c, thread.c) ------------------------------------------------------------- */
 
-extern __thread struct pthread *px_self_record;
+/* What a thread looks at on its hot paths lies in its own block of thread-local variables. */
+struct px_tls {
+	struct pthread *record; /* [s] NULL: it has not needed one yet */
+	uint32_t events;        /* [a] PX_EVENT_*: what is to be looked at */
+	/* [s] it is about to wait where events end the wait; others read it with its rq locked */
+	uint32_t interruptible;
+};
+
+extern __thread struct px_tls px_tls;
+
+/* Another thread's: all blocks have the same layout. */
+static inline struct px_tls *px_tls_of(struct thread *t)
+{
+	return (struct px_tls *)((char *)&px_tls - (char *)thread_current() + (uintptr_t)t);
+}
 
 struct pthread *px_attach(void);
 
 /* The calling thread's record. Context: thread. */
 static inline struct pthread *px_self(void)
 {
-	struct pthread *self = px_self_record;
+	struct pthread *self = px_tls.record;
 
 	return likely(self) ? self : px_attach();
 }
 
-/* What the calling thread is to look at; 0 also when it has no record. */
+/* What the calling thread is to look at. */
 static inline uint32_t px_events(void)
 {
-	const struct pthread *self = px_self_record;
-
-	return self ? atomic_load_relaxed(&self->events) : 0;
+	return atomic_load_relaxed(&px_tls.events);
 }
 
 static inline pthread_t px_handle(const struct pthread *t)
@@ -149,31 +157,27 @@ void px_keys_destroy(struct pthread *self);
 
 /*
  * For px_wait() without a time-out, inline where every instruction counts: from the insertion to the
- * look at the events. False: one of @events came, and the thread is off @q again.
+ * look at the events. False: one of @events came, and px_wait_refused() is to be called.
  */
-static inline bool px_wait_begin(struct pthread *self, struct wait_queue *q, uint32_t events)
-	LOCK_REQUIRES(q->lock)
+static inline bool px_wait_begin(struct wait_queue *q, uint32_t events) LOCK_REQUIRES(q->lock)
 {
 	struct thread *t = thread_current();
 
 	wait_insert(q, &t->waiter, atomic_peek_relaxed(&t->sched.rank));
-	atomic_store_relaxed(&self->waiting, q);
+	atomic_store_relaxed(&px_tls.interruptible, 1u);
 	atomic_fence_seq_cst();
-	return likely(!(atomic_load_relaxed(&self->events) & events));
+	return likely(!(px_events() & events));
 }
 
-/* Nobody is in px_interrupt() with what the thread waited on, from here on. */
-static inline void px_wait_end(struct pthread *self)
+/* Behind the wait. 0, -ETIMEDOUT, -EINTR. */
+static inline int px_wait_end(void)
 {
-	atomic_store_relaxed(&self->waiting, (struct wait_queue *)NULL);
-	atomic_fence_seq_cst();
-	while (unlikely(atomic_load_acquire(&self->interrupting)))
-		arch_cpu_relax();
+	atomic_store_relaxed(&px_tls.interruptible, 0u);
+	return thread_current()->waiter.result;
 }
 
-/* px_wait_begin() was false: gives up @q's lock. -EINTR. */
-int px_wait_refused(struct pthread *self, struct wait_queue *q, unsigned long flags)
-	LOCK_RELEASES(q->lock);
+/* Takes the thread off @q again and gives up its lock. -EINTR. */
+int px_wait_refused(struct wait_queue *q, unsigned long flags) LOCK_RELEASES(q->lock);
 
 /*
  * Blocks on @q, whose lock is held, irqs masked; gives it up. 0: woken; -ETIMEDOUT at @until_ns
@@ -183,6 +187,10 @@ int px_wait(struct pthread *self, struct wait_queue *q, unsigned long flags, uin
 	    uint32_t events) LOCK_RELEASES(q->lock);
 /* Sleeps until @until_ns: 0, or -EINTR when one of @events came first. */
 int px_sleep(struct pthread *self, uint64_t until_ns, uint32_t events);
+/* Sets @event for @t, if it has begun and not ended, and makes it look. px_lock held, irqs masked. */
+void px_attract(struct pthread *t, uint32_t event) LOCK_REQUIRES(px_lock);
+/* Sets or clears @event for @t. px_lock held. */
+void px_event_set(struct pthread *t, uint32_t event, bool on) LOCK_REQUIRES(px_lock);
 /*
  * Makes @t look at its events, which were set before. px_lock held, irqs masked; the caller unlocks
  * and calls sched_reschedule_self().

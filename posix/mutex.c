@@ -31,13 +31,16 @@ static __noinline struct px_mutex *mutex_first_use(pthread_mutex_t *mutex)
 	return px_object_ready(&m->magic, PX_MAGIC_MUTEX, ~TYPE_MASK, mutex_set_up) ? m : NULL;
 }
 
+static inline bool is_ready(const struct px_mutex *m)
+{
+	return likely((atomic_load_acquire(&m->magic) & ~TYPE_MASK) == PX_MAGIC_MUTEX);
+}
+
 static inline struct px_mutex *mutex_of(pthread_mutex_t *mutex)
 {
 	struct px_mutex *m = (struct px_mutex *)mutex;
 
-	if (likely((atomic_load_acquire(&m->magic) & ~TYPE_MASK) == PX_MAGIC_MUTEX))
-		return m;
-	return mutex_first_use(mutex);
+	return is_ready(m) ? m : mutex_first_use(mutex);
 }
 
 struct px_mutex *px_mutex(pthread_mutex_t *mutex)
@@ -115,11 +118,20 @@ static inline int locked(struct px_mutex *m, int result, uint64_t until_ns)
 	return result == -EDEADLK ? lock_again(m, until_ns) : -result;
 }
 
+static __noinline int lock_first(pthread_mutex_t *mutex)
+{
+	struct px_mutex *m = mutex_first_use(mutex);
+
+	return m ? locked(m, mutex_lock(&m->mutex), UINT64_MAX) : EINVAL;
+}
+
 PX_API int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
-	struct px_mutex *m = mutex_of(mutex);
+	struct px_mutex *m = (struct px_mutex *)mutex;
 
-	return likely(m) ? locked(m, mutex_lock(&m->mutex), UINT64_MAX) : EINVAL;
+	if (!is_ready(m))
+		return lock_first(mutex);
+	return locked(m, mutex_lock(&m->mutex), UINT64_MAX);
 }
 
 PX_API int pthread_mutex_trylock(pthread_mutex_t *mutex)
@@ -159,16 +171,22 @@ PX_API int pthread_mutex_timedlock(pthread_mutex_t *restrict mutex,
 	return pthread_mutex_clocklock(mutex, CLOCK_REALTIME, at);
 }
 
+static __noinline int unlock_again(struct px_mutex *m)
+{
+	if (!px_mutex_is_mine(m))
+		return EPERM;
+	m->depth--;
+	return 0;
+}
+
 PX_API int pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
-	struct px_mutex *m = mutex_of(mutex);
+	struct px_mutex *m = (struct px_mutex *)mutex;
 
-	if (unlikely(!m))
-		return EINVAL;
-	if (unlikely(m->depth) && px_mutex_is_mine(m)) {
-		m->depth--;
-		return 0;
-	}
+	if (!is_ready(m))
+		return mutex_first_use(mutex) ? EPERM : EINVAL; /* nobody has locked it yet */
+	if (unlikely(m->depth))
+		return unlock_again(m);
 	return -mutex_unlock(&m->mutex);
 }
 

@@ -148,33 +148,28 @@ static __noinline int wait_again(struct px_sem *s)
 	return px_interrupted(px_self(), true) ? wait_slow(s, UINT64_MAX) : px_fail(EINTR);
 }
 
-static __noinline int wait_attached(struct px_sem *s)
+static __noinline int wait_cancelled(struct px_sem *s)
 {
-	px_attach();
+	px_cancel_point();
 	return wait_slow(s, UINT64_MAX);
 }
 
 /* wait_slow() without a time-out, in as few instructions as it can be. */
 static __noinline LOCK_UNCHECKED int wait_untimed(struct px_sem *s)
 {
-	struct pthread *self = px_self_record;
 	struct wait_queue *q = &s->semaphore.waiters;
-	unsigned long flags;
+	unsigned long flags = spin_lock_irqsave(&q->lock);
 
-	if (unlikely(!self))
-		return wait_attached(s);
-	flags = spin_lock_irqsave(&q->lock);
 	if (unlikely(take_or_mark(&s->semaphore))) {
 		spin_unlock_irqrestore(&q->lock, flags);
 		return 0;
 	}
-	if (unlikely(!px_wait_begin(self, q, PX_WAIT_CANCELLABLE))) {
-		px_wait_refused(self, q, flags);
+	if (unlikely(!px_wait_begin(q, PX_WAIT_CANCELLABLE))) {
+		px_wait_refused(q, flags);
 		return wait_again(s);
 	}
 	sched_block(&q->lock, flags);
-	px_wait_end(self);
-	return likely(!thread_current()->waiter.result) ? 0 : wait_again(s);
+	return likely(!px_wait_end()) ? 0 : wait_again(s);
 }
 
 PX_API int sem_wait(sem_t *sem)
@@ -184,12 +179,14 @@ PX_API int sem_wait(sem_t *sem)
 
 	if (unlikely(!s))
 		return px_fail(EINVAL);
-	px_cancel_point();
 	count = atomic_load_relaxed(&s->semaphore.count);
-	while (count > 0)
+	while (count > 0) {
+		if (unlikely(px_events() & PX_EVENT_CANCEL))
+			return wait_cancelled(s);
 		if (atomic_cas_acquire(&s->semaphore.count, &count, count - 1))
 			return 0;
-	return wait_untimed(s);
+	}
+	return wait_untimed(s); /* looks at the events by itself */
 }
 
 /* The time is looked at only if there is no unit at once. */

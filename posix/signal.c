@@ -189,22 +189,13 @@ void px_signal_update(struct pthread *t)
 {
 	uint64_t pending = t->pending.set | px_process_pending.set;
 
-	if (pending & (~t->mask | t->waited_for))
-		atomic_fetch_or_acq_rel(&t->events, (uint32_t)PX_EVENT_SIGNAL);
-	else
-		atomic_fetch_and_acq_rel(&t->events, ~(uint32_t)PX_EVENT_SIGNAL);
-}
-
-static void attract(struct pthread *t)
-{
-	atomic_fetch_or_acq_rel(&t->events, (uint32_t)PX_EVENT_SIGNAL);
-	px_interrupt(t);
+	px_event_set(t, PX_EVENT_SIGNAL, pending & (~t->mask | t->waited_for));
 }
 
 /* A thread for a signal of the process; NULL: all block it, and it stays. */
 static struct pthread *find_taker(int signo)
 {
-	struct pthread *self = px_self_record, *t, *any = NULL;
+	struct pthread *self = px_tls.record, *t, *any = NULL;
 
 	for (uint32_t i = 0; (t = px_at(i)); i++) {
 		if (!wants(t, signo))
@@ -229,7 +220,7 @@ void px_signal_send(struct pthread *t, struct px_signal *signal)
 	signal->target = t;
 	pending_add(t ? &t->pending : &px_process_pending, signal);
 	if (taker)
-		attract(taker);
+		px_attract(taker, PX_EVENT_SIGNAL);
 }
 
 /* Signals of the process that @self took notice of and will not take: somebody else may. */
@@ -239,7 +230,7 @@ static void pass_on(struct pthread *self, uint64_t set)
 		struct pthread *t = find_taker(__builtin_ctzl(set));
 
 		if (t && t != self)
-			attract(t);
+			px_attract(t, PX_EVENT_SIGNAL);
 	}
 }
 

@@ -42,7 +42,7 @@ static int sleep_by_day(const struct timespec *at)
 	px_cancel_point();
 	self->by_day = true;
 	do {
-		atomic_fetch_and_acq_rel(&self->events, ~(uint32_t)PX_EVENT_CLOCK);
+		atomic_fetch_and_acq_rel(&px_tls.events, ~(uint32_t)PX_EVENT_CLOCK);
 		px_until(CLOCK_REALTIME, at, &until_ns);
 		err = px_sleep(self, until_ns, PX_WAIT_CANCELLABLE | PX_EVENT_CLOCK);
 		if (err)

@@ -22,7 +22,6 @@
 #define CHUNK_MAX (PTHREAD_THREADS_MAX / CHUNK)
 
 struct spinlock px_lock = SPINLOCK_INIT(LOCK_POSIX);
-__thread struct pthread *px_self_record;
 
 static struct pthread *chunk_table[CHUNK_MAX]; /* [p] */
 static uint32_t record_count;                  /* [p] in all chunks */
@@ -86,7 +85,7 @@ static bool table_grow(unsigned long *flags)
 /* All but what outlives a use begins anew. */
 static void record_reset(struct pthread *t)
 {
-	memset(&t->events, 0, sizeof(*t) - offsetof(struct pthread, events));
+	memset(&t->asleep, 0, sizeof(*t) - offsetof(struct pthread, asleep));
 	t->used = true;
 	if (!++t->generation)
 		t->generation = 1;
@@ -110,17 +109,9 @@ struct pthread *px_record_new(void)
 
 /* ---- threads of core/ ------------------------------------------------------------------------ */
 
-/* The TLS variable of another thread: all blocks have the same layout. */
-static struct pthread *record_of(struct thread *t)
-{
-	ptrdiff_t offset = (char *)&px_self_record - (char *)thread_current();
-
-	return *(struct pthread **)((char *)t + offset);
-}
-
 static void mark_alive(struct thread *t)
 {
-	struct pthread *record = t->sched.cpu ? record_of(t) : NULL;
+	struct pthread *record = t->sched.cpu ? px_tls_of(t)->record : NULL;
 
 	if (record)
 		record->next_free = record; /* of no use else while the record is in use */
@@ -169,7 +160,7 @@ struct pthread *px_attach(void)
 	foreign_count++;
 	px_live++;
 	self->next_free = self; /* a sweep that has passed this thread already leaves it alone */
-	px_self_record = self;
+	px_tls.record = self;
 	spin_unlock_irqrestore(&px_lock, flags);
 	return self;
 }

@@ -62,7 +62,7 @@ static void retire(struct pthread *self, void *result)
 	dead_runtime_ns += thread_runtime_ns(thread_current());
 	if (px_signals_leave)
 		px_signals_leave(self);
-	px_self_record = NULL;
+	px_tls.record = NULL;
 	self->result = result;
 	self->exited = true;
 	detached = self->detached;
@@ -113,10 +113,13 @@ static void run(void *record)
 {
 	struct pthread *self = record;
 
-	/* A signal may have been sent before there was a thread to interrupt. */
-	if (px_events() & PX_EVENT_SIGNAL && px_signals_deliver)
+	unsigned long flags = spin_lock_irqsave(&px_lock);
+
+	/* A signal or a request to cancel may have come before there was a thread to tell. */
+	px_cancel_update(self);
+	spin_unlock_irqrestore(&px_lock, flags);
+	if (px_signals_deliver)
 		px_signals_deliver(self);
-	px_cancel_if_asynchronous(self);
 	pthread_exit(self->entry(self->arg));
 }
 
@@ -125,7 +128,7 @@ static void *start(void *record)
 	struct pthread *self = record;
 	uintptr_t top;
 
-	px_self_record = self;
+	px_tls.record = self;
 	if (self->user_stack) {
 		top = (uintptr_t)self->user_stack + self->stack_bytes;
 		arch_call_on_stack(run, self, top & ~(uintptr_t)(ARCH_STACK_ALIGN - 1));
@@ -228,7 +231,7 @@ static int join_begin(pthread_t id, struct pthread **t)
 	*t = px_find(id);
 	if (!*t)
 		return ESRCH;
-	if (*t == px_self_record)
+	if (*t == px_tls.record)
 		return EDEADLK;
 	if ((*t)->detached || (*t)->joining)
 		return EINVAL;

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Waits that can be interrupted, by a signal or by cancellation (see internal.h for the protocol).
+ * Waits that can be interrupted, by a signal or by cancellation.
  *
- * interrupt vs wait                              (interrupt vs wake: whoever takes T off its queue wakes it)
+ * interrupt vs wait
  *   CPU 0: waiter T                    CPU 1: px_interrupt(T)
- *   lock(q), queue T                   T's event set
- *   waiting = q; fence                 interrupting = 1; fence
- *   event? then off q, -EINTR          waiting? none: T's hook is set. q: lock(q)
- *   block, which unlocks q             is T on q still? then off, woken with -EINTR
- *   back: waiting = NULL; fence        .
- *   interrupting? waits                interrupting = 0
- *   may free q
+ *   lock(q), T on q; fence             T's event set; fence
+ *   event? then off q, -EINTR          T on no queue? its hook is set. On one: lock(T's rq)
+ *   lock(rq), blocked, unlock(q)       not blocked? unlock(rq), look again
+ *   .                                  blocked: T cannot leave q, so q is good. lock(q), which may fail:
+ *   .                                  then all again, since who has q's lock may be after rq's
+ *   .                                  T off q with -EINTR, unlock both, T is woken
+ *
+ * So a waiter pays for a store, a fence and a look, and nothing for what it waits on to be freed when
+ * it returns. Whoever takes T off its queue has the one right and duty to wake it (core/wait.c).
  *
  * A handler may run between the wake-up and the return, and wait as well. Therefore the timer of a
  * wait lies on the stack, and the hook first takes back the one of the wait that is over.
@@ -20,6 +22,8 @@
 
 bool (*px_signals_deliver)(struct pthread *self); /* [i] once set */
 void (*px_signals_leave)(struct pthread *self);
+
+__thread struct px_tls px_tls;
 
 struct wait_timer {
 	struct timer timer;
@@ -50,38 +54,36 @@ static void wait_expired(struct timer *timer)
 		sched_wake(t, arch_irq_flags_masked());
 }
 
-LOCK_UNCHECKED int px_wait_refused(struct pthread *self, struct wait_queue *q, unsigned long flags)
+LOCK_UNCHECKED int px_wait_refused(struct wait_queue *q, unsigned long flags)
 {
 	wait_erase(q, &thread_current()->waiter);
-	spin_unlock(&q->lock);
-	px_wait_end(self);
-	arch_irq_restore(flags);
+	atomic_store_relaxed(&px_tls.interruptible, 0u);
+	spin_unlock_irqrestore(&q->lock, flags);
 	return -EINTR;
 }
 
 LOCK_UNCHECKED int px_wait(struct pthread *self, struct wait_queue *q, unsigned long flags,
 			   uint64_t until_ns, uint32_t events)
 {
-	struct thread *t = thread_current();
 	struct wait_timer timed;
+	int result;
 
 	ASSERT(arch_irq_flags_enabled(flags));
-	if (!px_wait_begin(self, q, events))
-		return px_wait_refused(self, q, flags);
+	if (!px_wait_begin(q, events))
+		return px_wait_refused(q, flags);
 	if (until_ns == UINT64_MAX) {
 		sched_block(&q->lock, flags);
-		px_wait_end(self);
-		return t->waiter.result;
+		return px_wait_end();
 	}
-	timed.thread = t;
+	timed.thread = thread_current();
 	timer_init(&timed.timer, wait_expired);
 	self->timer = &timed.timer;
 	timer_add(&timed.timer, until_ns);
 	sched_block(&q->lock, flags);
-	px_wait_end(self);
 	timer_cancel_wait(&timed.timer);
+	result = px_wait_end();
 	self->timer = NULL;
-	return t->waiter.result;
+	return result;
 }
 
 /* ---- sleep ----------------------------------------------------------------------------------- */
@@ -122,7 +124,7 @@ LOCK_UNCHECKED int px_sleep(struct pthread *self, uint64_t until_ns, uint32_t ev
 	self->cut_short = false;
 	atomic_store_relaxed(&self->asleep, 1u);
 	atomic_fence_seq_cst();
-	if (unlikely(atomic_load_relaxed(&self->events) & events)) {
+	if (unlikely(px_events() & events)) {
 		atomic_store_relaxed(&self->asleep, 0u);
 		spin_unlock_irqrestore(&self->nap, flags);
 		return -EINTR;
@@ -146,7 +148,7 @@ LOCK_UNCHECKED int px_sleep(struct pthread *self, uint64_t until_ns, uint32_t ev
  */
 static void hook(struct thread *t)
 {
-	struct pthread *self = px_self_record;
+	struct pthread *self = px_tls.record;
 	int16_t result = t->waiter.result;
 	struct arch_fpu fpu;
 	bool cut_short;
@@ -154,6 +156,7 @@ static void hook(struct thread *t)
 	if (!self)
 		return; /* it ends */
 	cut_short = self->cut_short;
+	px_tls.interruptible = 0;
 	timer_cancel_wait(&t->timer);
 	if (self->timer)
 		timer_cancel_wait(self->timer);
@@ -166,25 +169,70 @@ static void hook(struct thread *t)
 	self->cut_short = cut_short;
 }
 
+/*
+ * The lock of the queue that the blocked @t is on, against the order of ranks and therefore without
+ * waiting for it. The rq of @t is locked.
+ */
+static LOCK_UNCHECKED bool take_off_blocked(struct thread *t, struct wait_queue *q)
+{
+	bool mine;
+
+	if (!atomic_take_if_zero(&q->lock.word, arch_cpu_lock_id()))
+		return false;
+	mine = atomic_load_relaxed(&t->waiter.queue) == q;
+	if (mine) {
+		wait_erase(q, &t->waiter);
+		t->waiter.result = -EINTR;
+	}
+	atomic_store_release(&q->lock.owner, (uint16_t)0);
+	return mine;
+}
+
+/* True: @t was in a wait that can be interrupted, and the caller is to wake it. */
+static LOCK_UNCHECKED bool wait_cut(struct thread *t)
+{
+	const struct px_tls *tls = px_tls_of(t);
+
+	while (atomic_load_relaxed(&t->waiter.queue)) {
+		struct runqueue *rq = rq_lock_thread(t);
+		struct wait_queue *q = atomic_load_relaxed(&t->waiter.queue);
+		bool blocked = t->sched.state == THREAD_BLOCKED && q;
+		bool stays = blocked && !atomic_load_relaxed(&tls->interruptible);
+		bool mine = blocked && !stays && take_off_blocked(t, q);
+
+		spin_unlock(&rq->lock);
+		if (mine || stays)
+			return mine;
+		arch_cpu_relax();
+	}
+	return false;
+}
+
 void px_interrupt(struct pthread *t)
 {
-	struct wait_queue *q;
-	bool wake = false;
-
 	if (t->exited || !t->core)
 		return;
-	atomic_store_relaxed(&t->interrupting, 1u);
 	atomic_fence_seq_cst();
-	q = atomic_load_relaxed(&t->waiting);
-	if (q)
-		wake = take_off(q, t->core, -EINTR);
-	else if (atomic_load_relaxed(&t->asleep))
-		wake = sleep_cut(t);
-	if (wake)
+	if (wait_cut(t->core) || (atomic_load_relaxed(&t->asleep) && sleep_cut(t)))
 		sched_wake(t->core, arch_irq_flags_masked());
 	else
 		thread_set_hook(t->core, hook);
-	atomic_store_release(&t->interrupting, 0u);
+}
+
+void px_event_set(struct pthread *t, uint32_t event, bool on)
+{
+	if (t->exited || !t->core)
+		return; /* what it is to look at is still known when it begins */
+	if (on)
+		atomic_fetch_or_acq_rel(&px_tls_of(t->core)->events, event);
+	else
+		atomic_fetch_and_acq_rel(&px_tls_of(t->core)->events, ~event);
+}
+
+void px_attract(struct pthread *t, uint32_t event)
+{
+	px_event_set(t, event, true);
+	px_interrupt(t);
 }
 
 LOCK_UNCHECKED void px_unlock(unsigned long flags)

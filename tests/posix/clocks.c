@@ -105,8 +105,8 @@ static void sleeping(void)
 	start = now(CLOCK_MONOTONIC);
 	EQ(usleep(10000), 0);
 	CHECK(ms_since(start) >= 10);
-	ts = in_ms(CLOCK_MONOTONIC, 20);
 	start = now(CLOCK_MONOTONIC);
+	ts = in_ms(CLOCK_MONOTONIC, 20);
 	EQ(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL), 0);
 	CHECK(ms_since(start) >= 19);
 	ts = in_ms(CLOCK_REALTIME, 20);

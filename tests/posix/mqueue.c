@@ -114,13 +114,15 @@ static void *send_later(void *arg)
 
 static void blocking(void)
 {
-	struct timespec at = in_ms(CLOCK_REALTIME, 20), start = now(CLOCK_MONOTONIC);
+	struct timespec start, at;
 	char text[16];
 	unsigned priority;
 	pthread_t t;
 	mqd_t n;
 
 	q = make("/blocking", 1, 16, 0);
+	start = now(CLOCK_MONOTONIC);
+	at = in_ms(CLOCK_REALTIME, 20);
 	FAILS(mq_timedreceive(q, text, sizeof(text), NULL, &at), ETIMEDOUT);
 	CHECK(ms_since(start) >= 19);
 	FAILS(mq_timedreceive(q, text, sizeof(text), NULL, &bad_time), EINVAL);

@@ -40,11 +40,17 @@ def build(board, name, *sources, flags=("-Wall", "-Wextra", "-Werror")):
     return image
 
 
+# In virtual time on one CPU, where each run is the same, and on as many as the tests' machine has.
+OPTIONS = {"stress": [["--cpus=1", "--icount"], ["--cpus=2", "60"]]}
+CASES = [(name, options) for name in PROGRAMS for options in OPTIONS.get(name, [[]])]
+
+
 @pytest.mark.parametrize("board", BOARDS)
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_program(board, name):
+@pytest.mark.parametrize("name, options", CASES, ids=["".join([n] + o) for n, o in CASES])
+def test_program(board, name, options):
     image = build(board, name, os.path.join(HERE, name + ".c"))
-    done = run("--timeout=60", image)
+    ours = [word for word in options if word.startswith("-")]
+    done = run("--timeout=60", *ours, image, "--", *options[len(ours):])
     last = done.stdout.splitlines()[-1] if done.stdout else ""
     assert done.returncode == 0 and last.endswith(" checks, 0 failed"), done.stdout + done.stderr
 
