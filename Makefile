@@ -85,7 +85,7 @@ CFLAGS := -std=gnu11 -O2 -g $(WARN) -ffreestanding -nostdinc -isystem $(PICOLIBC
 ASFLAGS := $(filter-out -std=gnu11,$(CFLAGS)) -D__ASSEMBLY__
 
 # POSIX's headers go before the C library's.
-PROGRAMFLAGS := -isystem posix/include
+PROGRAMFLAGS := -Iposix/include
 # What is not marked PX_API is no name for programs.
 HIDDENFLAGS := -fvisibility=hidden
 
@@ -196,7 +196,7 @@ $(ELF): $(OBJECTS) arch/$(ARCH)/link.ld tools/symbols.py
 BASE      := $(OUT)/obj-posix$(VARIANT)
 BASE_OBJ  := $(patsubst %,$(OBJ)/%.o,$(filter-out posix/start.c,$(POSIX_SRC)) posix/program/start.c)
 BASE_KEEP := $(BASE)/names
-PROGRAM_CFLAGS = -O2 -g -nostdinc $(patsubst -isystem%,-isystem %,$(subst -isystem ,-isystem,$(PROGRAMFLAGS))) -isystem $(PICOLIBC)/include \
+PROGRAM_CFLAGS = -O2 -g -nostdinc -isystem posix/include -isystem $(PICOLIBC)/include \
 	-isystem $(CCINCLUDE) -isystem $(CCFIXED) $(ARCHFLAGS) -fno-pic -fno-pie -ffunction-sections -fdata-sections \
 	-fno-strict-aliasing -fno-omit-frame-pointer -ftls-model=local-exec -fno-stack-protector -fno-asynchronous-unwind-tables
 

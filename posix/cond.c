@@ -112,19 +112,21 @@ static int cond_wait(struct px_cond *c, struct px_mutex *m, uint64_t until_ns)
 {
 	struct pthread *self = px_self();
 	uint32_t depth = m->depth;
-	int result;
+	int result, err = 0;
 
 	px_cancel_point();
 	m->depth = 0;
 	result = cond_block(self, c, m, until_ns);
 	if (result != -EINVAL)
-		mutex_lock(&m->mutex);
+		err = mutex_lock(&m->mutex);
+	if (err && err != -EOWNERDEAD)
+		return -err; /* it is not ours */
 	m->depth = depth;
 	if (result == -EINTR) {
 		px_interrupted(self, true);
-		return 0;
+		result = 0;
 	}
-	return -result;
+	return err ? -err : -result;
 }
 
 PX_API int pthread_cond_clockwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex,
@@ -137,7 +139,7 @@ PX_API int pthread_cond_clockwait(pthread_cond_t *restrict cond, pthread_mutex_t
 
 	if (!c || !m)
 		return EINVAL;
-	if (!px_mutex_is_mine(m))
+	if (!mutex_is_mine(&m->mutex))
 		return EPERM;
 	err = px_deadline(clock_id, at, &until_ns);
 	return err ? err : cond_wait(c, m, until_ns);
@@ -158,7 +160,7 @@ PX_API int pthread_cond_wait(pthread_cond_t *restrict cond, pthread_mutex_t *res
 
 	if (!c || !m)
 		return EINVAL;
-	if (!px_mutex_is_mine(m))
+	if (!mutex_is_mine(&m->mutex))
 		return EPERM;
 	return cond_wait(c, m, UINT64_MAX);
 }

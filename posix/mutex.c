@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Mutexes: a thin layer over the core's. What is here is the types: the core's mutex checks for
- * errors by itself (-EDEADLK for its owner, -EPERM for others), RECURSIVE counts, and NORMAL
- * deadlocks when it is locked twice, as POSIX wants, in a sleep that signals interrupt.
+ * Mutexes: a thin layer over the core's, which has inheritance, ceilings and robustness, and checks
+ * for errors by itself (-EDEADLK for its owner, -EPERM for others). What is here is the types:
+ * RECURSIVE counts, and NORMAL deadlocks when it is locked twice, as POSIX wants, in a sleep that
+ * signals interrupt.
  *
  * A mutex that is statically initialized is set up when it is first used. Waiting for a mutex is
  * neither a cancellation point nor cut short by signals: handlers run when the thread has it.
@@ -17,10 +18,7 @@ static void mutex_set_up(void *word)
 	uint32_t type = m->magic & TYPE_MASK;
 
 	m->depth = 0;
-	m->protocol = PTHREAD_PRIO_NONE;
-	m->robust = PTHREAD_MUTEX_STALLED;
-	m->ceiling = 0;
-	mutex_init(&m->mutex);
+	mutex_init_with(&m->mutex, MUTEX_NO_INHERIT, 0);
 	atomic_store_release(&m->magic, PX_MAGIC_MUTEX | type);
 }
 
@@ -53,29 +51,28 @@ static unsigned type_of(const struct px_mutex *m)
 	return m->magic & TYPE_MASK;
 }
 
-/* Bit 0 of the word is the core's. */
-bool px_mutex_is_mine(const struct px_mutex *m)
-{
-	return (atomic_load_relaxed(&m->mutex.owner) & ~1ul) == (uintptr_t)thread_current();
-}
-
 /* ---- life ------------------------------------------------------------------------------------ */
+
+static unsigned options_of(const pthread_mutexattr_t *a)
+{
+	return (a->__protocol == PTHREAD_PRIO_INHERIT ? 0 : MUTEX_NO_INHERIT) |
+	       (a->__robust == PTHREAD_MUTEX_ROBUST ? MUTEX_ROBUST : 0);
+}
 
 PX_API int pthread_mutex_init(pthread_mutex_t *restrict mutex,
 			      const pthread_mutexattr_t *restrict attr)
 {
 	struct px_mutex *m = (struct px_mutex *)mutex;
+	bool protect = attr && attr->__protocol == PTHREAD_PRIO_PROTECT;
 
 	if (attr && attr->__magic != PX_MAGIC_MUTEXATTR)
 		return EINVAL;
 	m->magic = attr ? (uint32_t)attr->__type : PTHREAD_MUTEX_DEFAULT;
 	mutex_set_up(m);
-	if (attr) {
-		m->protocol = (uint8_t)attr->__protocol;
-		m->robust = (uint8_t)attr->__robust;
-		m->ceiling = (uint8_t)attr->__ceiling;
-	}
-	return 0;
+	if (!attr)
+		return 0;
+	return -mutex_init_with(&m->mutex, options_of(attr),
+				protect ? (unsigned)attr->__ceiling : 0);
 }
 
 PX_API int pthread_mutex_destroy(pthread_mutex_t *mutex)
@@ -84,7 +81,7 @@ PX_API int pthread_mutex_destroy(pthread_mutex_t *mutex)
 
 	if (!m)
 		return EINVAL;
-	if (atomic_load_acquire(&m->mutex.owner))
+	if (mutex_owner(&m->mutex))
 		return EBUSY;
 	atomic_store_release(&m->magic, PX_MAGIC_DEAD);
 	return 0;
@@ -110,12 +107,19 @@ static __noinline int lock_again(struct px_mutex *m, uint64_t until_ns)
 	return ETIMEDOUT;
 }
 
-/* What the core answered, in POSIX's words. */
+/* Who takes it from an owner that ended takes it once. */
+__noinline int px_mutex_locked(struct px_mutex *m, int result, uint64_t until_ns)
+{
+	if (result == -EDEADLK)
+		return lock_again(m, until_ns);
+	if (result == -EOWNERDEAD)
+		m->depth = 0;
+	return -result;
+}
+
 static inline int locked(struct px_mutex *m, int result, uint64_t until_ns)
 {
-	if (likely(!result))
-		return 0;
-	return result == -EDEADLK ? lock_again(m, until_ns) : -result;
+	return likely(!result) ? 0 : px_mutex_locked(m, result, until_ns);
 }
 
 static __noinline int lock_first(pthread_mutex_t *mutex)
@@ -142,9 +146,9 @@ PX_API int pthread_mutex_trylock(pthread_mutex_t *mutex)
 	if (!m)
 		return EINVAL;
 	result = mutex_trylock(&m->mutex);
-	if (result == -EBUSY && type_of(m) == PTHREAD_MUTEX_RECURSIVE && px_mutex_is_mine(m))
+	if (result == -EBUSY && type_of(m) == PTHREAD_MUTEX_RECURSIVE && mutex_is_mine(&m->mutex))
 		return lock_again(m, 0);
-	return -result;
+	return result == -EDEADLK ? EBUSY : locked(m, result, 0);
 }
 
 /* The time is looked at only if the mutex cannot be had at once. */
@@ -157,10 +161,9 @@ PX_API int pthread_mutex_clocklock(pthread_mutex_t *restrict mutex, clockid_t cl
 
 	if (!m)
 		return EINVAL;
-	if (!mutex_trylock(&m->mutex))
-		return 0;
-	if (type_of(m) == PTHREAD_MUTEX_RECURSIVE && px_mutex_is_mine(m))
-		return lock_again(m, 0);
+	err = pthread_mutex_trylock(mutex);
+	if (err != EBUSY)
+		return err;
 	err = px_deadline(clock_id, at, &until_ns);
 	return err ? err : locked(m, mutex_lock_until(&m->mutex, until_ns), until_ns);
 }
@@ -173,7 +176,7 @@ PX_API int pthread_mutex_timedlock(pthread_mutex_t *restrict mutex,
 
 static __noinline int unlock_again(struct px_mutex *m)
 {
-	if (!px_mutex_is_mine(m))
+	if (!mutex_is_mine(&m->mutex))
 		return EPERM;
 	m->depth--;
 	return 0;
@@ -190,14 +193,13 @@ PX_API int pthread_mutex_unlock(pthread_mutex_t *mutex)
 	return -mutex_unlock(&m->mutex);
 }
 
-/* ---- what needs a protocol or robustness ----------------------------------------------------- */
+/* ---- robustness and ceilings ----------------------------------------------------------------- */
 
 PX_API int pthread_mutex_consistent(pthread_mutex_t *mutex)
 {
 	struct px_mutex *m = mutex_of(mutex);
 
-	(void)m;
-	return EINVAL; /* no mutex is robust, so none is ever inconsistent */
+	return m ? -mutex_consistent(&m->mutex) : EINVAL;
 }
 
 PX_API int pthread_mutex_getprioceiling(const pthread_mutex_t *restrict mutex,
@@ -205,21 +207,29 @@ PX_API int pthread_mutex_getprioceiling(const pthread_mutex_t *restrict mutex,
 {
 	struct px_mutex *m = mutex_of((pthread_mutex_t *)(uintptr_t)mutex);
 
-	if (!m || m->protocol != PTHREAD_PRIO_PROTECT)
+	if (!m || !m->mutex.ceiling)
 		return EINVAL;
-	*ceiling = m->ceiling;
+	*ceiling = m->mutex.ceiling;
 	return 0;
 }
 
+/* Who owns it until then keeps the old one: it is changed by its owner, and lent with the next. */
 PX_API int pthread_mutex_setprioceiling(pthread_mutex_t *restrict mutex, int ceiling,
 					int *restrict old)
 {
 	struct px_mutex *m = mutex_of(mutex);
+	unsigned long flags;
+	int err;
 
-	if (!m || m->protocol != PTHREAD_PRIO_PROTECT || ceiling < 1 || ceiling > 99)
+	if (!m || !m->mutex.ceiling || ceiling < 1 || ceiling > 99)
 		return EINVAL;
+	err = pthread_mutex_lock(mutex);
+	if (err)
+		return err;
+	flags = spin_lock_irqsave(&m->mutex.waiters.lock);
 	if (old)
-		*old = m->ceiling;
-	m->ceiling = (uint8_t)ceiling;
-	return 0;
+		*old = m->mutex.ceiling;
+	m->mutex.ceiling = (uint8_t)ceiling;
+	spin_unlock_irqrestore(&m->mutex.waiters.lock, flags);
+	return pthread_mutex_unlock(mutex);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What is inside of a pthread_mutex_t: the core's mutex and what POSIX adds to it. The attributes of
- * protocol and robustness are kept here for the core's mutex to act on.
+ * What is inside of a pthread_mutex_t: the core's mutex, which has protocol and robustness, and the
+ * type that POSIX adds to it.
  */
 #pragma once
 
@@ -10,8 +10,6 @@
 struct px_mutex {
 	uint32_t magic; /* PX_MAGIC_MUTEX | type; 0..2: a static initializer, not set up yet */
 	uint32_t depth; /* locks of its owner beyond the first, who alone changes it */
-	uint8_t protocol, robust;
-	uint8_t ceiling;
 	struct mutex mutex;
 };
 
@@ -19,4 +17,8 @@ _Static_assert(sizeof(struct px_mutex) <= sizeof(pthread_mutex_t), "grow pthread
 
 /* The mutex behind @m, set up; NULL: not one. */
 struct px_mutex *px_mutex(pthread_mutex_t *m);
-bool px_mutex_is_mine(const struct px_mutex *m);
+/*
+ * What the core's mutex_lock() or its like answered, in POSIX's words; a recursive one is counted.
+ * @until_ns: of the caller's wait.
+ */
+int px_mutex_locked(struct px_mutex *m, int result, uint64_t until_ns);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Attributes of mutexes, condition variables, read-write locks and barriers. There is one process,
- * so PROCESS_SHARED is refused with ENOTSUP, as the option says. Protocols and robustness that the
- * core's mutex does not have are refused alike.
+ * so PROCESS_SHARED is refused with ENOTSUP, as the option says.
  */
 #include "posix/internal.h"
 
@@ -73,10 +72,6 @@ PX_API int pthread_mutexattr_setprotocol(pthread_mutexattr_t *a, int protocol)
 {
 	if (!is_mutexattr(a) || protocol < PTHREAD_PRIO_NONE || protocol > PTHREAD_PRIO_PROTECT)
 		return EINVAL;
-	if (protocol == PTHREAD_PRIO_INHERIT && _POSIX_THREAD_PRIO_INHERIT < 0)
-		return ENOTSUP;
-	if (protocol == PTHREAD_PRIO_PROTECT && _POSIX_THREAD_PRIO_PROTECT < 0)
-		return ENOTSUP;
 	a->__protocol = protocol;
 	return 0;
 }
@@ -104,7 +99,7 @@ PX_API int pthread_mutexattr_setrobust(pthread_mutexattr_t *a, int robust)
 {
 	if (!is_mutexattr(a))
 		return EINVAL;
-	return choice(&a->__robust, robust, _POSIX_THREAD_ROBUST_PRIO_INHERIT > 0);
+	return choice(&a->__robust, robust, true);
 }
 
 PX_API int pthread_mutexattr_getpshared(const pthread_mutexattr_t *restrict a,

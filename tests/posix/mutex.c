@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Mutexes: types, errors, time-outs, attributes, mutual exclusion. */
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <unistd.h>
@@ -134,10 +135,11 @@ static void attributes(void)
 	EQ(pthread_mutexattr_getprotocol(&a, &value), 0);
 	EQ(value, PTHREAD_PRIO_NONE);
 	EQ(pthread_mutexattr_setprotocol(&a, 99), EINVAL);
-	EQ(pthread_mutexattr_setprotocol(&a, PTHREAD_PRIO_INHERIT),
-	   sysconf(_SC_THREAD_PRIO_INHERIT) > 0 ? 0 : ENOTSUP);
-	EQ(pthread_mutexattr_setprotocol(&a, PTHREAD_PRIO_PROTECT),
-	   sysconf(_SC_THREAD_PRIO_PROTECT) > 0 ? 0 : ENOTSUP);
+	CHECK(sysconf(_SC_THREAD_PRIO_INHERIT) > 0 && sysconf(_SC_THREAD_PRIO_PROTECT) > 0);
+	EQ(pthread_mutexattr_setprotocol(&a, PTHREAD_PRIO_INHERIT), 0);
+	EQ(pthread_mutexattr_setprotocol(&a, PTHREAD_PRIO_PROTECT), 0);
+	EQ(pthread_mutexattr_getprotocol(&a, &value), 0);
+	EQ(value, PTHREAD_PRIO_PROTECT);
 	EQ(pthread_mutexattr_setprioceiling(&a, 0), EINVAL);
 	EQ(pthread_mutexattr_setprioceiling(&a, 100), EINVAL);
 	EQ(pthread_mutexattr_setprioceiling(&a, 50), 0);
@@ -156,6 +158,151 @@ static void attributes(void)
 	EQ(pthread_mutex_getprioceiling(&m, &value), EINVAL);
 	EQ(pthread_mutex_setprioceiling(&m, 5, &value), EINVAL);
 	EQ(pthread_mutex_consistent(&m), EINVAL);
+}
+
+/* ---- protocols and robustness ---------------------------------------------------------------- */
+
+static pthread_mutex_t special;
+static volatile int order_n;
+static char order[4];
+
+static void init_special(int protocol, int ceiling, int robust)
+{
+	pthread_mutexattr_t a;
+
+	EQ(pthread_mutexattr_init(&a), 0);
+	EQ(pthread_mutexattr_setprotocol(&a, protocol), 0);
+	EQ(pthread_mutexattr_setprioceiling(&a, ceiling), 0);
+	EQ(pthread_mutexattr_setrobust(&a, robust), 0);
+	EQ(pthread_mutex_init(&special, &a), 0);
+}
+
+static pthread_t start(int priority, void *(*entry)(void *), void *arg)
+{
+	struct sched_param param = { .sched_priority = priority };
+	pthread_attr_t a;
+	cpu_set_t one;
+	pthread_t t;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	pthread_attr_init(&a);
+	pthread_attr_setinheritsched(&a, PTHREAD_EXPLICIT_SCHED);
+	pthread_attr_setschedpolicy(&a, SCHED_FIFO);
+	pthread_attr_setschedparam(&a, &param);
+	pthread_attr_setaffinity_np(&a, sizeof(one), &one);
+	EQ(pthread_create(&t, &a, entry, arg), 0);
+	return t;
+}
+
+static void *high(void *arg)
+{
+	EQ(pthread_mutex_lock(&special), 0);
+	order[order_n++] = 'h';
+	EQ(pthread_mutex_unlock(&special), 0);
+	return arg;
+}
+
+static void *middle(void *arg)
+{
+	order[order_n++] = 'm';
+	return arg;
+}
+
+/* It owns the mutex while the others come: with inheritance the high one is not behind the middle one. */
+static void *low(void *arg)
+{
+	pthread_t t[2];
+
+	EQ(pthread_mutex_lock(&special), 0);
+	t[0] = start(30, high, NULL);
+	t[1] = start(20, middle, NULL);
+	EQ(pthread_mutex_unlock(&special), 0);
+	EQ(pthread_join(t[0], NULL), 0);
+	EQ(pthread_join(t[1], NULL), 0);
+	return arg;
+}
+
+static void *too_high(void *arg)
+{
+	int old;
+
+	EQ(pthread_mutex_lock(&special), EINVAL);
+	EQ(pthread_mutex_trylock(&special), EINVAL);
+	EQ(pthread_mutex_setprioceiling(&special, 60, &old), EINVAL);
+	return arg;
+}
+
+static void protocols(void)
+{
+	int value;
+
+	init_special(PTHREAD_PRIO_INHERIT, 1, PTHREAD_MUTEX_STALLED);
+	EQ(pthread_join(start(10, low, NULL), NULL), 0);
+	CHECK(order_n == 2 && order[0] == 'h' && order[1] == 'm');
+	EQ(pthread_mutex_getprioceiling(&special, &value), EINVAL);
+	EQ(pthread_mutex_destroy(&special), 0);
+	order_n = 0;
+	init_special(PTHREAD_PRIO_NONE, 1, PTHREAD_MUTEX_STALLED);
+	EQ(pthread_join(start(10, low, NULL), NULL), 0);
+	CHECK(order_n == 2 && order[0] == 'm' && order[1] == 'h');
+	EQ(pthread_mutex_destroy(&special), 0);
+	order_n = 0;
+	init_special(PTHREAD_PRIO_PROTECT, 40, PTHREAD_MUTEX_STALLED);
+	EQ(pthread_join(start(10, low, NULL), NULL), 0);
+	CHECK(order_n == 2 && order[0] == 'h' &&
+	      order[1] == 'm'); /* neither ran before it was unlocked */
+	EQ(pthread_mutex_getprioceiling(&special, &value), 0);
+	EQ(value, 40);
+	EQ(pthread_mutex_setprioceiling(&special, 50, &value), 0);
+	EQ(value, 40);
+	EQ(pthread_mutex_getprioceiling(&special, &value), 0);
+	EQ(value, 50);
+	EQ(pthread_mutex_setprioceiling(&special, 100, &value), EINVAL);
+	EQ(pthread_join(start(51, too_high, NULL), NULL), 0);
+	EQ(pthread_mutex_destroy(&special), 0);
+}
+
+static void *end_with_it(void *arg)
+{
+	EQ(pthread_mutex_lock(&special), 0);
+	return arg;
+}
+
+static void die_with_it(void)
+{
+	pthread_t t;
+
+	EQ(pthread_create(&t, NULL, end_with_it, NULL), 0);
+	EQ(pthread_join(t, NULL), 0);
+}
+
+static void robustness(void)
+{
+	struct timespec at = in_ms(CLOCK_REALTIME, 1000);
+
+	init_special(PTHREAD_PRIO_INHERIT, 1, PTHREAD_MUTEX_ROBUST);
+	EQ(pthread_mutex_lock(&special), 0);
+	EQ(pthread_mutex_consistent(&special), EINVAL);
+	EQ(pthread_mutex_unlock(&special), 0);
+	die_with_it();
+	EQ(pthread_mutex_lock(&special), EOWNERDEAD);
+	EQ(pthread_mutex_consistent(&special), 0);
+	EQ(pthread_mutex_unlock(&special), 0);
+	EQ(pthread_mutex_lock(&special), 0);
+	EQ(pthread_mutex_unlock(&special), 0);
+	die_with_it();
+	EQ(pthread_mutex_timedlock(&special, &at), EOWNERDEAD);
+	EQ(pthread_mutex_unlock(&special), 0); /* without pthread_mutex_consistent() */
+	EQ(pthread_mutex_lock(&special), ENOTRECOVERABLE);
+	EQ(pthread_mutex_trylock(&special), ENOTRECOVERABLE);
+	EQ(pthread_mutex_destroy(&special), 0);
+	init_special(PTHREAD_PRIO_NONE, 1, PTHREAD_MUTEX_ROBUST);
+	die_with_it();
+	EQ(pthread_mutex_trylock(&special), EOWNERDEAD);
+	EQ(pthread_mutex_consistent(&special), 0);
+	EQ(pthread_mutex_unlock(&special), 0);
+	EQ(pthread_mutex_destroy(&special), 0);
 }
 
 static void *count(void *arg)
@@ -195,6 +342,8 @@ int main(void)
 	of_type(PTHREAD_MUTEX_NORMAL, -1);
 	normal_deadlocks();
 	attributes();
+	protocols();
+	robustness();
 	exclusion();
 	return test_end();
 }
