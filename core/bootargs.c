@@ -12,6 +12,7 @@
  */
 #include "core/bootargs.h"
 #include "core/console.h"
+#include "core/string.h"
 
 bool semihosting_requested;
 uint64_t cpus_limit;
@@ -31,25 +32,14 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-static size_t text_length(const char *s, size_t limit)
-{
-	size_t n = 0;
-
-	while (n < limit && s[n])
-		n++;
-	return n;
-}
-
 /*
  * Length of the key that starts @word when @word is `key` or `key=...`; 0 when it is another key.
  */
 static size_t key_match(const char *key, const char *word)
 {
-	size_t n = 0;
+	size_t n = strlen(key);
 
-	while (key[n] && key[n] == word[n])
-		n++;
-	return !key[n] && (!word[n] || word[n] == '=') ? n : 0;
+	return !strncmp(key, word, n) && (!word[n] || word[n] == '=') ? n : 0;
 }
 
 static void keys_list(void)
@@ -65,9 +55,9 @@ static void keys_list(void)
 
 static int set_bool(const struct boot_param *p, const char *word, const char *value)
 {
-	bool given = !value || (value[0] == '1' && !value[1]);
+	bool given = !value || !strcmp(value, "1");
 
-	if (!given && !(value[0] == '0' && !value[1])) {
+	if (!given && strcmp(value, "0")) {
 		printk("boot argument `%s`: expected `%s`, `%s=1` or `%s=0`\n", word, p->name,
 		       p->name, p->name);
 		return -EINVAL;
@@ -112,15 +102,13 @@ static int set_u64(const struct boot_param *p, const char *word, const char *val
 
 static int set_string(const struct boot_param *p, const char *word, const char *value)
 {
-	size_t n = text_length(value, p->bytes);
-	char *to = p->value;
+	size_t n = strnlen(value, p->bytes);
 
 	if (n == p->bytes) {
 		printk("boot argument `%s`: text too long, at most %u bytes\n", word, p->bytes - 1);
 		return -EINVAL;
 	}
-	for (size_t i = 0; i <= n; i++)
-		to[i] = value[i];
+	memcpy(p->value, value, n + 1);
 	return 0;
 }
 
@@ -192,7 +180,7 @@ static int kernel_words(const char **text, char **out)
 		more = word_next(text, out);
 		if (more <= 0)
 			return err ? err : more;
-		if (word[0] == '-' && word[1] == '-' && !word[2])
+		if (!strcmp(word, "--"))
 			return err;
 		more = kernel_word(word);
 		err = err ? err : more;
@@ -225,7 +213,7 @@ int bootargs_parse(const char *text, int *argc, char ***argv)
 	*argc = 1;
 	*argv = app_argv;
 	text = text ? text : "";
-	if (text_length(text, BOOTARGS_MAX_BYTES + 1) > BOOTARGS_MAX_BYTES) {
+	if (strnlen(text, BOOTARGS_MAX_BYTES + 1) > BOOTARGS_MAX_BYTES) {
 		printk("boot arguments: text too long, at most %d bytes\n", BOOTARGS_MAX_BYTES);
 		app_argv[1] = NULL;
 		return -EINVAL;

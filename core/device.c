@@ -13,30 +13,21 @@
 #include "core/fdt.h"
 #include "core/mem/mem.h"
 #include "core/print.h"
+#include "core/string.h"
 
 extern const struct driver __start_drivers[], __stop_drivers[];
 
-static bool string_equal(const char *a, const char *b)
-{
-	while (*a && *a == *b)
-		a++, b++;
-	return *a == *b;
-}
+static const char fallback[] = "fallback,";
 
-static bool string_starts(const char *s, const char *start)
+static bool is_fallback(const char *compatible)
 {
-	while (*start && *s == *start)
-		s++, start++;
-	return !*start;
+	return !strncmp(compatible, fallback, sizeof(fallback) - 1);
 }
-
-static const char *const fallback = "fallback,";
 
 static bool driver_names(const struct driver *driver, const char *compatible)
 {
 	for (const char *const *name = driver->compatible; *name; name++)
-		if (compatible == fallback ? string_starts(*name, fallback) :
-					     string_equal(*name, compatible))
+		if (compatible == fallback ? is_fallback(*name) : !strcmp(*name, compatible))
 			return true;
 	return false;
 }
@@ -159,7 +150,7 @@ void device_list_supported(enum driver_class class)
 {
 	for (const struct driver *d = __start_drivers; d < __stop_drivers; d++)
 		for (const char *const *name = d->compatible; d->class == class && *name; name++)
-			if (!string_starts(*name, fallback))
+			if (!is_fallback(*name))
 				printk(" %s", *name);
 	printk("\n");
 }

@@ -59,25 +59,32 @@ static void tid_add_page(struct tid_slot *page)
 	}
 }
 
+/* Without the lock, which is dropped meanwhile. False: the table is full, or the memory. */
+static __cold bool tid_add_slots(unsigned long *flags) LOCK_UNCHECKED
+{
+	struct tid_slot *page;
+	bool full = tids.used_pages == TID_PAGES;
+
+	spin_unlock_irqrestore(&tids.lock, *flags);
+	page = full ? NULL : page_alloc_zero(0);
+	if (!page)
+		return false;
+	*flags = spin_lock_irqsave(&tids.lock);
+	if (!tids.first_free && tids.used_pages < TID_PAGES)
+		tid_add_page(page);
+	else
+		page_free(page, 0); /* another CPU was quicker */
+	return true;
+}
+
 static int32_t tid_alloc(struct thread *t)
 {
 	unsigned long flags = spin_lock_irqsave(&tids.lock);
 	int32_t tid;
 
-	while (unlikely(!tids.first_free)) {
-		struct tid_slot *page;
-		bool full = tids.used_pages == TID_PAGES;
-
-		spin_unlock_irqrestore(&tids.lock, flags);
-		page = full ? NULL : page_alloc_zero(0);
-		if (!page)
+	while (unlikely(!tids.first_free))
+		if (!tid_add_slots(&flags))
 			return -EAGAIN;
-		flags = spin_lock_irqsave(&tids.lock);
-		if (!tids.first_free && tids.used_pages < TID_PAGES)
-			tid_add_page(page);
-		else
-			page_free(page, 0); /* another CPU was quicker */
-	}
 	tid = tids.first_free;
 	tids.first_free = tid_slot(tid)->next_free;
 	tid_slot(tid)->thread = t;
@@ -351,7 +358,7 @@ int thread_create(struct thread **out, const struct thread_attr *attr, void *(*e
 	return 0;
 }
 
-struct thread *thread_alloc_idle(struct cpu *cpu)
+__cold struct thread *thread_alloc_idle(struct cpu *cpu)
 {
 	size_t bytes = slot_bytes(ARCH_STACK_MIN_BYTES);
 	bool cached;

@@ -9,6 +9,7 @@
 #include "core/console.h"
 #include "core/cpu.h"
 #include "core/fdt.h"
+#include "core/string.h"
 #include "core/topology.h"
 
 #define CACHE_LEVELS_MAX 8
@@ -40,23 +41,31 @@ static void find_cpus(const struct dt *dt)
 
 /* ---- cpu-map --------------------------------------------------------------------------------- */
 
-/* "cluster12" is a "cluster". */
-static bool is_kind(const char *name, const char *kind)
+enum kind { SOCKET, CLUSTER, CORE, THREAD, NR_KINDS };
+
+/* "cluster12" is a CLUSTER. */
+static enum kind kind_of(const char *name)
 {
-	while (*kind)
-		if (*name++ != *kind++)
-			return false;
-	if (!*name)
-		return false;
-	while (*name >= '0' && *name <= '9')
-		name++;
-	return !*name;
+	static const char *const kinds[] = { "socket", "cluster", "core", "thread" };
+	size_t n = strlen(name);
+	enum kind kind = SOCKET;
+
+	while (n && name[n - 1] >= '0' && name[n - 1] <= '9')
+		n--;
+	while (kind < NR_KINDS && (strlen(kinds[kind]) != n || strncmp(name, kinds[kind], n)))
+		kind++;
+	return name[n] ? kind : NR_KINDS;
 }
 
-/* How many of each came before: the numbers of the groups. */
+/* How many of each kind came before: the numbers of the groups. */
 struct map_walk {
-	unsigned sockets, clusters, cores;
+	unsigned seen[NR_KINDS];
 };
+
+static uint16_t last_of(const struct map_walk *walk, enum kind kind)
+{
+	return (uint16_t)(MAX(walk->seen[kind], 1u) - 1);
+}
 
 /* @node has a property "cpu": the CPU is at this place of the map. */
 static int map_leaf(const struct dt *dt, int node, const struct map_walk *walk)
@@ -74,26 +83,21 @@ static int map_leaf(const struct dt *dt, int node, const struct map_walk *walk)
 			       refuse(dt, node, "\"cpu\" names no node");
 	if (topology.cpu[i].cluster != NOT_SEEN)
 		return refuse(dt, node, "a CPU that the map has already");
-	topology.cpu[i].package = (uint16_t)(MAX(walk->sockets, 1u) - 1);
-	topology.cpu[i].cluster = (uint16_t)(MAX(walk->clusters, 1u) - 1);
-	topology.cpu[i].core = (uint16_t)(MAX(walk->cores, 1u) - 1);
+	topology.cpu[i].package = last_of(walk, SOCKET);
+	topology.cpu[i].cluster = last_of(walk, CLUSTER);
+	topology.cpu[i].core = last_of(walk, CORE);
 	return 0;
 }
 
 static int map_node(const struct dt *dt, int node, struct map_walk *walk)
 {
-	const char *name = dt_name(dt, node);
+	enum kind kind = kind_of(dt_name(dt, node));
 
-	if (is_kind(name, "socket")) {
-		walk->sockets++;
-		walk->clusters++; /* of cores that lie in no cluster */
-	} else if (is_kind(name, "cluster")) {
-		walk->clusters++;
-	} else if (is_kind(name, "core")) {
-		walk->cores++;
-	} else if (!is_kind(name, "thread")) {
+	if (kind == NR_KINDS)
 		return refuse(dt, node, "neither socket, cluster, core nor thread");
-	}
+	walk->seen[kind]++;
+	if (kind == SOCKET)
+		walk->seen[CLUSTER]++; /* of cores that lie in no cluster */
 	if (dt_prop(dt, node, "cpu", NULL))
 		return map_leaf(dt, node, walk);
 	if (dt_first_child(dt, node) < 0)

@@ -197,16 +197,18 @@ static inline __attribute__((always_inline)) LOCK_UNCHECKED void switch_fair(str
 	switch_to(rq, prev, next, why, flags);
 }
 
+/* In thread context it yields; with interrupts masked it has come to the end of its request. */
 static __noinline LOCK_UNCHECKED void yield_fair(struct runqueue *rq, struct thread *prev,
 						 unsigned long flags)
 {
+	enum stop_reason why = arch_irq_flags_enabled(flags) ? STOP_YIELDED : STOP_PREEMPTED;
 	struct eevdf_entity *e = &prev->sched.fair;
 
 	eevdf_charge(&rq->fair, e, account(rq, prev));
 	eevdf_yield(&rq->fair, e);
 	if (eevdf_has_paid(&rq->fair))
 		arch_cold_call(fair_release, rq, 0);
-	switch_fair(rq, prev, eevdf_rotate(&rq->fair, e), STOP_YIELDED, flags);
+	switch_fair(rq, prev, eevdf_rotate(&rq->fair, e), why, flags);
 }
 
 static __noinline void yield_slow(struct runqueue *rq, struct thread *prev, unsigned long flags)
@@ -520,40 +522,25 @@ LOCK_UNCHECKED void sched_start(struct thread *t)
 
 /* ---- interrupts ------------------------------------------------------------------------------ */
 
-static __noinline void go_on_fair(struct runqueue *rq, struct thread *curr)
-{
-	slice_begin(rq, curr);
-	keep_running(rq, arch_irq_flags_masked());
-}
-
 /*
- * No real-time thread takes over. Mostly it is between fair threads: a request is served, or one
- * with an earlier deadline woke up. Anything else goes by the class table.
+ * No real-time thread takes over. Mostly it is between fair threads, and a request is served, which
+ * is like yielding with nothing left of it. Anything else goes by the class table.
  */
 static __noinline LOCK_UNCHECKED void preempt_fair(struct runqueue *rq, struct thread *prev)
 {
-	struct eevdf_entity *e = &prev->sched.fair, *n;
 	bool fair = prev->sched.unusual == (SCHED_SLICED | SCHED_FLAT);
 
-	if (unlikely(!fair || rq->rt.highest || !rq->fair.left ||
-		     !cpumask_atomic_empty(&cpu_idle_mask)))
-		return schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
-	eevdf_charge(&rq->fair, e, account(rq, prev));
-	if (eevdf_has_paid(&rq->fair))
-		arch_cold_call(fair_release, rq, 0);
-	if (eevdf_expired(e)) {
-		fair_check_lag(rq, prev);
-		eevdf_renew(e);
-		n = eevdf_rotate(&rq->fair, e);
-	} else {
-		n = eevdf_pick(&rq->fair, e);
-		if (n == e)
-			return go_on_fair(rq, prev);
-		eevdf_take(&rq->fair, n);
-		eevdf_put(&rq->fair, e);
-		rq->fair_paused = prev;
+	if (likely(fair && !rq->rt.highest && rq->fair.left &&
+		   cpumask_atomic_empty(&cpu_idle_mask))) {
+		sched_charge_curr(rq);
+		if (eevdf_has_paid(&rq->fair))
+			fair_release(rq, 0);
+		if (eevdf_expired(&prev->sched.fair)) {
+			fair_check_lag(rq, prev);
+			return yield_fair(rq, prev, arch_irq_flags_masked());
+		}
 	}
-	switch_fair(rq, prev, n, STOP_PREEMPTED, arch_irq_flags_masked());
+	schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
 }
 
 /*

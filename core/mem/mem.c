@@ -23,6 +23,7 @@
 #include "core/mem/mem.h"
 #include "core/mem/san.h"
 #include "core/print.h"
+#include "core/string.h"
 
 #define RAM_MAX      64
 #define REGION_MAX   128
@@ -39,7 +40,7 @@ struct region {
 	enum region_kind kind;
 };
 
-static struct region ram_table[RAM_MAX]; /* sorted, apart from each other */
+static struct region ram_table[RAM_MAX]; /* apart from each other */
 static unsigned ram_count;
 static struct region region_table[REGION_MAX];
 static unsigned region_count;
@@ -49,30 +50,18 @@ static char why_text[160];
 
 /* ---- the two lists --------------------------------------------------------------------------- */
 
-static void ram_remove(unsigned at)
-{
-	ram_count--;
-	for (; at < ram_count; at++)
-		ram_table[at] = ram_table[at + 1];
-}
-
-/* Sorted in; ranges that touch or overlap become one. */
+/* Ranges that touch or overlap become one. */
 static bool ram_insert(pa_t start, pa_t end)
 {
-	unsigned at = 0;
-
-	while (at < ram_count && ram_table[at].end < start)
-		at++;
-	while (at < ram_count && ram_table[at].start <= end) {
-		start = MIN(start, ram_table[at].start);
-		end = MAX(end, ram_table[at].end);
-		ram_remove(at);
-	}
+	for (struct region *r = ram_table + ram_count; r-- > ram_table;)
+		if (r->start <= end && r->end >= start) {
+			start = MIN(start, r->start);
+			end = MAX(end, r->end);
+			*r = ram_table[--ram_count];
+		}
 	if (ram_count == RAM_MAX)
 		return false;
-	for (unsigned i = ram_count++; i > at; i--)
-		ram_table[i] = ram_table[i - 1];
-	ram_table[at] = (struct region){ .start = start, .end = end };
+	ram_table[ram_count++] = (struct region){ .start = start, .end = end };
 	return true;
 }
 
@@ -134,16 +123,9 @@ static enum region_kind region_at(pa_t pa, pa_t *end)
 static bool is_memory_node(const struct dt *dt, int node)
 {
 	const char *name = dt_name(dt, node), *type = dt_string(dt, node, "device_type");
-	static const char memory[] = "memory";
-	unsigned n = 0;
+	bool named = !strncmp(name, "memory", 6) && (!name[6] || name[6] == '@');
 
-	while (memory[n] && name[n] == memory[n])
-		n++;
-	if (!memory[n] && (!name[n] || name[n] == '@'))
-		return dt_status_ok(dt, node);
-	for (n = 0; type && memory[n] && type[n] == memory[n]; n++)
-		;
-	return type && !memory[n] && !type[n] && dt_status_ok(dt, node);
+	return (named || (type && !strcmp(type, "memory"))) && dt_status_ok(dt, node);
 }
 
 static int read_memory_node(const struct dt *dt, int node)
