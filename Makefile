@@ -94,15 +94,19 @@ HOT := sched/sched.c sched/eevdf.c sched/eevdf_tree.c sched/eevdf_member.c sched
 	core/irq.c core/lock.c core/thread.c core/mem/stack.c arch/$(ARCH)/cpu.c \
 	$(addprefix posix/,cond.c mutex.c sem.c sleep.c wait.c) $(wildcard drivers/irqchip/*.c drivers/timer/*.c)
 HOTFLAGS := $(if $(filter 1,$(SAN)),,-fomit-frame-pointer)
-# Where short pieces alone are copied to save a jump: longer ones save nothing on the way that counts.
-LEAN := sched/sched.c core/mutex.c core/sync.c core/thread.c
-LEANFLAGS := $(if $(filter 1,$(LLVM)),,--param max-grow-copy-bb-insns=4)
+# What GCC copies to save a jump: less, where that costs nothing on the ways that count.
+ifneq ($(LLVM),1)
+$(foreach file,sched/sched.c core/mutex.c core/sync.c core/thread.c,$(eval FLAGS_$(file) := --param max-grow-copy-bb-insns=4))
+FLAGS_sched/eevdf_tree.c := --param max-jump-thread-duplication-stmts=1
+endif
 # Run once or seldom: small rather than quick.
 COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c device.c fdt.c fdt_value.c frame.c hotplug.c inherit.c irq.c lock.c main.c mutex_special.c panic.c print.c \
 	rbtree.c record.c symbol.c time.c topology.c topology_dt.c wait.c mem/heap.c mem/mem.c mem/mmio.c mem/page.c mem/stack.c mem/vm.c) \
 	$(addprefix sched/,attr.c balance.c eevdf.c eevdf_member.c group.c group_balance.c hotplug.c monitor.c rebalance.c rt.c util.c) $(addprefix arch/$(ARCH)/,firmware.c trap.c cache.c mmu.c) \
 	$(wildcard drivers/serial/*.c)
-COLDFLAGS := -Os $(if $(filter 1,$(LLVM)),,-fno-move-loop-invariants -fno-shrink-wrap)
+# GCC: without what makes two copies of a path, or keeps values over calls, to save an instruction.
+COLDFLAGS := -Os $(if $(filter 1,$(LLVM)),,-fno-move-loop-invariants -fno-shrink-wrap -fno-thread-jumps -fno-tree-tail-merge \
+	-fno-guess-branch-probability)
 # These run where a report could not be made, touch what is free (links of free pages and stacks), or are the sanitizer.
 NOSAN := core/string.c core/panic.c core/symbol.c core/lock.c core/mem/page.c core/mem/stack.c core/mem/vm.c core/mem/san.c \
 	posix/malloc_san.c $(wildcard arch/$(ARCH)/*.c)
@@ -151,10 +155,10 @@ IMAGE   := $(APP_OUT)/Image$(VARIANT)
 # ---- rules ------------------------------------------------------------------------------------------------------------
 
 IN_KERNEL = $(filter arch/% core/% sched/% drivers/%,$<)
-PER_FILE = $(if $(IN_KERNEL),$(KERNELFLAGS)) $(if $(filter posix/%,$<),$(HIDDENFLAGS)) $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(if $(filter $(LEAN),$<),$(LEANFLAGS)) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
+PER_FILE = $(if $(IN_KERNEL),$(KERNELFLAGS)) $(if $(filter posix/%,$<),$(HIDDENFLAGS)) $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(FLAGS_$<) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
 
 # Objects are made anew when the tools or their flags change.
-FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(LEANFLAGS) $(LEAN) $(COLDFLAGS) $(COLD)
+FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(FLAGS_sched/sched.c) $(FLAGS_sched/eevdf_tree.c) $(COLDFLAGS) $(COLD)
 $(OBJ)/.flags: FORCE
 	@command -v $(firstword $(CC)) >/dev/null || { echo "make: $(firstword $(CC)) is missing: run ./setup.sh" >&2; exit 127; }
 	@mkdir -p $(@D)

@@ -22,6 +22,19 @@ struct cpumask cpu_online_mask;
 
 static struct cpu *boot_cpu; /* [i] woken by those that come up */
 
+unsigned cpumask_next(const struct cpumask *m, unsigned from)
+{
+	for (unsigned i = from / 64; i < CPUMASK_WORDS; i++) {
+		uint64_t w = m->bits[i];
+
+		if (i == from / 64)
+			w &= ~0ull << (from % 64);
+		if (w)
+			return i * 64 + bit_lowest(w);
+	}
+	return ARCH_CPU_MAX;
+}
+
 /* The next CPU node after @node (0: the first) that this kernel can run on. */
 static int next_cpu(const struct dt *dt, int node, uint64_t *hwid)
 {

@@ -92,18 +92,7 @@ static inline unsigned bit_lowest(uint64_t w)
 }
 
 /* The first CPU of @m at or after @from; ARCH_CPU_MAX when there is none. */
-static inline unsigned cpumask_next(const struct cpumask *m, unsigned from)
-{
-	for (unsigned i = from / 64; i < CPUMASK_WORDS; i++) {
-		uint64_t w = m->bits[i];
-
-		if (i == from / 64)
-			w &= ~0ull << (from % 64);
-		if (w)
-			return i * 64 + bit_lowest(w);
-	}
-	return ARCH_CPU_MAX;
-}
+unsigned cpumask_next(const struct cpumask *m, unsigned from);
 
 #define cpumask_for_each(cpu, m)                                      \
 	for (unsigned cpu = cpumask_next((m), 0); cpu < ARCH_CPU_MAX; \

@@ -69,6 +69,14 @@ void spin_lock_slow(void *lock, unsigned long self_id)
 	lock_take_head(l, self, node);
 }
 
+unsigned long spin_lock_irqsave(struct spinlock *l)
+{
+	unsigned long flags = arch_irq_save();
+
+	spin_lock(l);
+	return flags;
+}
+
 void spin_lock_pair(struct spinlock *a, struct spinlock *b)
 {
 	struct spinlock *first = a < b ? a : b, *second = a < b ? b : a;

@@ -96,11 +96,11 @@ void lock_debug_tried(const struct spinlock *l);
  */
 static inline void spin_lock(struct spinlock *l) LOCK_ACQUIRES(*l) LOCK_UNCHECKED
 {
-	uint32_t self = arch_cpu_lock_id();
+	unsigned long self = arch_cpu_lock_id();
 
 	if (LOCK_DEBUG)
 		lock_debug_acquire(l);
-	if (unlikely(!atomic_take_if_zero(&l->word, self)))
+	if (unlikely(!atomic_take_if_zero(&l->word, (uint32_t)self)))
 		arch_cold_call(spin_lock_slow, l, self);
 }
 
@@ -132,13 +132,8 @@ static inline bool spin_is_locked(const struct spinlock *l)
 	return atomic_load_relaxed(&l->owner) != 0;
 }
 
-static inline unsigned long spin_lock_irqsave(struct spinlock *l) LOCK_ACQUIRES(*l)
-{
-	unsigned long flags = arch_irq_save();
-
-	spin_lock(l);
-	return flags;
-}
+/* A call: where instructions are counted, its two steps are written out. */
+unsigned long spin_lock_irqsave(struct spinlock *l) LOCK_ACQUIRES(*l);
 
 static inline void spin_unlock_irqrestore(struct spinlock *l, unsigned long flags) LOCK_RELEASES(*l)
 {

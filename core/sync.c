@@ -22,10 +22,12 @@ void semaphore_init(struct semaphore *s, int32_t count)
 
 static __noinline int semaphore_post_slow(struct semaphore *s)
 {
-	unsigned long flags = spin_lock_irqsave(&s->waiters.lock);
-	int32_t count = atomic_load_relaxed(&s->count);
+	unsigned long flags = arch_irq_save();
 	struct waiter *w;
+	int32_t count;
 
+	spin_lock(&s->waiters.lock);
+	count = atomic_load_relaxed(&s->count);
 	if (count >= 0) {
 		spin_unlock_irqrestore(&s->waiters.lock, flags);
 		return semaphore_post(s);

@@ -79,9 +79,10 @@ static __cold bool tid_add_slots(unsigned long *flags) LOCK_UNCHECKED
 
 static int32_t tid_alloc(struct thread *t)
 {
-	unsigned long flags = spin_lock_irqsave(&tids.lock);
+	unsigned long flags = arch_irq_save();
 	int32_t tid;
 
+	spin_lock(&tids.lock);
 	while (unlikely(!tids.first_free))
 		if (!tid_add_slots(&flags))
 			return -EAGAIN;
@@ -96,8 +97,9 @@ static int32_t tid_alloc(struct thread *t)
 
 static void tid_free(int32_t tid)
 {
-	unsigned long flags = spin_lock_irqsave(&tids.lock);
+	unsigned long flags = arch_irq_save();
 
+	spin_lock(&tids.lock);
 	tid_slot(tid)->thread = NULL;
 	tid_slot(tid)->next_free = tids.first_free;
 	tids.first_free = tid;
@@ -206,9 +208,11 @@ static void reap_add(struct thread *t)
 
 static bool reap_one(void)
 {
-	unsigned long flags = spin_lock_irqsave(&tids.lock);
-	struct thread *t = tids.dead;
+	unsigned long flags = arch_irq_save();
+	struct thread *t;
 
+	spin_lock(&tids.lock);
+	t = tids.dead;
 	if (t)
 		tids.dead = t->reap_next;
 	spin_unlock_irqrestore(&tids.lock, flags);
@@ -249,7 +253,8 @@ int thread_join(struct thread *t, void **result)
 
 	if (t == thread_current())
 		return -EDEADLK;
-	flags = spin_lock_irqsave(&t->join.lock);
+	flags = arch_irq_save();
+	spin_lock(&t->join.lock);
 	if (t->detached || t->joined) {
 		spin_unlock_irqrestore(&t->join.lock, flags);
 		return -EINVAL;

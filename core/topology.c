@@ -5,6 +5,7 @@
  */
 #include "core/topology.h"
 #include "core/cpu.h"
+#include "core/string.h"
 
 struct topology topology;
 
@@ -80,15 +81,9 @@ static void order_others(unsigned cpu)
 
 int topology_build(const char **why)
 {
-	topology.levels = 0;
-	topology.clusters = 0;
-	topology.caches = 0;
-	for (unsigned i = 0; i < TOPOLOGY_LEVELS; i++)
-		cpumask_clear(&topology.level_cpus[i]);
-	for (unsigned i = 0; i < ARCH_CPU_MAX; i++) {
-		cpumask_clear(&topology.cluster_cpus[i]);
-		cpumask_clear(&topology.cache_cpus[i]);
-	}
+	const size_t masks = offsetof(struct topology, cluster_cpus);
+
+	memset((char *)&topology + masks, 0, offsetof(struct topology, nearest) - masks);
 	for (unsigned i = 0; i < cpu_count; i++) {
 		*why = check(&topology.cpu[i]);
 		if (*why)

@@ -213,23 +213,21 @@ PX_API int pthread_mutex_getprioceiling(const pthread_mutex_t *restrict mutex,
 	return 0;
 }
 
-/* Who owns it until then keeps the old one: it is changed by its owner, and lent with the next. */
+/* It is changed by its owner; one whose own priority is above the old ceiling need not own it. */
 PX_API int pthread_mutex_setprioceiling(pthread_mutex_t *restrict mutex, int ceiling,
 					int *restrict old)
 {
 	struct px_mutex *m = mutex_of(mutex);
-	unsigned long flags;
-	int err;
+	int err, before;
 
 	if (!m || !m->mutex.ceiling || ceiling < 1 || ceiling > 99)
 		return EINVAL;
 	err = pthread_mutex_lock(mutex);
-	if (err)
+	if (err && err != EINVAL)
 		return err;
-	flags = spin_lock_irqsave(&m->mutex.waiters.lock);
+	before = m->mutex.ceiling;
+	(void)mutex_set_ceiling(&m->mutex, (unsigned)ceiling);
 	if (old)
-		*old = m->mutex.ceiling;
-	m->mutex.ceiling = (uint8_t)ceiling;
-	spin_unlock_irqrestore(&m->mutex.waiters.lock, flags);
-	return pthread_mutex_unlock(mutex);
+		*old = before;
+	return err ? 0 : pthread_mutex_unlock(mutex);
 }

@@ -207,7 +207,7 @@ void eevdf_tree_insert(struct eevdf_queue *q, struct eevdf_entity *e)
 	} else if (eevdf_before(e->deadline, left->deadline)) {
 		link_leaf(left, e, LEFT);
 		q->left = e;
-		insert_fix(q, e);
+		insert_fix_end(q, e, LEFT);
 	} else {
 		insert_middle(q, e);
 	}

@@ -133,6 +133,12 @@ void spin_lock_slow(void *l, unsigned long self)
 	fail_msg("a lock is taken twice");
 }
 
+unsigned long spin_lock_irqsave(struct spinlock *l)
+{
+	spin_lock(l);
+	return 0;
+}
+
 int wait_on(struct wait_queue *q, unsigned long flags)
 {
 	struct sleeper *s = &sleepers[sleepers_n++];
