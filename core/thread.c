@@ -77,7 +77,7 @@ static __cold bool tid_add_slots(unsigned long *flags) LOCK_UNCHECKED
 	return true;
 }
 
-static int32_t tid_alloc(struct thread *t)
+static LOCK_UNCHECKED int32_t tid_alloc(struct thread *t)
 {
 	unsigned long flags = arch_irq_save();
 	int32_t tid;
