@@ -213,21 +213,24 @@ PX_API int pthread_mutex_getprioceiling(const pthread_mutex_t *restrict mutex,
 	return 0;
 }
 
-/* It is changed by its owner; one whose own priority is above the old ceiling need not own it. */
+/* Changed by its owner, or by one whose own priority is above the old ceiling. */
 PX_API int pthread_mutex_setprioceiling(pthread_mutex_t *restrict mutex, int ceiling,
 					int *restrict old)
 {
 	struct px_mutex *m = mutex_of(mutex);
-	int err, before;
+	int err = 0, before;
+	bool lock;
 
 	if (!m || !m->mutex.ceiling || ceiling < 1 || ceiling > 99)
 		return EINVAL;
-	err = pthread_mutex_lock(mutex);
+	lock = !mutex_is_mine(&m->mutex);
+	if (lock)
+		err = pthread_mutex_lock(mutex);
 	if (err && err != EINVAL)
 		return err;
 	before = m->mutex.ceiling;
 	(void)mutex_set_ceiling(&m->mutex, (unsigned)ceiling);
 	if (old)
 		*old = before;
-	return err ? 0 : pthread_mutex_unlock(mutex);
+	return lock && !err ? pthread_mutex_unlock(mutex) : 0;
 }
