@@ -21,8 +21,8 @@
 #include "core/thread.h"
 #include "core/time.h"
 
-#define STOP_WAIT_NS (100 * NSEC_PER_MSEC) /* an emulated CPU may wait that long for its host */
-#define STOP_SPINS   10000000u             /* the bound while the counter's frequency is unknown */
+#define STOP_WAIT_NS NSEC_PER_SEC /* an emulated CPU may wait that long for its host */
+#define STOP_SPINS   10000000u    /* the bound while the counter's frequency is unknown */
 
 extern const char text_start[], text_end[], rodata_start[], rodata_end[];
 

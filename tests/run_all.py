@@ -37,6 +37,7 @@ APPS = ("selftest", "hello", "latency", "sim", "fairness")
 JOBS = 2
 FUZZ_SECONDS = 20
 SEARCH_SECONDS = 900
+PYTEST_SECONDS = 1500
 PROGRESS_SECONDS = 20
 
 HOST_CC = ["gcc", "-std=gnu11", "-g", "-O1", "-I.", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",
@@ -288,8 +289,9 @@ def run_pytest(group, san, paths, *options):
     report = os.path.join(OUT, re.sub(r"\W+", "-", group) + ".xml")
     if os.path.exists(os.path.join(ROOT, report)):
         os.remove(os.path.join(ROOT, report))
-    status, output = execute([sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-o", "junit_family=xunit1",
-                              f"--junitxml={report}", *options, *paths], 1500, {"FAIRLEAD_SAN": str(int(san))})
+    status, output = execute([sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-o",
+                              "junit_family=xunit1", f"--junitxml={report}", *options, *paths],
+                             PYTEST_SECONDS * (3 if san else 1), {"FAIRLEAD_SAN": str(int(san))})
     try:
         cases = pytest_cases(group, os.path.join(ROOT, report))
     except (OSError, ET.ParseError):

@@ -46,7 +46,7 @@ TEST(mutex_handed_over_cannot_be_snatched)
 	become(0, SCHED_FIFO, 20);
 	mutex_lock(&mutex);
 	t = spawn(0, SCHED_FIFO, 10, lock_log_unlock, (void *)'w');
-	sleep_us(1000); /* it waits now */
+	wait_until_blocked(t);
 	mutex_unlock(&mutex);
 	CHECK_EQ(mutex_trylock(&mutex), -EBUSY);
 	mutex_lock(&mutex);
