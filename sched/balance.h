@@ -63,7 +63,7 @@ extern bool balance_loads_vary;
 /* Fair threads do not run there at all. */
 static inline bool cpu_behind_real_time(const struct cpu *cpu)
 {
-	return atomic_load_relaxed(&atomic_load_relaxed(&cpu->rq.curr)->sched.rank) >= RANK_RT;
+	return atomic_peek_relaxed(&atomic_load_relaxed(&cpu->rq.curr)->sched.rank) >= RANK_RT;
 }
 
 /* rebalance.c */

@@ -234,17 +234,17 @@ static uint64_t load_of(const struct cpu *cpu, const struct look *l, uint64_t mo
 static int64_t worth(struct cpu *from, const struct look *here, struct cpu *to,
 		     const struct look *there, int64_t x, uint32_t w, bool running)
 {
-	int64_t gain;
+	int64_t gain, bonus_ns = -(int64_t)TURN_NS;
 
 	if (cpu_behind_real_time(from) || to->rq.curr == to->rq.idle)
 		return INT64_MAX / 2;
 	gain = drift(here, 0, 0) + drift(there, 0, 0) - drift(here, -x, -(int64_t)w) -
 	       drift(there, x, w);
 	if (load_of(to, there, w) < load_of(from, here, 0))
-		gain += virtual(2 * TURN_NS, w);
+		bonus_ns = TURN_NS;
 	else if (running)
-		gain -= virtual(ACTIVE_NS, w);
-	return gain - virtual(TURN_NS, w);
+		bonus_ns -= ACTIVE_NS;
+	return gain + virtual(bonus_ns, w);
 }
 
 static void consider(struct move *best, struct cpu *from, const struct look *here, struct cpu *to,

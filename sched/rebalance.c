@@ -319,14 +319,15 @@ static int64_t worth(struct cpu *from, const struct look *here, struct cpu *to,
 	int64_t w = t->sched.fair.weight, sum = a * w;
 	int64_t gain = drift(here, 0, 0) + drift(there, 0, 0) - drift(here, -sum, -w) -
 		       drift(there, sum, w);
+	int64_t turn = virtual(TURN_NS, t->sched.fair.weight);
 
 	if (cpu_behind_real_time(from) || to->rq.curr == to->rq.idle)
 		return INT64_MAX / 2;
 	if (load_of(to, (uint64_t)w) < load_of(from, 0))
-		gain += 2 * virtual(TURN_NS, t->sched.fair.weight);
-	else if (t == from->rq.curr)
-		gain -= virtual(ACTIVE_NS, t->sched.fair.weight);
-	return gain - virtual(TURN_NS, t->sched.fair.weight);
+		return gain + turn;
+	if (t == from->rq.curr)
+		gain -= turn * (int64_t)(ACTIVE_NS / TURN_NS);
+	return gain - turn;
 }
 
 /* The best move from @from to @to, both locked; t NULL: none is worth it. */
@@ -414,7 +415,7 @@ void balance_from(struct cpu *cpu, uint64_t now_ns)
 	cpu->rq.balance_ns = now_ns + BALANCE_PERIOD_NS;
 	if (best)
 		best_worth = try_move(cpu, best, false);
-	else if (!atomic_load_relaxed(&balance_loads_vary))
+	else if (!atomic_peek_relaxed(&balance_loads_vary))
 		return;
 	for (unsigned i = 0; i < n; i++) {
 		struct cpu *to = cpu_at(nearest[others == n ? i : cpu->rq.looked++ % others]);
