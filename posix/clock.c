@@ -97,21 +97,24 @@ int px_deadline(clockid_t clock_id, const struct timespec *at, uint64_t *until_n
 
 static uint64_t sum_ns; /* under sum_mutex */
 
+/* A thread that has ended stays in the core's table until its stack is used again. */
 static void add_runtime(struct thread *t)
 {
-	if (t->sched.cpu)
+	if (t->sched.cpu && !atomic_load_acquire(&px_tls_of(t)->retired))
 		sum_ns += thread_runtime_ns(t);
 }
 
+/* Never less than before: a thread may end while we add. */
 static uint64_t process_runtime_ns(void)
 {
 	static struct mutex sum_mutex = MUTEX_INIT;
+	static uint64_t last_ns; /* under sum_mutex */
 	uint64_t ns;
 
 	mutex_lock(&sum_mutex);
 	sum_ns = px_dead_runtime_ns();
 	thread_each(add_runtime);
-	ns = sum_ns;
+	last_ns = ns = MAX(sum_ns, last_ns);
 	mutex_unlock(&sum_mutex);
 	return ns;
 }

@@ -99,6 +99,7 @@ struct px_tls {
 	uint32_t events;        /* [a] PX_EVENT_*: what is to be looked at */
 	/* [s] it is about to wait where events end the wait; others read it with its rq locked */
 	uint32_t interruptible;
+	uint32_t retired; /* [a] its CPU time is among that of the dead */
 };
 
 extern __thread struct px_tls px_tls;

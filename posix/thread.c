@@ -60,6 +60,7 @@ static void retire(struct pthread *self, void *result)
 	mutex_lock(&self->life);
 	flags = spin_lock_irqsave(&px_lock);
 	dead_runtime_ns += thread_runtime_ns(thread_current());
+	atomic_store_release(&px_tls.retired, 1u);
 	if (px_signals_leave)
 		px_signals_leave(self);
 	px_tls.record = NULL;
