@@ -2,7 +2,8 @@
 /*
  * Barriers and spinlocks. The last thread to arrive opens the barrier by beginning the next round;
  * the barrier may be destroyed as soon as one thread has returned, so destroying waits for those
- * that are still on their way out. Waiting is no cancellation point.
+ * that are still on their way out. Waiting is no cancellation point;
+ * handlers run, and then it goes on.
  */
 #include "posix/internal.h"
 
@@ -74,7 +75,7 @@ PX_API int pthread_barrier_wait(pthread_barrier_t *barrier)
 		condition_broadcast(&b->opened);
 	}
 	while (b->round == round)
-		condition_wait(&b->opened, &b->mutex);
+		px_condition_wait_on(px_self(), &b->opened, &b->mutex, UINT64_MAX);
 	if (!--b->inside)
 		condition_broadcast(&b->opened); /* for a thread that destroys it */
 	mutex_unlock(&b->mutex);

@@ -68,14 +68,15 @@ PX_API int pthread_cond_destroy(pthread_cond_t *cond)
 
 /* With the condition's lock held, by @flags: gives up both it and the mutex. */
 static LOCK_UNCHECKED int condition_block(struct pthread *self, struct condition *c,
-					  struct mutex *m, unsigned long flags, uint64_t until_ns)
+					  struct mutex *m, unsigned long flags, uint64_t until_ns,
+					  uint32_t events)
 {
 	int result;
 
 	mutex_unlock(m);
 	thread_current()->waiter.ticket = c->ticket++;
 	c->waiting++;
-	result = px_wait(self, &c->waiters, flags, until_ns, PX_WAIT_CANCELLABLE);
+	result = px_wait(self, &c->waiters, flags, until_ns, events);
 	if (result) {
 		flags = spin_lock_irqsave(&c->waiters.lock);
 		c->waiting--;
@@ -84,13 +85,27 @@ static LOCK_UNCHECKED int condition_block(struct pthread *self, struct condition
 	return result;
 }
 
-int px_condition_wait(struct pthread *self, struct condition *c, struct mutex *m, uint64_t until_ns)
+int px_condition_wait(struct pthread *self, struct condition *c, struct mutex *m, uint64_t until_ns,
+		      uint32_t events)
 {
 	unsigned long flags = spin_lock_irqsave(&c->waiters.lock);
-	int result = condition_block(self, c, m, flags, until_ns);
+	int result = condition_block(self, c, m, flags, until_ns, events);
 
 	mutex_lock(m);
 	return result;
+}
+
+int px_condition_wait_on(struct pthread *self, struct condition *c, struct mutex *m,
+			 uint64_t until_ns)
+{
+	int result = px_condition_wait(self, c, m, until_ns, PX_EVENT_SIGNAL);
+
+	if (result != -EINTR)
+		return result;
+	mutex_unlock(m);
+	px_interrupted(self, false);
+	mutex_lock(m);
+	return 0;
 }
 
 /* 0, -ETIMEDOUT, -EINTR; -EINVAL when others wait with another mutex: then it is still locked. */
@@ -105,7 +120,8 @@ static LOCK_UNCHECKED int cond_block(struct pthread *self, struct px_cond *c, st
 		return -EINVAL;
 	}
 	c->mutex = m;
-	return condition_block(self, &c->condition, &m->mutex, flags, until_ns);
+	return condition_block(self, &c->condition, &m->mutex, flags, until_ns,
+			       PX_WAIT_CANCELLABLE);
 }
 
 static int cond_wait(struct px_cond *c, struct px_mutex *m, uint64_t until_ns)

@@ -207,11 +207,17 @@ void px_unlock(unsigned long flags) LOCK_RELEASES(px_lock);
 bool px_interrupted(struct pthread *self, bool cancellable);
 
 /*
- * The core's condition_wait_until() with a wait that events end (cond.c): 0, -ETIMEDOUT, -EINTR, the
+ * The core's condition_wait_until() with a wait that @events end (cond.c): 0, -ETIMEDOUT, -EINTR, the
  * mutex held again.
  */
-int px_condition_wait(struct pthread *self, struct condition *c, struct mutex *m,
-		      uint64_t until_ns);
+int px_condition_wait(struct pthread *self, struct condition *c, struct mutex *m, uint64_t until_ns,
+		      uint32_t events);
+/*
+ * The same for waits that are no cancellation points and are not ended by signals: handlers run
+ * without the mutex, and then it is 0, a wake-up without a reason. 0, -ETIMEDOUT.
+ */
+int px_condition_wait_on(struct pthread *self, struct condition *c, struct mutex *m,
+			 uint64_t until_ns);
 
 /* ---- cancellation (cancel.c) ----------------------------------------------------------------- */
 

@@ -344,7 +344,7 @@ static int queue_wait(struct pthread *self, struct queue *q, struct condition *c
 	if (err)
 		return err;
 	q->receivers += c == &q->may_receive;
-	err = -px_condition_wait(self, c, &q->mutex, until_ns);
+	err = -px_condition_wait(self, c, &q->mutex, until_ns, PX_WAIT_CANCELLABLE);
 	q->receivers -= c == &q->may_receive;
 	if (err != EINTR)
 		return err;

@@ -4,8 +4,8 @@
  *
  * Who goes first: a reader waits while a writer of the same or a higher rank waits, so writers are
  * not starved. A thread that holds a read lock of any kind is let in nevertheless: behind a writer
- * that waits for it, it would wait for ever. Waiting is no cancellation point; signals are handled
- * when the thread has the lock.
+ * that waits for it, it would wait for ever. Waiting is no cancellation point; handlers run,
+ * and then it goes on.
  */
 #include "posix/internal.h"
 
@@ -95,7 +95,7 @@ static int read_lock(struct px_rwlock *l, struct pthread *self, bool wait, uint6
 	else if (!wait && !may_read_now(l, self))
 		err = -EBUSY;
 	while (!err && !may_read_now(l, self))
-		err = condition_wait_until(&l->may_read, &l->mutex, until_ns);
+		err = px_condition_wait_on(self, &l->may_read, &l->mutex, until_ns);
 	if (!err && l->readers == READERS_MAX)
 		err = -EAGAIN;
 	if (!err) {
@@ -151,7 +151,7 @@ static int write_wait(struct px_rwlock *l, uint64_t until_ns)
 
 	l->writers_waiting++;
 	while (!err && (l->writer || l->readers))
-		err = condition_wait_until(&l->may_write, &l->mutex, until_ns);
+		err = px_condition_wait_on(px_self(), &l->may_write, &l->mutex, until_ns);
 	l->writers_waiting--;
 	if (err && !l->writer)
 		condition_broadcast(&l->may_read);

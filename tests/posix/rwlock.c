@@ -2,6 +2,7 @@
 /* Read-write locks, barriers, spinlocks. */
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <string.h>
 
 #include "test.h"
@@ -115,6 +116,61 @@ static void writer_first(void)
 	EQ(strcmp(order, "wr"), 0);
 }
 
+/* Handlers run while a thread waits for a lock or at a barrier, and it goes on waiting. */
+static volatile int handled, got_it;
+
+static void count_signal(int signo)
+{
+	(void)signo;
+	handled++;
+}
+
+static void *wait_to_write(void *arg)
+{
+	EQ(pthread_rwlock_wrlock(&lock), 0);
+	got_it = 1;
+	EQ(pthread_rwlock_unlock(&lock), 0);
+	return arg;
+}
+
+static pthread_barrier_t two;
+
+static void *wait_for_two(void *arg)
+{
+	pthread_barrier_wait(&two);
+	got_it = 2;
+	return arg;
+}
+
+static void disturb(pthread_t t, int not_yet)
+{
+	sleep_ms(15);
+	handled = 0;
+	EQ(pthread_kill(t, SIGUSR1), 0);
+	wait_for(&handled);
+	sleep_ms(5);
+	EQ(got_it, not_yet);
+}
+
+static void signals(void)
+{
+	pthread_t t;
+
+	CHECK(signal(SIGUSR1, count_signal) != SIG_ERR);
+	EQ(pthread_rwlock_rdlock(&lock), 0);
+	EQ(pthread_create(&t, NULL, wait_to_write, NULL), 0);
+	disturb(t, 0);
+	EQ(pthread_rwlock_unlock(&lock), 0);
+	EQ(pthread_join(t, NULL), 0);
+	EQ(got_it, 1);
+	EQ(pthread_barrier_init(&two, NULL, 2), 0);
+	EQ(pthread_create(&t, NULL, wait_for_two, NULL), 0);
+	disturb(t, 1);
+	pthread_barrier_wait(&two);
+	EQ(pthread_join(t, NULL), 0);
+	EQ(pthread_barrier_destroy(&two), 0);
+}
+
 /* ---- barriers -------------------------------------------------------------------------------- */
 
 static pthread_barrier_t barrier;
@@ -221,6 +277,7 @@ int main(void)
 	held(write_and_wait, 0);
 	errors();
 	writer_first();
+	signals();
 	barriers();
 	spinlocks();
 	return test_end();

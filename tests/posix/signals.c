@@ -2,6 +2,7 @@
 /* Signals within the process: actions, masks, sending, waiting, order, handlers against running code. */
 #include <pthread.h>
 #include <semaphore.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -390,6 +391,36 @@ static void nesting(void)
 	action(SIGUSR1, SIG_DFL, 0);
 }
 
+/* A handler may be left by a jump, also out of code that it interrupted. */
+static sigjmp_buf back;
+
+static void jump(int signo)
+{
+	(void)signo;
+	siglongjmp(back, 7);
+}
+
+static void jumping(void)
+{
+	volatile int spins = 0;
+	sigset_t mask;
+	int from;
+
+	action(SIGALRM, jump, 0);
+	for (volatile int i = 0; i < 5; i++) {
+		from = sigsetjmp(back, 1);
+		if (!from) {
+			ualarm(2000, 0);
+			for (;;)
+				spins++;
+		}
+		EQ(from, 7);
+		EQ(pthread_sigmask(SIG_BLOCK, NULL, &mask), 0);
+		EQ(sigismember(&mask, SIGALRM), 0);
+	}
+	CHECK(spins > 0);
+}
+
 /* Signals against waits that end at the same time: each one is handled, no wait is lost. */
 static sem_t ping, pong;
 
@@ -433,6 +464,7 @@ int main(void)
 	to_whom();
 	against_computing();
 	nesting();
+	jumping();
 	against_waits();
 	return test_end();
 }
