@@ -104,9 +104,9 @@ COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c devi
 	rbtree.c record.c symbol.c time.c topology.c topology_dt.c wait.c mem/heap.c mem/mem.c mem/mmio.c mem/page.c mem/stack.c mem/vm.c) \
 	$(addprefix sched/,attr.c balance.c eevdf.c eevdf_member.c group.c group_balance.c hotplug.c monitor.c rebalance.c rt.c util.c) $(addprefix arch/$(ARCH)/,firmware.c trap.c cache.c mmu.c) \
 	$(wildcard drivers/serial/*.c)
-# GCC: without what makes two copies of a path, or keeps values over calls, to save an instruction.
-COLDFLAGS := -Os $(if $(filter 1,$(LLVM)),,-fno-move-loop-invariants -fno-shrink-wrap -fno-thread-jumps -fno-tree-tail-merge \
-	-fno-guess-branch-probability)
+COLDFLAGS := -Os $(if $(filter 1,$(LLVM)),,-fno-move-loop-invariants -fno-shrink-wrap)
+# And what no row of `make bench` comes by: without what makes two copies of a path to save a jump.
+SLOWFLAGS := $(if $(filter 1,$(LLVM)),,-fno-thread-jumps -fno-tree-tail-merge -fno-guess-branch-probability)
 # These run where a report could not be made, touch what is free (links of free pages and stacks), or are the sanitizer.
 NOSAN := core/string.c core/panic.c core/symbol.c core/lock.c core/mem/page.c core/mem/stack.c core/mem/vm.c core/mem/san.c \
 	posix/malloc_san.c $(wildcard arch/$(ARCH)/*.c)
@@ -155,10 +155,10 @@ IMAGE   := $(APP_OUT)/Image$(VARIANT)
 # ---- rules ------------------------------------------------------------------------------------------------------------
 
 IN_KERNEL = $(filter arch/% core/% sched/% drivers/%,$<)
-PER_FILE = $(if $(IN_KERNEL),$(KERNELFLAGS)) $(if $(filter posix/%,$<),$(HIDDENFLAGS)) $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(FLAGS_$<) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
+PER_FILE = $(if $(IN_KERNEL),$(KERNELFLAGS)) $(if $(filter posix/%,$<),$(HIDDENFLAGS)) $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(FLAGS_$<) $(if $(filter $(COLD),$<),$(COLDFLAGS) $(if $(filter $(HOT),$<),,$(SLOWFLAGS))) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
 
 # Objects are made anew when the tools or their flags change.
-FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(FLAGS_sched/sched.c) $(FLAGS_sched/eevdf_tree.c) $(COLDFLAGS) $(COLD)
+FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(FLAGS_sched/sched.c) $(FLAGS_sched/eevdf_tree.c) $(COLDFLAGS) $(COLD) $(SLOWFLAGS)
 $(OBJ)/.flags: FORCE
 	@command -v $(firstword $(CC)) >/dev/null || { echo "make: $(firstword $(CC)) is missing: run ./setup.sh" >&2; exit 127; }
 	@mkdir -p $(@D)

@@ -74,7 +74,7 @@ static inline void arch_timer_set(uint64_t deadline_cycles);
 /* CPU cycle counter (PMCCNTR_EL0, cycle): measurement only */
 static inline uint64_t arch_cycles(void);
 /* the one step of a free lock: see atomic_take_if_zero() */
-static inline bool arch_take_if_zero(uint32_t *word, uint32_t v);
+static inline bool arch_take_if_zero(uint32_t *word, unsigned long v);
 /*
  * Calls fn(a, b) so that the caller need save no register for it: for cold calls in the middle of
  * hot functions.

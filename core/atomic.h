@@ -8,29 +8,25 @@
 
 #include "core/arch.h"
 
-#define atomic_load_relaxed(p)                          \
-	({                                              \
-		arch_sync_point();                      \
-		__atomic_load_n((p), __ATOMIC_RELAXED); \
-	})
 /*
- * The same for the hot path: a volatile read of an aligned word is one access as well, and unlike
- * the builtin it may use an offset or a symbol as its address, which saves an instruction.
+ * Without an order: a volatile access to an aligned word is one access as well as the builtin's,
+ * and unlike that one it may use an offset or a symbol as its address, which saves an instruction.
  */
-#define atomic_peek_relaxed(p)                           \
+#define atomic_load_relaxed(p)                           \
 	({                                               \
 		arch_sync_point();                       \
 		*(const volatile __typeof__(*(p)) *)(p); \
 	})
+#define atomic_peek_relaxed(p) atomic_load_relaxed(p)
 #define atomic_load_acquire(p)                          \
 	({                                              \
 		arch_sync_point();                      \
 		__atomic_load_n((p), __ATOMIC_ACQUIRE); \
 	})
-#define atomic_store_relaxed(p, v)                            \
-	({                                                    \
-		arch_sync_point();                            \
-		__atomic_store_n((p), (v), __ATOMIC_RELAXED); \
+#define atomic_store_relaxed(p, v)                     \
+	({                                             \
+		arch_sync_point();                     \
+		*(volatile __typeof__(*(p)) *)(p) = (v); \
 	})
 #define atomic_store_release(p, v)                            \
 	({                                                    \

@@ -14,6 +14,12 @@ struct cpumask {
 	uint64_t bits[CPUMASK_WORDS];
 };
 
+/* The word that @cpu is in. */
+static inline unsigned cpumask_word(unsigned cpu)
+{
+	return CPUMASK_WORDS == 1 ? 0 : cpu / 64;
+}
+
 static inline void cpumask_clear(struct cpumask *m)
 {
 	for (unsigned i = 0; i < CPUMASK_WORDS; i++)
@@ -28,17 +34,17 @@ static inline void cpumask_fill(struct cpumask *m)
 
 static inline void cpumask_set(struct cpumask *m, unsigned cpu)
 {
-	m->bits[cpu / 64] |= 1ull << (cpu % 64);
+	m->bits[cpumask_word(cpu)] |= 1ull << (cpu % 64);
 }
 
 static inline void cpumask_reset(struct cpumask *m, unsigned cpu)
 {
-	m->bits[cpu / 64] &= ~(1ull << (cpu % 64));
+	m->bits[cpumask_word(cpu)] &= ~(1ull << (cpu % 64));
 }
 
 static inline bool cpumask_test(const struct cpumask *m, unsigned cpu)
 {
-	return m->bits[cpu / 64] >> (cpu % 64) & 1;
+	return m->bits[cpumask_word(cpu)] >> (cpu % 64) & 1;
 }
 
 static inline bool cpumask_empty(const struct cpumask *m)
@@ -100,12 +106,12 @@ unsigned cpumask_next(const struct cpumask *m, unsigned from);
 
 static inline void cpumask_atomic_set(struct cpumask *m, unsigned cpu)
 {
-	atomic_fetch_or_acq_rel(&m->bits[cpu / 64], 1ull << (cpu % 64));
+	atomic_fetch_or_acq_rel(&m->bits[cpumask_word(cpu)], 1ull << (cpu % 64));
 }
 
 static inline void cpumask_atomic_reset(struct cpumask *m, unsigned cpu)
 {
-	atomic_fetch_and_acq_rel(&m->bits[cpu / 64], ~(1ull << (cpu % 64)));
+	atomic_fetch_and_acq_rel(&m->bits[cpumask_word(cpu)], ~(1ull << (cpu % 64)));
 }
 
 /* A snapshot of a mask that others change; each word is read once. */
@@ -118,7 +124,7 @@ static inline void cpumask_snapshot(struct cpumask *out, const struct cpumask *m
 /* Of masks that others change, at the moment of looking. */
 static inline bool cpumask_atomic_test(const struct cpumask *m, unsigned cpu)
 {
-	return atomic_peek_relaxed(&m->bits[cpu / 64]) >> (cpu % 64) & 1;
+	return atomic_peek_relaxed(&m->bits[cpumask_word(cpu)]) >> (cpu % 64) & 1;
 }
 
 /* Those of @a that are in @shared, too. */

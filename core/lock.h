@@ -100,7 +100,7 @@ static inline void spin_lock(struct spinlock *l) LOCK_ACQUIRES(*l) LOCK_UNCHECKE
 
 	if (LOCK_DEBUG)
 		lock_debug_acquire(l);
-	if (unlikely(!atomic_take_if_zero(&l->word, (uint32_t)self)))
+	if (unlikely(!atomic_take_if_zero(&l->word, self)))
 		arch_cold_call(spin_lock_slow, l, self);
 }
 

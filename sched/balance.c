@@ -49,7 +49,7 @@ static struct cpu *claim_one(struct cpumask *idle, unsigned from, bool kick)
 		bit = 1ull << (i % 64);
 		if (kick)
 			atomic_store_relaxed(&cpu_at(i)->rq.kicked, 1u);
-		if (atomic_fetch_and_acq_rel(&cpu_idle_mask.bits[i / 64], ~bit) & bit &&
+		if (atomic_fetch_and_acq_rel(&cpu_idle_mask.bits[cpumask_word(i)], ~bit) & bit &&
 		    likely(cpumask_atomic_test(&cpu_online_mask, i)))
 			return cpu_at(i);
 		cpumask_reset(idle, i);

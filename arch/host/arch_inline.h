@@ -153,7 +153,7 @@ static inline uint64_t arch_cycles(void)
 }
 
 /* The host's compiler saves what it must: nothing is counted here. */
-static inline bool arch_take_if_zero(uint32_t *word, uint32_t v)
+static inline bool arch_take_if_zero(uint32_t *word, unsigned long v)
 {
 	uint32_t zero = 0;
 

@@ -225,7 +225,7 @@ static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, un
 }
 
 /* *@word: 0 -> @v with acquire order; false: it was not 0. */
-static inline bool arch_take_if_zero(uint32_t *word, uint32_t v)
+static inline bool arch_take_if_zero(uint32_t *word, unsigned long v)
 {
 	uint32_t tmp;
 
