@@ -89,15 +89,14 @@ PROGRAMFLAGS := -Iposix/include
 # What is not marked PX_API is no name for programs.
 HIDDENFLAGS := -fvisibility=hidden
 
-# The hot path keeps no frame pointer: a switch is a chain of tail calls.
-HOT := sched/sched.c sched/eevdf.c sched/eevdf_tree.c sched/eevdf_member.c sched/rt.c sched/balance.c core/inherit.c core/mutex.c core/sync.c core/wait.c core/timer.c \
-	core/irq.c core/lock.c core/thread.c core/mem/stack.c arch/$(ARCH)/cpu.c \
+# Without a frame pointer: the hot path, where a switch is a chain of tail calls, and leaves, whose callers a backtrace names all the same.
+HOT := $(wildcard sched/*.c) core/inherit.c core/mutex.c core/sync.c core/wait.c core/timer.c core/irq.c core/lock.c core/rbtree.c core/thread.c core/fdt.c core/fdt_value.c \
+	core/mem/stack.c arch/$(ARCH)/cpu.c \
 	$(addprefix posix/,cond.c mutex.c sem.c sleep.c wait.c) $(wildcard drivers/irqchip/*.c drivers/timer/*.c)
 HOTFLAGS := $(if $(filter 1,$(SAN)),,-fomit-frame-pointer)
 # What GCC copies to save a jump: less, where that costs nothing on the ways that count.
 ifneq ($(LLVM),1)
 $(foreach file,sched/sched.c core/mutex.c core/sync.c core/thread.c,$(eval FLAGS_$(file) := --param max-grow-copy-bb-insns=4))
-FLAGS_sched/eevdf_tree.c := --param max-jump-thread-duplication-stmts=1
 endif
 # Run once or seldom: small rather than quick.
 COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c device.c fdt.c fdt_value.c frame.c hotplug.c inherit.c irq.c lock.c main.c mutex_special.c panic.c print.c \
@@ -106,6 +105,8 @@ COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c devi
 	$(wildcard drivers/serial/*.c)
 COLDFLAGS := -Os $(if $(filter 1,$(LLVM)),,-fno-move-loop-invariants -fno-shrink-wrap)
 # And what no row of `make bench` comes by: without what makes two copies of a path to save a jump.
+SLOW := $(filter-out core/irq.c core/lock.c core/rbtree.c core/wait.c core/mem/stack.c \
+	$(addprefix sched/,balance.c eevdf.c eevdf_member.c rt.c util.c),$(COLD))
 SLOWFLAGS := $(if $(filter 1,$(LLVM)),,-fno-thread-jumps -fno-tree-tail-merge -fno-guess-branch-probability)
 # These run where a report could not be made, touch what is free (links of free pages and stacks), or are the sanitizer.
 NOSAN := core/string.c core/panic.c core/symbol.c core/lock.c core/mem/page.c core/mem/stack.c core/mem/vm.c core/mem/san.c \
@@ -155,10 +156,10 @@ IMAGE   := $(APP_OUT)/Image$(VARIANT)
 # ---- rules ------------------------------------------------------------------------------------------------------------
 
 IN_KERNEL = $(filter arch/% core/% sched/% drivers/%,$<)
-PER_FILE = $(if $(IN_KERNEL),$(KERNELFLAGS)) $(if $(filter posix/%,$<),$(HIDDENFLAGS)) $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(FLAGS_$<) $(if $(filter $(COLD),$<),$(COLDFLAGS) $(if $(filter $(HOT),$<),,$(SLOWFLAGS))) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
+PER_FILE = $(if $(IN_KERNEL),$(KERNELFLAGS)) $(if $(filter posix/%,$<),$(HIDDENFLAGS)) $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(FLAGS_$<) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(SLOW),$<),$(SLOWFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
 
 # Objects are made anew when the tools or their flags change.
-FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(FLAGS_sched/sched.c) $(FLAGS_sched/eevdf_tree.c) $(COLDFLAGS) $(COLD) $(SLOWFLAGS)
+FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(FLAGS_sched/sched.c) $(COLDFLAGS) $(COLD) $(SLOWFLAGS)
 $(OBJ)/.flags: FORCE
 	@command -v $(firstword $(CC)) >/dev/null || { echo "make: $(firstword $(CC)) is missing: run ./setup.sh" >&2; exit 127; }
 	@mkdir -p $(@D)

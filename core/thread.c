@@ -294,9 +294,10 @@ static void thread_init(struct thread *t, const struct thread_attr *attr, void *
 			void *arg)
 {
 	const char *name = attr->name ? attr->name : "thread";
-	size_t n = strnlen(name, THREAD_NAME_BYTES - 1);
+	size_t n = 0;
 
-	memcpy(t->name, name, n);
+	for (; n < THREAD_NAME_BYTES - 1 && name[n]; n++)
+		t->name[n] = name[n];
 	t->name[n] = '\0';
 	t->hook = NULL;
 	t->waiter.queue = NULL;

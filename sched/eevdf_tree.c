@@ -134,7 +134,10 @@ static void insert_fix(struct eevdf_queue *q, struct eevdf_entity *e)
 		if (!p->red)
 			return;
 		g = p->parent;
-		e = insert_fix_step(q, e, p, g, g->child[LEFT] != p);
+		if (g->child[LEFT] == p)
+			e = insert_fix_step(q, e, p, g, LEFT);
+		else
+			e = insert_fix_step(q, e, p, g, RIGHT);
 	}
 }
 
@@ -259,7 +262,10 @@ static void remove_fix(struct eevdf_queue *q, struct eevdf_entity *p)
 	struct eevdf_entity *x = NULL;
 
 	while (p) {
-		x = remove_fix_step(q, p, p->child[LEFT] != x, false);
+		if (p->child[LEFT] == x)
+			x = remove_fix_step(q, p, LEFT, false);
+		else
+			x = remove_fix_step(q, p, RIGHT, false);
 		p = x ? x->parent : NULL;
 	}
 }

@@ -268,7 +268,7 @@ mmu_enable:
 	.globl	boot_switch_root
 	.type	boot_switch_root, %function
 boot_switch_root:
-	ldr	x3, =image_head
+	adr	x3, image_head
 	sub	x2, x2, x3
 	adr	x3, 1f
 	add	x3, x3, x2
@@ -289,7 +289,8 @@ boot_switch_root:
 
 /* At the link address. .bss is still dirty; nothing has been stored through the caches yet. */
 boot_virtual:
-	ldr	x0, =boot_cpu_arch
+	adrp	x0, boot_cpu_arch
+	add	x0, x0, #:lo12:boot_cpu_arch
 	msr	tpidr_el1, x0
 	ldr	x1, [x0, #CPU_FAULT_STACK]
 	msr	spsel, #1
@@ -298,7 +299,7 @@ boot_virtual:
 	ldr	x1, [x0, #CPU_ENTRY_SP]
 	mov	sp, x1
 	msr	tpidr_el0, xzr
-	ldr	x1, =trap_vectors
+	adr	x1, trap_vectors
 	msr	vbar_el1, x1
 	isb
 	ldr	x0, =bss_start
@@ -331,7 +332,7 @@ secondary_virtual:
 	ldp	x0, x1, [x20, #CPU_ENTRY_SP]
 	mov	sp, x0
 	msr	tpidr_el0, x1
-	ldr	x0, =trap_vectors
+	adr	x0, trap_vectors
 	msr	vbar_el1, x0
 	isb
 	mov	x0, x20

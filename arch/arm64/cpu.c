@@ -19,6 +19,7 @@ _Static_assert(offsetof(struct thread, context.tls) == CONTEXT_TLS, "switch.S");
 _Static_assert(offsetof(struct thread, context.fp) == CONTEXT_FP, "switch.S");
 _Static_assert(offsetof(struct thread, fpu) % 16 == 0, "switch.S: pairs of 16-byte registers");
 _Static_assert(offsetof(struct arch_fpu, fpsr) == 512, "switch.S");
+_Static_assert(sizeof(struct arch_fpu) == 528, "switch.S");
 _Static_assert(offsetof(struct cpu, arch.fault_stack_top) == CPU_FAULT_STACK, "boot.S");
 _Static_assert(offsetof(struct cpu, arch.emergency_stack_top) == CPU_EMERGENCY_STACK, "vectors.S");
 _Static_assert(offsetof(struct cpu, arch.entry_sp) == CPU_ENTRY_SP, "boot.S");

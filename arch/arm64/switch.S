@@ -99,10 +99,14 @@ trap_fp:
 	ldr	x1, [x0, #CONTEXT_FP]
 	orr	x2, x1, #(1 << FP_LIVE_BIT)
 	str	x2, [x0, #CONTEXT_FP]
-	tbz	x1, #FP_SAVED_BIT, 1f
 	movz	x1, #:abs_g0:thread_fpu_offset
 	add	x0, x0, x1
-	ldp	q0, q1, [x0, #0]
+	tbnz	x2, #FP_SAVED_BIT, 2f
+	add	x1, x0, #528			/* all of struct arch_fpu */
+1:	stp	xzr, xzr, [x1, #-16]!
+	cmp	x1, x0
+	b.ne	1b
+2:	ldp	q0, q1, [x0, #0]
 	ldp	q2, q3, [x0, #32]
 	ldp	q4, q5, [x0, #64]
 	ldp	q6, q7, [x0, #96]
@@ -120,17 +124,7 @@ trap_fp:
 	ldp	q30, q31, [x0, #480]
 	add	x0, x0, #512
 	ldp	x1, x2, [x0]
-	b	2f
-1:
-	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-	movi	v\n\().2d, #0
-	.endr
-	.irp	n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
-	movi	v\n\().2d, #0
-	.endr
-	mov	x1, xzr
-	mov	x2, xzr
-2:	msr	fpsr, x1
+	msr	fpsr, x1
 	msr	fpcr, x2
 	ldr	x2, [sp, #16]
 	ldp	x0, x1, [sp], #TF_BYTES

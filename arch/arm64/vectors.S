@@ -50,6 +50,75 @@
 	b	trap_nested
 	.endm
 
+	/* What all but interrupts come to lies in the rest of two short slots, where it costs nothing. */
+	.macro	save_frame
+trap_common:
+	stp	x4, x5, [sp, #32]
+	stp	x6, x7, [sp, #48]
+	stp	x8, x9, [sp, #64]
+	stp	x10, x11, [sp, #80]
+	stp	x12, x13, [sp, #96]
+	stp	x14, x15, [sp, #112]
+	stp	x16, x17, [sp, #128]
+	stp	x18, x19, [sp, #144]
+	stp	x20, x21, [sp, #160]
+	stp	x22, x23, [sp, #176]
+	stp	x24, x25, [sp, #192]
+	stp	x26, x27, [sp, #208]
+	stp	x28, x29, [sp, #224]
+	str	x30, [sp, #240]
+	mrs	x1, elr_el1
+	mrs	x2, spsr_el1
+	mrs	x3, esr_el1
+	mrs	x4, far_el1
+	stp	x1, x2, [sp, #TF_PC]
+	stp	x3, x4, [sp, #TF_ESR]
+	str	x0, [sp, #TF_VECTOR]
+	mov	x29, xzr
+	mov	x30, xzr
+	mov	x0, sp
+	bl	trap_sync
+	b	trap_return
+	.endm
+
+	.macro	restore_frame
+/* sp = struct trap_frame with x0, x1 stored; x0 = vector number. */
+trap_full:
+	stp	x2, x3, [sp, #16]
+	mrs	x2, sp_el0
+	str	x2, [sp, #TF_SP]
+	b	trap_common
+/*
+ * sp = struct trap_frame on the emergency stack with x0, x1, x2 and the interrupted sp stored; x0 =
+ * vector number.
+ */
+trap_nested:
+	str	x3, [sp, #24]
+	b	trap_common
+/* Handled: pc and general registers may have been changed by the handler; sp may not. */
+trap_return:
+	ldp	x1, x2, [sp, #TF_PC]
+	msr	elr_el1, x1
+	msr	spsr_el1, x2
+	ldp	x2, x3, [sp, #16]
+	ldp	x4, x5, [sp, #32]
+	ldp	x6, x7, [sp, #48]
+	ldp	x8, x9, [sp, #64]
+	ldp	x10, x11, [sp, #80]
+	ldp	x12, x13, [sp, #96]
+	ldp	x14, x15, [sp, #112]
+	ldp	x16, x17, [sp, #128]
+	ldp	x18, x19, [sp, #144]
+	ldp	x20, x21, [sp, #160]
+	ldp	x22, x23, [sp, #176]
+	ldp	x24, x25, [sp, #192]
+	ldp	x26, x27, [sp, #208]
+	ldp	x28, x29, [sp, #224]
+	ldr	x30, [sp, #240]
+	ldp	x0, x1, [sp], #TF_BYTES
+	eret
+	.endm
+
 	.macro	vector_table may_switch
 	entry_sync
 	.p2align 7
@@ -87,7 +156,13 @@
 	ldp	x0, x1, [sp], #IRQ_FRAME_BYTES
 	eret
 	entry_other VECTOR_FIQ
+	.if \may_switch
+	save_frame
+	.endif
 	entry_other VECTOR_SERROR
+	.if \may_switch
+	restore_frame
+	.endif
 	entry_nested 4 + VECTOR_SYNC
 	entry_nested 4 + VECTOR_IRQ
 	entry_nested 4 + VECTOR_FIQ
@@ -99,67 +174,6 @@
 	.globl	trap_vectors
 trap_vectors:
 	vector_table 1
-
-/* sp = struct trap_frame with x0, x1 stored; x0 = vector number. */
-trap_full:
-	stp	x2, x3, [sp, #16]
-	mrs	x2, sp_el0
-	str	x2, [sp, #TF_SP]
-	b	trap_common
-
-/*
- * sp = struct trap_frame on the emergency stack with x0, x1, x2 and the interrupted sp stored; x0 =
- * vector number.
- */
-trap_nested:
-	str	x3, [sp, #24]
-trap_common:
-	stp	x4, x5, [sp, #32]
-	stp	x6, x7, [sp, #48]
-	stp	x8, x9, [sp, #64]
-	stp	x10, x11, [sp, #80]
-	stp	x12, x13, [sp, #96]
-	stp	x14, x15, [sp, #112]
-	stp	x16, x17, [sp, #128]
-	stp	x18, x19, [sp, #144]
-	stp	x20, x21, [sp, #160]
-	stp	x22, x23, [sp, #176]
-	stp	x24, x25, [sp, #192]
-	stp	x26, x27, [sp, #208]
-	stp	x28, x29, [sp, #224]
-	str	x30, [sp, #240]
-	mrs	x1, elr_el1
-	mrs	x2, spsr_el1
-	mrs	x3, esr_el1
-	mrs	x4, far_el1
-	stp	x1, x2, [sp, #TF_PC]
-	stp	x3, x4, [sp, #TF_ESR]
-	str	x0, [sp, #TF_VECTOR]
-	mov	x29, xzr
-	mov	x30, xzr
-	mov	x0, sp
-	bl	trap_sync
-	/* Handled: pc and general registers may have been changed by the handler; sp may not. */
-	ldp	x1, x2, [sp, #TF_PC]
-	msr	elr_el1, x1
-	msr	spsr_el1, x2
-	ldp	x2, x3, [sp, #16]
-	ldp	x4, x5, [sp, #32]
-	ldp	x6, x7, [sp, #48]
-	ldp	x8, x9, [sp, #64]
-	ldp	x10, x11, [sp, #80]
-	ldp	x12, x13, [sp, #96]
-	ldp	x14, x15, [sp, #112]
-	ldp	x16, x17, [sp, #128]
-	ldp	x18, x19, [sp, #144]
-	ldp	x20, x21, [sp, #160]
-	ldp	x22, x23, [sp, #176]
-	ldp	x24, x25, [sp, #192]
-	ldp	x26, x27, [sp, #208]
-	ldp	x28, x29, [sp, #224]
-	ldr	x30, [sp, #240]
-	ldp	x0, x1, [sp], #TF_BYTES
-	eret
 
 /*
  * In VBAR_EL1 while the timer window is open: what its interrupts came into must not be switched
