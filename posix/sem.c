@@ -158,8 +158,9 @@ static __noinline int wait_cancelled(struct px_sem *s)
 static __noinline LOCK_UNCHECKED int wait_untimed(struct px_sem *s)
 {
 	struct wait_queue *q = &s->semaphore.waiters;
-	unsigned long flags = spin_lock_irqsave(&q->lock);
+	unsigned long flags = arch_irq_save();
 
+	spin_lock(&q->lock);
 	if (unlikely(take_or_mark(&s->semaphore))) {
 		spin_unlock_irqrestore(&q->lock, flags);
 		return 0;
