@@ -523,11 +523,14 @@ LOCK_UNCHECKED void sched_start(struct thread *t)
 /* ---- interrupts ------------------------------------------------------------------------------ */
 
 /*
- * No real-time thread takes over. Mostly it is between fair threads, and a request is served, which
- * is like yielding with nothing left of it. Anything else goes by the class table.
+ * No real-time thread takes over. Mostly it is between fair threads: a request is served, which is
+ * like yielding with nothing left of it; or somebody with a shorter request or an earlier deadline
+ * woke up, who has all of its request, not only to parity: else it may be stopped just before it
+ * would have slept. Anything else goes by the class table.
  */
 static __noinline LOCK_UNCHECKED void preempt_fair(struct runqueue *rq, struct thread *prev)
 {
+	struct eevdf_entity *e = &prev->sched.fair, *n;
 	bool fair = prev->sched.unusual == (SCHED_SLICED | SCHED_FLAT);
 
 	if (likely(fair && !rq->rt.highest && rq->fair.left &&
@@ -535,9 +538,16 @@ static __noinline LOCK_UNCHECKED void preempt_fair(struct runqueue *rq, struct t
 		sched_charge_curr(rq);
 		if (eevdf_has_paid(&rq->fair))
 			fair_release(rq, 0);
-		if (eevdf_expired(&prev->sched.fair)) {
+		if (eevdf_expired(e)) {
 			fair_check_lag(rq, prev);
 			return yield_fair(rq, prev, arch_irq_flags_masked());
+		}
+		n = eevdf_pick(&rq->fair, e);
+		if (n != e) {
+			eevdf_take(&rq->fair, n);
+			eevdf_put(&rq->fair, e);
+			rq->fair_paused = prev;
+			return switch_fair(rq, prev, n, STOP_PREEMPTED, arch_irq_flags_masked());
 		}
 	}
 	schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
