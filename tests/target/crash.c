@@ -118,11 +118,14 @@ CRASH(fault_in_the_panic)
 	panic("%s", (const char *)opaque((void *)8));
 }
 
-/* The thread pointer is bad, and in the half where the panic dares to look. */
+/*
+ * The thread pointer is bad, and where the panic dares to look: the thread would begin in the last
+ * bytes of the image and go on where nothing is mapped.
+ */
 CRASH(fault_on_the_fault_stack)
 {
 	arch_irq_disable();
-	arch_tls_set(STACK_AREA_BASE + STACK_AREA_BYTES / 2);
+	arch_tls_set((uintptr_t)image_end - 64 + THREAD_TLS_OFFSET);
 	*(volatile int *)opaque((void *)16) = 1;
 }
 
