@@ -112,7 +112,7 @@ static const struct thread *thread_shown(void)
 	const struct thread *t = thread_current();
 	uintptr_t at = (uintptr_t)t;
 
-	return at >= DIRECT_MAP_BASE && IS_ALIGNED(at, 8) && arch_pa(t) ? t : NULL;
+	return at >= DIRECT_MAP_BASE && at < (uintptr_t)IMAGE_END_FAR && IS_ALIGNED(at, 8) ? t : NULL;
 }
 
 static void print_place(void)

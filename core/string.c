@@ -209,9 +209,7 @@ static inline word_t zero_bytes(word_t w)
 	return (w - ONES) & ~w & HIGH_BITS;
 }
 
-/* ---- strings: seldom looked at by the kernel, so small rather than quick ---------------------- */
-
-READS_WHOLE_WORDS __cold size_t strnlen(const char *s, size_t max)
+READS_WHOLE_WORDS size_t strnlen(const char *s, size_t max)
 {
 	size_t n = 0;
 
@@ -230,7 +228,7 @@ size_t strlen(const char *s)
 	return strnlen(s, SIZE_MAX);
 }
 
-READS_WHOLE_WORDS __cold int strcmp(const char *a, const char *b)
+READS_WHOLE_WORDS int strcmp(const char *a, const char *b)
 {
 	if (same_alignment(a, b)) {
 		for (; !IS_ALIGNED((uintptr_t)a, WORD_BYTES); a++, b++)
@@ -244,7 +242,7 @@ READS_WHOLE_WORDS __cold int strcmp(const char *a, const char *b)
 	return (uint8_t)*a - (uint8_t)*b;
 }
 
-__cold int strncmp(const char *a, const char *b, size_t n)
+int strncmp(const char *a, const char *b, size_t n)
 {
 	for (; n; n--, a++, b++)
 		if (*a != *b || !*a)

@@ -127,7 +127,7 @@ static __noinline void remind_of_hook(struct runqueue *rq, struct thread *next)
  * just now, and one that may take another: of several that one interrupt woke, each better than
  * @prev, one runs and nobody has heard of the rest. rq->curr is the next thread already.
  */
-static __noinline void kick_for_waiting(struct runqueue *rq, struct thread *prev)
+static __cold void kick_for_waiting(struct runqueue *rq, struct thread *prev)
 {
 	bool displaced = prev->sched.state == THREAD_RUNNABLE && prev != rq->curr &&
 			 prev != rq->idle && !(prev->sched.unusual & SCHED_MOVE);
@@ -328,7 +328,7 @@ static bool fair_slice_shrinks(const struct runqueue *rq, const struct thread *t
  * Sets rq->resched when @t, which has just begun to wait, is to run before the current thread, or
  * when the current fair thread needs another slice end on another CPU. True: rq's CPU must act.
  */
-bool sched_check_preempt(struct runqueue *rq, struct thread *t)
+__cold bool sched_check_preempt(struct runqueue *rq, struct thread *t)
 {
 	bool act = beats_curr(rq, t);
 
@@ -350,7 +350,7 @@ bool sched_check_preempt(struct runqueue *rq, struct thread *t)
  * another by an interrupt, an idle one if somebody now waits here who could run there. Unlocks.
  * Tail-call it.
  */
-static LOCK_UNCHECKED void place(struct runqueue *rq, struct thread *t, enum eevdf_place how,
+static __cold LOCK_UNCHECKED void place(struct runqueue *rq, struct thread *t, enum eevdf_place how,
 				 unsigned long flags)
 {
 	struct cpu *cpu = cpu_of_rq(rq);
@@ -376,7 +376,7 @@ static LOCK_UNCHECKED void place(struct runqueue *rq, struct thread *t, enum eev
 }
 
 /* Gives way in thread context if something better came while irqs were masked. */
-LOCK_UNCHECKED void sched_reschedule_self(unsigned long flags)
+__cold LOCK_UNCHECKED void sched_reschedule_self(unsigned long flags)
 {
 	struct runqueue *rq = &arch_cpu_self()->rq;
 
@@ -392,7 +392,7 @@ LOCK_UNCHECKED void sched_reschedule_self(unsigned long flags)
  * @t's old CPU is locked, so its registers are saved. Moves it to a better CPU, if there is one,
  * between two locks: it is in no queue.
  */
-static __noinline LOCK_UNCHECKED void wake_general(struct runqueue *rq, struct thread *t,
+static __cold LOCK_UNCHECKED void wake_general(struct runqueue *rq, struct thread *t,
 						   unsigned long flags)
 {
 	struct cpu *prev = cpu_of_rq(rq), *cpu;
@@ -436,7 +436,7 @@ static __noinline LOCK_UNCHECKED void wake_switch(struct runqueue *rq, struct th
 }
 
 /* An idle CPU hears of @t, which waits here. */
-static __noinline LOCK_UNCHECKED void kick_and_unlock(struct runqueue *rq, struct thread *t,
+static __cold LOCK_UNCHECKED void kick_and_unlock(struct runqueue *rq, struct thread *t,
 						      unsigned long flags)
 {
 	balance_kick_idle(cpu_of_rq(rq), &t->affinity);
@@ -585,7 +585,7 @@ static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 	switch_to(rq, prev, next, STOP_PREEMPTED, arch_irq_flags_masked());
 }
 
-static __noinline void run_hook_masked(void)
+static __cold void run_hook_masked(void)
 {
 	if (atomic_peek_relaxed(&arch_cpu_self()->rq.resched))
 		preempt(arch_cpu_self());
@@ -652,7 +652,7 @@ static inline void idle_wait(struct cpu *cpu, unsigned index)
 }
 
 /* Not for one FIFO thread alone. A kick that came meanwhile was for somebody else. */
-static __noinline LOCK_UNCHECKED void idle_leave_general(struct runqueue *rq)
+static __cold LOCK_UNCHECKED void idle_leave_general(struct runqueue *rq)
 {
 	if (atomic_peek_relaxed(&rq->kicked)) {
 		spin_unlock(&rq->lock);
