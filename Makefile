@@ -106,7 +106,7 @@ COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c devi
 COLDFLAGS := -Os $(if $(filter 1,$(LLVM)),,-fno-move-loop-invariants -fno-shrink-wrap)
 # And what no row of `make bench` comes by: without what makes two copies of a path to save a jump.
 SLOW := $(filter-out core/irq.c core/lock.c core/rbtree.c core/string.c core/wait.c core/mem/stack.c \
-	$(addprefix sched/,balance.c eevdf.c eevdf_member.c rt.c util.c),$(COLD))
+	$(addprefix sched/,eevdf.c rt.c util.c),$(COLD))
 SLOWFLAGS := $(if $(filter 1,$(LLVM)),,-fno-thread-jumps -fno-tree-tail-merge -fno-guess-branch-probability)
 # These run where a report could not be made, touch what is free (links of free pages and stacks), or are the sanitizer.
 NOSAN := core/string.c core/panic.c core/symbol.c core/lock.c core/mem/page.c core/mem/stack.c core/mem/vm.c core/mem/san.c \

@@ -23,9 +23,9 @@
 		arch_sync_point();                      \
 		__atomic_load_n((p), __ATOMIC_ACQUIRE); \
 	})
-#define atomic_store_relaxed(p, v)                     \
-	({                                             \
-		arch_sync_point();                     \
+#define atomic_store_relaxed(p, v)                       \
+	({                                               \
+		arch_sync_point();                       \
 		*(volatile __typeof__(*(p)) *)(p) = (v); \
 	})
 #define atomic_store_release(p, v)                            \

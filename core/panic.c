@@ -112,7 +112,8 @@ static const struct thread *thread_shown(void)
 	const struct thread *t = thread_current();
 	uintptr_t at = (uintptr_t)t;
 
-	return at >= DIRECT_MAP_BASE && at < (uintptr_t)IMAGE_END_FAR && IS_ALIGNED(at, 8) ? t : NULL;
+	return at >= DIRECT_MAP_BASE && at < (uintptr_t)IMAGE_END_FAR && IS_ALIGNED(at, 8) ? t :
+											     NULL;
 }
 
 static void print_place(void)
@@ -204,22 +205,25 @@ void assert_failed_at(void *place, unsigned long unused)
 /* What lies at @addr, as far as the layout tells. */
 static const char *address_hint(uintptr_t addr)
 {
-	if (addr < PAGE_SIZE)
-		return "NULL dereference";
-	if (addr >= (uintptr_t)text_start && addr < (uintptr_t)text_end)
-		return "in kernel code";
-	if (addr >= (uintptr_t)rodata_start && addr < (uintptr_t)rodata_end)
-		return "in constant data";
-	if (addr >= MMIO_AREA_BASE && addr < MMIO_AREA_BASE + MMIO_AREA_BYTES)
-		return "in device registers";
-	if (addr >= HEAP_AREA_BASE && addr < HEAP_AREA_BASE + HEAP_AREA_BYTES)
-		return "in the heap area";
-	if (addr >= STACK_AREA_BASE && addr < STACK_AREA_BASE + STACK_AREA_BYTES)
-		return "in the stack area";
-	if (addr >= DIRECT_MAP_BASE && addr < DIRECT_MAP_BASE + DIRECT_MAP_BYTES)
-		return "in the direct map of memory";
-	return addr < DIRECT_MAP_BASE ? "outside the kernel's address space" :
-					"in the kernel image";
+	static const struct {
+		uintptr_t start, end;
+		const char *what;
+	} areas[] = {
+		{ 0, PAGE_SIZE, "NULL dereference" },
+		{ PAGE_SIZE, DIRECT_MAP_BASE, "outside the kernel's address space" },
+		{ (uintptr_t)text_start, (uintptr_t)text_end, "in kernel code" },
+		{ (uintptr_t)rodata_start, (uintptr_t)rodata_end, "in constant data" },
+		{ MMIO_AREA_BASE, MMIO_AREA_BASE + MMIO_AREA_BYTES, "in device registers" },
+		{ HEAP_AREA_BASE, HEAP_AREA_BASE + HEAP_AREA_BYTES, "in the heap area" },
+		{ STACK_AREA_BASE, STACK_AREA_BASE + STACK_AREA_BYTES, "in the stack area" },
+		{ DIRECT_MAP_BASE, DIRECT_MAP_BASE + DIRECT_MAP_BYTES,
+		  "in the direct map of memory" },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(areas); i++)
+		if (addr >= areas[i].start && addr < areas[i].end)
+			return areas[i].what;
+	return "in the kernel image";
 }
 
 void trap_fault(struct trap_frame *tf, const char *what, uintptr_t addr)

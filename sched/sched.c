@@ -351,7 +351,7 @@ __cold bool sched_check_preempt(struct runqueue *rq, struct thread *t)
  * Tail-call it.
  */
 static __cold LOCK_UNCHECKED void place(struct runqueue *rq, struct thread *t, enum eevdf_place how,
-				 unsigned long flags)
+					unsigned long flags)
 {
 	struct cpu *cpu = cpu_of_rq(rq);
 	bool local = cpu == arch_cpu_self(), act = false;
@@ -393,7 +393,7 @@ __cold LOCK_UNCHECKED void sched_reschedule_self(unsigned long flags)
  * between two locks: it is in no queue.
  */
 static __cold LOCK_UNCHECKED void wake_general(struct runqueue *rq, struct thread *t,
-						   unsigned long flags)
+					       unsigned long flags)
 {
 	struct cpu *prev = cpu_of_rq(rq), *cpu;
 
@@ -437,7 +437,7 @@ static __noinline LOCK_UNCHECKED void wake_switch(struct runqueue *rq, struct th
 
 /* An idle CPU hears of @t, which waits here. */
 static __cold LOCK_UNCHECKED void kick_and_unlock(struct runqueue *rq, struct thread *t,
-						      unsigned long flags)
+						  unsigned long flags)
 {
 	balance_kick_idle(cpu_of_rq(rq), &t->affinity);
 	spin_unlock(&rq->lock);

@@ -73,32 +73,24 @@ static const char *instruction_abort_text(uint32_t esr)
 
 static const char *sync_text(uint64_t esr)
 {
-	switch (esr_class(esr)) {
-	case EC_UNKNOWN:
-		return "undefined instruction";
-	case EC_ILLEGAL_STATE:
-		return "illegal execution state";
-	case EC_SVC:
-	case EC_HVC:
-	case EC_SMC:
-		return "unexpected system call";
-	case EC_SYSREG:
-		return "trapped system register access";
-	case EC_IABORT_LOW:
-	case EC_IABORT:
+	static const char *const text[] = {
+		[EC_UNKNOWN] = "undefined instruction",
+		[EC_ILLEGAL_STATE] = "illegal execution state",
+		[EC_SVC] = "unexpected system call",
+		[EC_HVC] = "unexpected system call",
+		[EC_SMC] = "unexpected system call",
+		[EC_SYSREG] = "trapped system register access",
+		[EC_PC_ALIGN] = "misaligned program counter",
+		[EC_SP_ALIGN] = "misaligned stack pointer",
+		[EC_BRK] = "brk",
+	};
+	unsigned class = esr_class(esr);
+
+	if (class == EC_IABORT_LOW || class == EC_IABORT)
 		return instruction_abort_text((uint32_t)esr);
-	case EC_PC_ALIGN:
-		return "misaligned program counter";
-	case EC_DABORT_LOW:
-	case EC_DABORT:
+	if (class == EC_DABORT_LOW || class == EC_DABORT)
 		return data_abort_text((uint32_t)esr);
-	case EC_SP_ALIGN:
-		return "misaligned stack pointer";
-	case EC_BRK:
-		return "brk";
-	default:
-		return "unknown exception";
-	}
+	return class < ARRAY_SIZE(text) && text[class] ? text[class] : "unknown exception";
 }
 
 static const char *vector_text(const struct trap_frame *tf)
@@ -168,10 +160,8 @@ void arch_trap_dump(const struct trap_frame *tf)
 	}
 	printk("pc  %016lx  sp  %016lx  pstate %08lx  esr %08lx  far %016lx\n", tf->pc, tf->sp,
 	       tf->pstate, tf->esr, tf->far);
-	for (unsigned i = 0; i < 28; i += 4)
-		printk("x%-2u %016lx  x%-2u %016lx  x%-2u %016lx  x%-2u %016lx\n", i, tf->x[i],
-		       i + 1, tf->x[i + 1], i + 2, tf->x[i + 2], i + 3, tf->x[i + 3]);
-	printk("x28 %016lx  x29 %016lx  x30 %016lx\n", tf->x[28], tf->x[29], tf->x[30]);
+	for (unsigned i = 0; i <= 30; i++)
+		printk("x%-2u %016lx%s", i, tf->x[i], i % 4 == 3 || i == 30 ? "\n" : "  ");
 }
 
 static bool in_text(uintptr_t pc)

@@ -12,10 +12,10 @@ struct dt;
 /* Of arch/<name>/link.ld: the image, page-aligned. */
 extern char image_start[], image_end[];
 /* Through memory: it lies behind the program's data, out of an instruction's reach. */
-#define IMAGE_END_FAR                                                \
-	({                                                           \
+#define IMAGE_END_FAR                                             \
+	({                                                        \
 		static char *const volatile _far_end = image_end; \
-		_far_end;                                            \
+		_far_end;                                         \
 	})
 
 /* ---- mem.c ----------------------------------------------------------------------------------- */
