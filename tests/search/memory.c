@@ -903,18 +903,23 @@ static void before_change(uintptr_t a, unsigned size, int order, bool writes, co
 		event_write(a / 8);
 }
 
-/* atomic_peek_relaxed() */
-#define PEEK(n)                                                                              \
-	void __tsan_volatile_read##n(void *a);                                               \
-	void __tsan_volatile_read##n(void *a)                                                \
-	{                                                                                    \
-		before_load((uintptr_t)a, n, __ATOMIC_RELAXED, __builtin_return_address(0)); \
+/* Relaxed loads and stores: the compiler tells before the access. */
+#define RELAXED(n)                                                                            \
+	void __tsan_volatile_read##n(void *a);                                                \
+	void __tsan_volatile_read##n(void *a)                                                 \
+	{                                                                                     \
+		before_load((uintptr_t)a, n, __ATOMIC_RELAXED, __builtin_return_address(0));  \
+	}                                                                                     \
+	void __tsan_volatile_write##n(void *a);                                               \
+	void __tsan_volatile_write##n(void *a)                                                \
+	{                                                                                     \
+		before_store((uintptr_t)a, n, __ATOMIC_RELAXED, __builtin_return_address(0)); \
 	}
 
-PEEK(1)
-PEEK(2)
-PEEK(4)
-PEEK(8)
+RELAXED(1)
+RELAXED(2)
+RELAXED(4)
+RELAXED(8)
 
 void __tsan_atomic_thread_fence(int order)
 {
