@@ -223,7 +223,7 @@ int px_name_error(const char *name)
 	for (size_t i = 1; i < n; i++)
 		if (name[i] == '/')
 			return EINVAL;
-	return n - (name[0] == '/') ? 0 : EINVAL;
+	return n > (name[0] == '/' ? 1 : 0) ? 0 : EINVAL; /* more than the slash */
 }
 
 static struct named_sem *named_find(const char *name)

@@ -24,19 +24,24 @@ static char *environment[] = { NULL };
 static void *run_main(void *arg)
 {
 	(void)arg;
+	px_self()->mask = 0; /* inherited: all */
 	px_main_tid = thread_tid(thread_current());
 	thread_set_name(thread_current(), "main");
 	boot_info.argv[0] = (char *)(uintptr_t)fairlead_program_name;
 	exit(main(boot_info.argc, boot_info.argv, environment));
 }
 
-/* The kernel's first thread has done its part: main() is what counts from here on. */
+/*
+ * The kernel's first thread has done its part: main() is what counts from here on. On its way out
+ * it takes no signal of the process.
+ */
 void *app_start(void *arg)
 {
 	pthread_attr_t attr;
 	pthread_t t;
 
 	(void)arg;
+	px_self()->mask = ~0ul;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, MAIN_STACK_BYTES);
 	if (pthread_create(&t, &attr, run_main, NULL))

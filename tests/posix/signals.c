@@ -185,11 +185,17 @@ static void queueing(void)
 	siginfo_t info;
 	int n = 0;
 
-	for (int i = 0; i < 3; i++)
-		info_action(SIGRTMIN + i);
 	sigemptyset(&set);
 	for (int i = 0; i < 3; i++)
 		sigaddset(&set, SIGRTMIN + i);
+	/* no handler interrupts another */
+	for (int i = 0; i < 3; i++)
+		EQ(sigaction(SIGRTMIN + i,
+			     &(struct sigaction){ .sa_sigaction = note,
+						  .sa_flags = SA_SIGINFO,
+						  .sa_mask = set },
+			     NULL),
+		   0);
 	EQ(pthread_sigmask(SIG_BLOCK, &set, &old), 0);
 	order_n = handled = 0;
 	for (int i = 0; i < 6; i++) {
