@@ -83,7 +83,7 @@ def riscv_stub(tree_at, image_at):
     return struct.pack(f"<{len(words)}I", *words)
 
 
-def boot_by_stub(tmp_path, board, blob, tree_at=None, timeout=30, **options):
+def boot_by_stub(tmp_path, board, blob, tree_at=None, timeout=30, until=None, **options):
     """Boots with exactly these bytes as the device tree, at this address."""
     tree_at = tree_at or TREE_AT[board]
     stub, tree_file = tmp_path / "stub.bin", tmp_path / "blob.dtb"
@@ -93,7 +93,19 @@ def boot_by_stub(tmp_path, board, blob, tree_at=None, timeout=30, **options):
     m.extra += ["-device", f"loader,file={m.image},addr={IMAGE_AT[board]:#x},force-raw=on",
                 "-device", f"loader,file={tree_file},addr={tree_at:#x},force-raw=on"]
     m.image = str(stub)
-    return qemu.run(m, timeout=timeout * SLOWER)
+    return qemu.run(m, timeout=timeout * SLOWER, until=until)
+
+
+def boot_without_hart(tmp_path, board, blob, hart, **options):
+    """OpenSBI begins on whichever hart is first; it knows nothing of a tree that takes that one away."""
+    def began_there(capture):
+        return re.search(rf"^Boot HART ID\s*: {hart}\b", capture.console, re.M)
+
+    for _ in range(20):
+        run = boot_by_stub(tmp_path, board, blob, until=began_there, **options)
+        if not began_there(run.capture):
+            return run
+    pytest.fail(f"OpenSBI began on hart {hart} 20 times", pytrace=False)
 
 
 def stub_tree(tree, board, bootargs=f"semihosting -- {QUICK}", **options):
@@ -321,13 +333,13 @@ def test_cpu_that_firmware_refuses(tree, tmp_path, board):
 def test_disabled_cpu_is_left_off(tree, tmp_path, board):
     path = stub_tree(tree, board, cpus=3)
     put_string(path, "/cpus/cpu@1", "status", "disabled")
-    expect(boot_by_stub(tmp_path, board, read(path), cpus=3), 0, r"2 of 2 CPUs", r"ok   names")
+    expect(boot_without_hart(tmp_path, board, read(path), 1, cpus=3), 0, r"2 of 2 CPUs", r"ok   names")
 
 
 def test_hart_without_mmu_is_left_off(tree, tmp_path):
     path = stub_tree(tree, RISCV, cpus=3)
     remove_prop(path, "/cpus/cpu@2", "mmu-type")
-    expect(boot_by_stub(tmp_path, RISCV, read(path), cpus=3), 0, r"of 2 CPUs|2 of 3 CPUs", r"ok   names")
+    expect(boot_without_hart(tmp_path, RISCV, read(path), 2, cpus=3), 0, r"2 of 2 CPUs", r"ok   names")
 
 
 @both_boards
