@@ -25,7 +25,7 @@ struct thread;
 
 /*
  * A rank is passed on over so many links at most, with irqs masked all the way; whoever is further
- * away keeps its rank until the chain gets shorter.
+ * away is not reached, not even when the chain gets shorter, until a rank in it changes again.
  */
 #define INHERIT_DEPTH_MAX 8
 
