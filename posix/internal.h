@@ -63,7 +63,8 @@ struct pthread {
 	uint32_t asleep;     /* [a] in px_sleep(); whoever clears it wakes it */
 	struct spinlock nap; /* from asleep = 1 until the thread is off its CPU */
 	struct timer *timer; /* [s] of the wait that it is in or returns from; NULL: none */
-	struct thread *core; /* [i] while the record is in use and not exited */
+	/* [p] NULL until the scheduler knows it; then it stays while the record is in use and not exited */
+	struct thread *core;
 
 	/* [p] */
 	bool used, exited, detached, joining, foreign;

@@ -175,7 +175,7 @@ static struct pthread *pin(struct pthread *t, uint32_t generation)
 
 	mutex_lock(&t->life);
 	flags = spin_lock_irqsave(&px_lock);
-	alive = t->used && t->generation == generation && !t->exited;
+	alive = t->used && t->generation == generation && !t->exited && t->core;
 	spin_unlock_irqrestore(&px_lock, flags);
 	if (alive)
 		return t;

@@ -113,10 +113,10 @@ PX_API void pthread_exit(void *result)
 static void run(void *record)
 {
 	struct pthread *self = record;
-
 	unsigned long flags = spin_lock_irqsave(&px_lock);
 
 	/* A signal or a request to cancel may have come before there was a thread to tell. */
+	self->core = thread_current();
 	px_cancel_update(self);
 	spin_unlock_irqrestore(&px_lock, flags);
 	if (px_signals_deliver)
@@ -185,7 +185,9 @@ PX_API int pthread_create(pthread_t *restrict id, const pthread_attr_t *restrict
 	struct thread_attr core_attr = { .name = "pthread" };
 	struct cpumask affinity = { 0 };
 	struct pthread *self = px_self(), *t;
+	struct thread *core;
 	unsigned long flags;
+	uint32_t generation;
 	int err;
 
 	if (attr && attr->__magic != PX_MAGIC_ATTR)
@@ -197,16 +199,19 @@ PX_API int pthread_create(pthread_t *restrict id, const pthread_attr_t *restrict
 	t->entry = entry;
 	t->arg = arg;
 	t->mask = self->mask;
+	generation = t->generation;
 	*id = px_handle(t);
 	flags = spin_lock_irqsave(&px_lock);
 	px_live++;
 	spin_unlock_irqrestore(&px_lock, flags);
-	err = thread_create(&t->core, &core_attr, start, t);
-	if (!err)
-		return 0;
+	err = thread_create(&core, &core_attr, start, t);
 	flags = spin_lock_irqsave(&px_lock);
-	px_live--;
-	px_record_free(t);
+	if (err) {
+		px_live--;
+		px_record_free(t);
+	} else if (t->used && t->generation == generation) {
+		t->core = core; /* it may not have run yet; it may be gone as well */
+	}
 	spin_unlock_irqrestore(&px_lock, flags);
 	return -err;
 }

@@ -152,6 +152,42 @@ static void *block_all_and_disturb(void *arg)
 	return disturb(arg);
 }
 
+static void *end_at_once(void *arg)
+{
+	return arg;
+}
+
+static void *look_at(void *arg)
+{
+	volatile pthread_t *id = arg;
+	struct sched_param param;
+	int policy;
+
+	while (running) {
+		int err = pthread_kill(*id, SIGUSR1);
+
+		CHECK(err == 0 || err == ESRCH);
+		err = pthread_getschedparam(*id, &policy, &param);
+		CHECK(err == 0 || err == ESRCH);
+	}
+	return NULL;
+}
+
+/* A thread can be asked for before the call that makes it has returned, and after it was joined. */
+static void ids_of_the_unborn(unsigned rounds)
+{
+	pthread_t id = pthread_self(), observer;
+
+	running = 1;
+	EQ(pthread_create(&observer, NULL, look_at, &id), 0);
+	for (unsigned i = 0; i < rounds; i++) {
+		EQ(pthread_create(&id, NULL, end_at_once, NULL), 0);
+		EQ(pthread_join(id, NULL), 0);
+	}
+	running = 0;
+	EQ(pthread_join(observer, NULL), 0);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : ROUNDS;
@@ -164,6 +200,7 @@ int main(int argc, char **argv)
 	sem_init(&units, 0, 3);
 	queue = mq_open("/stress", O_CREAT | O_RDWR | O_NONBLOCK, 0600, &attr);
 	signal(SIGUSR1, handler);
+	ids_of_the_unborn(5 * rounds);
 	for (uintptr_t i = 0; i < WORKERS; i++)
 		EQ(pthread_create(&t[i], NULL, work, (void *)i), 0);
 	running = 1;
