@@ -58,7 +58,8 @@ static __noreturn void *make_noise(void *arg)
 static void *panic_elsewhere(void *arg)
 {
 	(void)arg;
-	spin_us(2000);
+	while (noise < 8)
+		arch_cpu_relax();
 	panic("on another CPU");
 }
 
