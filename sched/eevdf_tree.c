@@ -6,8 +6,8 @@
  * longer than the height of the tree (<= 2 log2(n + 1)), and nothing recurses except the checker.
  * V, S, W and nr are read only by the search; the sums are eevdf.h's.
  *
- * The textbook's cases (CLRS chapter 13, without a sentinel) are written once for a side and
- * instantiated for left and right by constant folding. The two ends have loops of their own: there
+ * The textbook's cases (CLRS chapter 13, without a sentinel) are written once for a side, and for
+ * insertion instantiated for left and right by constant folding. The two ends have loops of their own: there
  * half of the cases cannot occur, and on the left spine no minimum is kept.
  */
 #include "sched/eevdf.h"
@@ -262,10 +262,7 @@ static void remove_fix(struct eevdf_queue *q, struct eevdf_entity *p)
 	struct eevdf_entity *x = NULL;
 
 	while (p) {
-		if (p->child[LEFT] == x)
-			x = remove_fix_step(q, p, LEFT, false);
-		else
-			x = remove_fix_step(q, p, RIGHT, false);
+		x = remove_fix_step(q, p, p->child[LEFT] != x, false);
 		p = x ? x->parent : NULL;
 	}
 }
