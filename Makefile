@@ -89,9 +89,8 @@ PROGRAMFLAGS := -Iposix/include
 # What is not marked PX_API is no name for programs.
 HIDDENFLAGS := -fvisibility=hidden
 
-# Without a frame pointer: the hot path, where a switch is a chain of tail calls, and leaves, whose callers a backtrace names all the same.
-HOT := $(wildcard sched/*.c) core/inherit.c core/mutex.c core/sync.c core/wait.c core/timer.c core/irq.c core/lock.c core/rbtree.c core/thread.c core/fdt.c core/fdt_value.c \
-	core/mem/stack.c arch/$(ARCH)/cpu.c \
+# Without a frame pointer: what a backtrace begins in, or passes by. It names the caller all the same; with SAN=1 it names everybody.
+HOT = $(filter-out core/panic.c arch/$(ARCH)/trap.c,$(filter arch/% core/% sched/%,$(KERNEL_SRC))) \
 	$(addprefix posix/,cond.c mutex.c sem.c sleep.c wait.c) $(wildcard drivers/irqchip/*.c drivers/timer/*.c)
 HOTFLAGS := $(if $(filter 1,$(SAN)),,-fomit-frame-pointer)
 # What GCC copies to save a jump: less, where that costs nothing on the ways that count.
