@@ -54,16 +54,6 @@ bool console_bound(void);
  */
 int console_irq_start(const struct dt *dt);
 /*
- * The boot argument `baud=` was given: the line's speed is to be set although firmware has set one.
- */
-bool console_baud_given(void);
-/*
- * For a UART driver: the divisor, in @steps-ths of its 16-fold clock, for the speed that is wanted
- * (`baud=`, the options of stdout-path, 115200); 0 when the tree gives no clock or the speed cannot
- * be met within 3 % up to @max; said when `baud=` asked.
- */
-uint32_t console_divisor(const struct dt *dt, int node, uint32_t steps, uint32_t max);
-/*
  * Any context, any lock held, never waits: text that does not fit is dropped and counted. Ends
  * lines with '\n'; the wire gets "\r\n".
  */

@@ -11,6 +11,7 @@
  * "Transmitter empty" says that the whole FIFO is free, so one look at it is worth a FIFO of bytes:
  * tx_left counts them.
  */
+#include "drivers/serial/speed.h"
 #include "core/console.h"
 #include "core/device.h"
 #include "core/fdt.h"
@@ -125,7 +126,7 @@ static int ns16550_irq_start(const struct dt *dt)
  */
 static void baud_setup(const struct dt *dt, int node)
 {
-	uint32_t divisor = console_divisor(dt, node, 1, 0xffff);
+	uint32_t divisor = uart_divisor(dt, node, 1, 0xffff);
 
 	if (!divisor)
 		return;
@@ -141,7 +142,7 @@ static void port_setup(const struct dt *dt, int node)
 
 	port.ier = 0;
 	reg_write(IER, 0);
-	if (console_baud_given())
+	if (uart_speed_given())
 		baud_setup(dt, node);
 	if ((lcr & (LCR_8BIT | LCR_DIVISOR)) != LCR_8BIT)
 		reg_write(LCR, LCR_8BIT);

@@ -10,6 +10,7 @@
  * turns it on must have filled the FIFO first (core/console.c does), and the handler clears it
  * before it writes, never after.
  */
+#include "drivers/serial/speed.h"
 #include "core/console.h"
 #include "core/device.h"
 #include "core/fdt.h"
@@ -103,8 +104,8 @@ static int pl011_irq_start(const struct dt *dt)
 static void line_setup(const struct dt *dt, int node)
 {
 	uint32_t lcrh = mmio_read32(pl011.base, LCRH), cr = mmio_read32(pl011.base, CR);
-	bool keep = mmio_read32(pl011.base, IBRD) != 0 && !console_baud_given();
-	uint32_t divisor = keep ? 0 : console_divisor(dt, node, 64, 0xffff << 6);
+	bool keep = mmio_read32(pl011.base, IBRD) != 0 && !uart_speed_given();
+	uint32_t divisor = keep ? 0 : uart_divisor(dt, node, 64, 0xffff << 6);
 
 	if (keep && (cr & CR_ON) == CR_ON && (lcrh & LCRH_FEN))
 		return;
