@@ -84,37 +84,31 @@ static bool wait_for_all_to_see(void)
 
 /*
  * The first timer of @from becomes one of @to. Both queues are locked: a timer is in one of them at
- * any time, and timer_cancel() finds it. Returns its expiry; UINT64_MAX: there is none.
+ * any time, and timer_cancel() finds it. False: there is none.
  */
-static uint64_t timer_move_first(struct cpu *from, struct cpu *to)
+static bool timer_move_first(struct cpu *from, struct cpu *to)
 {
-	uint64_t first_ns;
+	struct rb_node *n;
 
 	spin_lock_pair(&from->timers.lock, &to->timers.lock);
-	first_ns = timer_first_ns(&from->timers);
-	if (first_ns != UINT64_MAX) {
-		struct rb_node *n = rb_first(&from->timers.tree);
+	n = rb_first(&from->timers.tree);
+	if (n) {
+		struct timer *t = container_of(n, struct timer, node);
 
-		rb_erase(&from->timers.tree, n);
-		atomic_store_relaxed(&container_of(n, struct timer, node)->cpu, to);
-		rb_insert(&to->timers.tree, n, timer_less);
+		timer_erase(&from->timers, t);
+		atomic_store_relaxed(&t->cpu, to);
+		timer_insert(&to->timers, t);
 	}
 	spin_unlock(&to->timers.lock);
 	spin_unlock(&from->timers.lock);
-	return first_ns;
+	return n;
 }
 
-/*
- * In order of expiry. armed_ns is @to's own; but what it is after the locks were held is what @to
- * has programmed, or is about to after a look at its queue that found less than is there now.
- */
+/* @to looks at its queue when it is told to see that this CPU has gone. */
 static void timers_move(struct cpu *from, struct cpu *to)
 {
-	uint64_t expires_ns;
-
-	while ((expires_ns = timer_move_first(from, to)) != UINT64_MAX)
-		if (expires_ns < atomic_load_relaxed(&to->timers.armed_ns))
-			ipi_send(to);
+	while (timer_move_first(from, to))
+		;
 	atomic_store_relaxed(&from->timers.armed_ns, UINT64_MAX);
 	arch_timer_set(UINT64_MAX);
 }
@@ -125,7 +119,7 @@ static void timers_look(struct cpu *cpu)
 	uint64_t next_ns;
 
 	spin_lock(&cpu->timers.lock);
-	next_ns = timer_first_ns(&cpu->timers);
+	next_ns = cpu->timers.first_ns;
 	spin_unlock(&cpu->timers.lock);
 	timer_arm(cpu, next_ns);
 }

@@ -11,7 +11,7 @@
 #include "core/thread.h"
 #include "core/time.h"
 
-bool timer_less(const struct rb_node *a, const struct rb_node *b)
+static bool timer_less(const struct rb_node *a, const struct rb_node *b)
 {
 	return container_of(a, struct timer, node)->expires_ns <
 	       container_of(b, struct timer, node)->expires_ns;
@@ -21,6 +21,7 @@ void timer_queue_init(struct timer_queue *q)
 {
 	spin_init(&q->lock, LOCK_TIMER);
 	rb_init(&q->tree);
+	q->first_ns = UINT64_MAX;
 	for (unsigned i = 0; i < TIMER_NEST_MAX; i++)
 		q->running[i] = NULL;
 	q->armed_ns = UINT64_MAX;
@@ -29,6 +30,34 @@ void timer_queue_init(struct timer_queue *q)
 void timer_init(struct timer *t, void (*fn)(struct timer *timer))
 {
 	*t = (struct timer){ .fn = fn };
+}
+
+static struct timer *first(const struct timer_queue *q)
+{
+	return container_of(rb_first(&q->tree), struct timer, node);
+}
+
+/* One alone is the usual case: it makes no call. */
+void timer_insert(struct timer_queue *q, struct timer *t)
+{
+	if (rb_empty(&q->tree))
+		rb_insert_only(&q->tree, &t->node);
+	else
+		rb_insert(&q->tree, &t->node, timer_less);
+	atomic_store_relaxed(&q->first_ns, first(q)->expires_ns);
+}
+
+void timer_erase(struct timer_queue *q, struct timer *t)
+{
+	uint64_t first_ns = UINT64_MAX;
+
+	if (likely(rb_is_only(&q->tree, &t->node))) {
+		rb_init(&q->tree);
+	} else {
+		rb_erase(&q->tree, &t->node);
+		first_ns = first(q)->expires_ns;
+	}
+	atomic_store_relaxed(&q->first_ns, first_ns);
 }
 
 void timer_arm(struct cpu *cpu, uint64_t deadline_ns)
@@ -49,7 +78,7 @@ void timer_add(struct timer *t, uint64_t expires_ns)
 	t->cpu = cpu;
 	t->armed = true;
 	t->expires_ns = expires_ns;
-	rb_insert(&q->tree, &t->node, timer_less);
+	timer_insert(q, t);
 	spin_unlock(&q->lock);
 	timer_arm(cpu, expires_ns);
 }
@@ -77,7 +106,7 @@ LOCK_UNCHECKED bool timer_cancel(struct timer *t)
 	q = timer_lock_queue(t);
 	armed = t->armed;
 	if (armed) {
-		rb_erase(&q->tree, &t->node);
+		timer_erase(q, t);
 		t->armed = false;
 	}
 	spin_unlock(&q->lock);
@@ -97,56 +126,56 @@ void timer_cancel_wait(struct timer *t)
 			arch_cpu_relax();
 }
 
-/* The first timer that is due, taken off; NULL and *next_ns when none is. */
-static struct timer *timer_pop_due(struct timer_queue *q, unsigned level, uint64_t now_ns,
-				   uint64_t *next_ns)
+/* The first timer, if it is due, taken off and noted; NULL: it was taken back meanwhile. */
+static struct timer *timer_pop_due(struct timer_queue *q, struct timer **running, uint64_t now_ns)
 {
 	struct timer *t = NULL;
 
 	spin_lock(&q->lock);
-	*next_ns = timer_first_ns(q);
-	if (*next_ns <= now_ns) {
-		t = container_of(rb_first(&q->tree), struct timer, node);
-		rb_erase(&q->tree, &t->node);
+	if (likely(q->first_ns <= now_ns)) {
+		t = first(q);
+		timer_erase(q, t);
 		t->armed = false;
+		atomic_store_relaxed(running, t);
 	}
-	atomic_store_release(&q->running[level], t);
 	spin_unlock(&q->lock);
 	return t;
 }
 
-/* Nobody's function runs any more. Returns when the next one is due, which may have passed. */
-static uint64_t timer_end_batch(struct timer_queue *q, unsigned level)
+/* Where this CPU notes whose function it calls: free, behind those of windows that are open. */
+static struct timer **running_slot(struct timer_queue *q)
 {
-	uint64_t next_ns;
+	struct timer **running = q->running;
 
-	spin_lock(&q->lock);
-	next_ns = timer_first_ns(q);
-	atomic_store_release(&q->running[level], NULL);
-	spin_unlock(&q->lock);
-	return next_ns;
+	while (unlikely(*running))
+		ASSERT(++running < q->running + TIMER_NEST_MAX);
+	return running;
 }
 
 /*
- * A batch only. If more are due, the hardware fires again after a gap in which whoever was woken
- * runs: without it the next batch would come before a single instruction of theirs.
+ * Runs what is due and returns when to come again. A batch only: if more are due, the hardware fires again after a gap in which whoever was woken
+ * runs: without it the next batch would come before a single instruction of theirs. Nobody but this
+ * CPU makes first_ns smaller, unless it is told to look again (core/hotplug.c).
  */
-uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
+static uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
 {
 	struct timer_queue *q = &cpu->timers;
-	uint64_t next_ns = UINT64_MAX;
-	unsigned level = 0;
+	struct timer **running = running_slot(q);
+	uint64_t next_ns;
 
-	while (unlikely(q->running[level]))
-		ASSERT(++level < TIMER_NEST_MAX);
-	for (unsigned i = 0; i < TIMER_BATCH; i++) {
-		struct timer *t = timer_pop_due(q, level, now_ns, &next_ns);
+	for (unsigned left = TIMER_BATCH; left > 0; left--) {
+		struct timer *t;
 
-		if (!t)
+		next_ns = atomic_load_relaxed(&q->first_ns);
+		if (next_ns > now_ns)
 			return next_ns;
+		t = timer_pop_due(q, running, now_ns);
+		if (unlikely(!t))
+			continue;
 		t->fn(t);
+		atomic_store_release(running, NULL);
 	}
-	next_ns = timer_end_batch(q, level);
+	next_ns = atomic_load_relaxed(&q->first_ns);
 	now_ns = time_now_ns();
 	return next_ns <= now_ns ? now_ns + TIMER_BATCH_GAP_NS : next_ns;
 }

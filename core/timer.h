@@ -30,6 +30,8 @@ struct timer_queue {
 	/* rank LOCK_TIMER; guards [t] of the timers queued here */
 	struct spinlock lock;
 	struct rb_root tree; /* [t] */
+	/* [t] when the first is due; UINT64_MAX: there is none. Its CPU reads it without the lock */
+	uint64_t first_ns;
 	/*
 	 * [a] whose function is being called, by depth: one inside an open timer window of another
 	 */
@@ -58,17 +60,9 @@ void timer_cancel_wait(struct timer *t);
 
 /* Programs the hardware if @deadline_ns comes before what it is set to. Own CPU, irqs masked. */
 void timer_arm(struct cpu *cpu, uint64_t deadline_ns);
-/* From trap_timer(). Runs what is due, at most a batch, and returns the queue's next expiry. */
-uint64_t timer_run(struct cpu *cpu, uint64_t now_ns);
 
 /* ---- for those who move timers between queues ------------------------------------------------ */
 
-bool timer_less(const struct rb_node *a, const struct rb_node *b);
-
-/* When the first timer is due; UINT64_MAX: there is none. q->lock held. */
-static inline uint64_t timer_first_ns(const struct timer_queue *q)
-{
-	struct rb_node *n = rb_first(&q->tree);
-
-	return n ? container_of(n, struct timer, node)->expires_ns : UINT64_MAX;
-}
+/* q->lock held; @t is in no queue, and in @q. */
+void timer_insert(struct timer_queue *q, struct timer *t) LOCK_REQUIRES(q->lock);
+void timer_erase(struct timer_queue *q, struct timer *t) LOCK_REQUIRES(q->lock);
