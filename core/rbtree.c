@@ -69,6 +69,13 @@ void rb_insert(struct rb_root *t, struct rb_node *n,
 	struct rb_node *p = NULL, **link = &t->root;
 	bool first = true;
 
+	if (!t->first)
+		return rb_insert_alone(t, n);
+	if (!t->root) {
+		t->root = t->first;
+		t->root->child[0] = NULL;
+		t->root->red = false;
+	}
 	n->child[0] = n->child[1] = NULL;
 	while (*link) {
 		p = *link;
@@ -81,11 +88,10 @@ void rb_insert(struct rb_root *t, struct rb_node *n,
 	}
 	*link = n;
 	n->parent = p;
-	n->red = p != NULL;
+	n->red = true;
 	if (first)
 		t->first = n;
-	if (p)
-		rb_insert_fix(t, n);
+	rb_insert_fix(t, n);
 }
 
 /* The subtree of @p on @side lost one black node (its top may be NULL). */
@@ -166,6 +172,8 @@ void rb_erase(struct rb_root *t, struct rb_node *n)
 	bool lost_black = !n->red;
 	int side = p ? rb_side(n) : 0;
 
+	if (!t->root)
+		return rb_erase_alone(t);
 	if (t->first == n)
 		t->first = rb_next(n);
 	if (n->child[0] && n->child[1]) {
@@ -178,12 +186,10 @@ void rb_erase(struct rb_root *t, struct rb_node *n)
 	} else {
 		rb_replace_child(t, n, n->child[0] ? n->child[0] : n->child[1]);
 	}
-	if (!lost_black)
-		return;
-	if (p)
+	if (lost_black && p)
 		rb_erase_fix(t, p, side);
-	else if (t->root)
-		t->root->red = false;
+	if (!t->root->child[0] && !t->root->child[1])
+		t->root = NULL;
 }
 
 /*
@@ -214,6 +220,10 @@ int rb_check(const struct rb_root *t, bool (*less)(const struct rb_node *, const
 	const struct rb_node *first = t->root;
 	int count = 0;
 
+	if (!first && t->first)
+		return t->first->child[1] || t->first->parent ? -1 : 1;
+	if (first && !first->child[0] && !first->child[1])
+		return -1;
 	while (first && first->child[0])
 		first = first->child[0];
 	if (first != t->first || rb_is_red(t->root) ||

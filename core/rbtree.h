@@ -9,10 +9,14 @@
 #include "core/base.h"
 
 struct rb_node {
-	struct rb_node *parent, *child[2];
+	struct rb_node *child[2], *parent;
 	bool red;
 };
 
+/*
+ * A node that is alone is no root, only the first: of it just the parent and child[1] are set, and
+ * rb_insert() sees to the rest when another one comes.
+ */
 struct rb_root {
 	struct rb_node *root, *first;
 };
@@ -24,7 +28,7 @@ static inline void rb_init(struct rb_root *t)
 
 static inline bool rb_empty(const struct rb_root *t)
 {
-	return !t->root;
+	return !t->first;
 }
 
 static inline struct rb_node *rb_first(const struct rb_root *t)
@@ -41,16 +45,21 @@ void rb_erase(struct rb_root *t, struct rb_node *n);
  * The usual case of wait queues and timers, without a call: into an empty tree, out of a tree of
  * one.
  */
-static inline void rb_insert_only(struct rb_root *t, struct rb_node *n)
+static inline void rb_insert_alone(struct rb_root *t, struct rb_node *n)
 {
-	n->parent = n->child[0] = n->child[1] = NULL;
-	n->red = false;
-	t->root = t->first = n;
+	n->child[1] = n->parent = NULL;
+	t->first = n;
 }
 
-static inline bool rb_is_only(const struct rb_root *t, const struct rb_node *n)
+/* There is one at most. */
+static inline bool rb_is_alone(const struct rb_root *t)
 {
-	return t->root == n && t->first == n && !n->child[1];
+	return !t->root;
+}
+
+static inline void rb_erase_alone(struct rb_root *t)
+{
+	t->first = NULL;
 }
 
 struct rb_node *rb_next(const struct rb_node *n);

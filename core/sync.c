@@ -33,7 +33,7 @@ static __noinline int semaphore_post_slow(struct semaphore *s)
 		return semaphore_post(s);
 	}
 	w = wait_first(&s->waiters);
-	if (likely(w && wait_is_only(&s->waiters, w))) {
+	if (likely(w && wait_is_only(&s->waiters))) {
 		wait_erase_only(&s->waiters, w);
 		atomic_store_release(&s->count, 0);
 	} else if (w) {
@@ -74,16 +74,13 @@ int semaphore_trywait(struct semaphore *s)
 
 /*
  * With the lock held: takes a unit if one came meanwhile, else marks the word so that every post
- * comes through the lock.
+ * comes through the lock. The fast paths leave a count of 0 or more at 0 or more.
  */
 static inline bool semaphore_take_or_mark(struct semaphore *s)
 {
-	int32_t count = atomic_load_relaxed(&s->count);
-
-	while (count >= 0)
-		if (atomic_cas_acq_rel(&s->count, &count, count - 1))
-			return count > 0;
-	return false;
+	if (atomic_load_relaxed(&s->count) < 0)
+		return false;
+	return atomic_fetch_add_acq_rel(&s->count, -1) > 0;
 }
 
 /* Nothing is live across the switch, so it is a tail call. */

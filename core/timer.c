@@ -41,7 +41,7 @@ static struct timer *first(const struct timer_queue *q)
 void timer_insert(struct timer_queue *q, struct timer *t)
 {
 	if (rb_empty(&q->tree))
-		rb_insert_only(&q->tree, &t->node);
+		rb_insert_alone(&q->tree, &t->node);
 	else
 		rb_insert(&q->tree, &t->node, timer_less);
 	atomic_store_relaxed(&q->first_ns, first(q)->expires_ns);
@@ -51,8 +51,8 @@ void timer_erase(struct timer_queue *q, struct timer *t)
 {
 	uint64_t first_ns = UINT64_MAX;
 
-	if (likely(rb_is_only(&q->tree, &t->node))) {
-		rb_init(&q->tree);
+	if (likely(rb_is_alone(&q->tree))) {
+		rb_erase_alone(&q->tree);
 	} else {
 		rb_erase(&q->tree, &t->node);
 		first_ns = first(q)->expires_ns;

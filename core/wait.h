@@ -57,26 +57,27 @@ static inline void wait_insert(struct wait_queue *q, struct waiter *w, uint16_t 
 	w->result = 0;
 	atomic_store_relaxed(&w->queue, q);
 	if (likely(rb_empty(&q->waiters)))
-		rb_insert_only(&q->waiters, &w->node);
+		rb_insert_alone(&q->waiters, &w->node);
 	else
 		arch_cold_call(wait_insert_among, q, (unsigned long)w);
 }
 
-static inline bool wait_is_only(const struct wait_queue *q, const struct waiter *w)
+/* Whoever is on @q is alone there. */
+static inline bool wait_is_only(const struct wait_queue *q)
 {
-	return rb_is_only(&q->waiters, &w->node);
+	return rb_is_alone(&q->waiters);
 }
 
 static inline void wait_erase_only(struct wait_queue *q, struct waiter *w) LOCK_REQUIRES(q->lock)
 {
-	rb_init(&q->waiters);
+	rb_erase_alone(&q->waiters);
 	atomic_store_relaxed(&w->queue, (struct wait_queue *)NULL);
 }
 
 /* Takes @w, which is on @q, off. q->lock held. */
 static inline void wait_erase(struct wait_queue *q, struct waiter *w) LOCK_REQUIRES(q->lock)
 {
-	if (likely(wait_is_only(q, w)))
+	if (likely(wait_is_only(q)))
 		wait_erase_only(q, w);
 	else
 		arch_cold_call(wait_erase_among, q, (unsigned long)w);

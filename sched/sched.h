@@ -188,9 +188,12 @@ static inline void rt_put_tail(struct rt_queue *q, struct thread *t)
 /* @t begins to wait, before its equals. */
 static inline void rt_put_head(struct rt_queue *q, struct thread *t)
 {
-	if (likely(!q->front && t->sched.priority >= q->highest))
-		rt_set_front(q, t);
-	else
+	uint32_t priority = t->sched.priority;
+
+	if (likely(!q->front && priority >= q->highest)) {
+		q->front = t;
+		q->highest = priority;
+	} else
 		arch_cold_call(rt_put_head_behind, q, (unsigned long)t);
 }
 

@@ -52,7 +52,12 @@ static void insert(struct rb_root *t, int key)
 		at--;
 	memmove(sorted + at + 1, sorted + at, (n++ - at) * sizeof(sorted[0]));
 	sorted[at] = item;
-	rb_insert(t, &item->node, less);
+	/* what it does not set may be anything */
+	memset(&item->node, 0x5a, sizeof(item->node));
+	if (rb_empty(t) && rand() % 2)
+		rb_insert_alone(t, &item->node);
+	else
+		rb_insert(t, &item->node, less);
 }
 
 static void erase(struct rb_root *t, unsigned at)
@@ -61,7 +66,10 @@ static void erase(struct rb_root *t, unsigned at)
 
 	memmove(sorted + at, sorted + at + 1, (--n - at) * sizeof(sorted[0]));
 	out[n_out++] = item;
-	rb_erase(t, &item->node);
+	if (n == 0 && rb_is_alone(t))
+		rb_erase_alone(t);
+	else
+		rb_erase(t, &item->node);
 }
 
 static void matches(const struct rb_root *t)
