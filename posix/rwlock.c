@@ -3,7 +3,8 @@
  * Read-write locks: a monitor of the core's mutex and condition variables.
  *
  * Who goes first: a reader waits while a writer of the same or a higher rank waits, so writers are
- * not starved. A thread that holds a read lock of any kind is let in nevertheless: behind a writer
+ * not starved; a lock that gets free goes to readers of a higher rank than the best writer's, else to
+ * him. A thread that holds a read lock of any kind is let in nevertheless: behind a writer
  * that waits for it, it would wait for ever. Waiting is no cancellation point; handlers run,
  * and then it goes on.
  */
@@ -66,18 +67,40 @@ PX_API int pthread_rwlock_destroy(pthread_rwlock_t *lock)
 	return busy ? EBUSY : 0;
 }
 
+/* The best rank that waits, 0: nobody. With the mutex held. A rank is that of the wait's beginning. */
+static uint16_t best_rank(struct condition *c)
+{
+	unsigned long flags = spin_lock_irqsave(&c->waiters.lock);
+	struct waiter *w = wait_first(&c->waiters);
+	uint16_t rank = w ? w->rank : 0;
+
+	spin_unlock_irqrestore(&c->waiters.lock, flags);
+	return rank;
+}
+
+/*
+ * With the mutex held: if the lock is free, whoever goes first is woken, and he alone, else a writer
+ * on another CPU would be faster than better readers. Who was woken and does not take it, since its
+ * time was over or its rank has changed, calls this again.
+ */
+static void pass_on(struct px_rwlock *l)
+{
+	if (l->writer || l->readers)
+		return;
+	if (best_rank(&l->may_read) > best_rank(&l->may_write))
+		condition_broadcast(&l->may_read);
+	else
+		condition_signal(&l->may_write);
+}
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* With the mutex held. A writer's rank is that which it began to wait with. */
+/* With the mutex held. */
 static bool writer_goes_first(struct px_rwlock *l)
 {
-	uint16_t mine = atomic_peek_relaxed(&thread_current()->sched.rank);
-	unsigned long flags = spin_lock_irqsave(&l->may_write.waiters.lock);
-	struct waiter *w = wait_first(&l->may_write.waiters);
-	bool first = w && w->rank >= mine;
+	uint16_t writer = best_rank(&l->may_write);
 
-	spin_unlock_irqrestore(&l->may_write.waiters.lock, flags);
-	return first;
+	return writer && writer >= atomic_peek_relaxed(&thread_current()->sched.rank);
 }
 
 static bool may_read_now(struct px_rwlock *l, const struct pthread *self)
@@ -85,8 +108,9 @@ static bool may_read_now(struct px_rwlock *l, const struct pthread *self)
 	return !l->writer && (self->read_locks || !writer_goes_first(l));
 }
 
-static int read_lock(struct px_rwlock *l, struct pthread *self, bool wait, uint64_t until_ns)
+static int read_lock(struct px_rwlock *l, bool wait, uint64_t until_ns)
 {
+	struct pthread *self = px_self();
 	int err = 0;
 
 	mutex_lock(&l->mutex);
@@ -94,13 +118,17 @@ static int read_lock(struct px_rwlock *l, struct pthread *self, bool wait, uint6
 		err = wait ? -EDEADLK : -EBUSY;
 	else if (!wait && !may_read_now(l, self))
 		err = -EBUSY;
-	while (!err && !may_read_now(l, self))
+	while (!err && !may_read_now(l, self)) {
+		pass_on(l);
 		err = px_condition_wait_on(self, &l->may_read, &l->mutex, until_ns);
+	}
 	if (!err && l->readers == READERS_MAX)
 		err = -EAGAIN;
 	if (!err) {
 		l->readers++;
 		self->read_locks++;
+	} else {
+		pass_on(l);
 	}
 	mutex_unlock(&l->mutex);
 	return -err;
@@ -110,36 +138,14 @@ PX_API int pthread_rwlock_rdlock(pthread_rwlock_t *lock)
 {
 	struct px_rwlock *l = rwlock_of(lock);
 
-	return l ? read_lock(l, px_self(), true, UINT64_MAX) : EINVAL;
+	return l ? read_lock(l, true, UINT64_MAX) : EINVAL;
 }
 
 PX_API int pthread_rwlock_tryrdlock(pthread_rwlock_t *lock)
 {
 	struct px_rwlock *l = rwlock_of(lock);
 
-	return l ? read_lock(l, px_self(), false, 0) : EINVAL;
-}
-
-PX_API int pthread_rwlock_clockrdlock(pthread_rwlock_t *restrict lock, clockid_t clock_id,
-				      const struct timespec *restrict at)
-{
-	struct px_rwlock *l = rwlock_of(lock);
-	uint64_t until_ns;
-	int err;
-
-	if (!l)
-		return EINVAL;
-	err = read_lock(l, px_self(), false, 0);
-	if (err != EBUSY)
-		return err;
-	err = px_deadline(clock_id, at, &until_ns);
-	return err ? err : read_lock(l, px_self(), true, until_ns);
-}
-
-PX_API int pthread_rwlock_timedrdlock(pthread_rwlock_t *restrict lock,
-				      const struct timespec *restrict at)
-{
-	return pthread_rwlock_clockrdlock(lock, CLOCK_REALTIME, at);
+	return l ? read_lock(l, false, 0) : EINVAL;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -153,8 +159,10 @@ static int write_wait(struct px_rwlock *l, uint64_t until_ns)
 	while (!err && (l->writer || l->readers))
 		err = px_condition_wait_on(px_self(), &l->may_write, &l->mutex, until_ns);
 	l->writers_waiting--;
-	if (err && !l->writer)
+	if (err && l->readers)
 		condition_broadcast(&l->may_read);
+	if (err)
+		pass_on(l);
 	return err;
 }
 
@@ -189,20 +197,40 @@ PX_API int pthread_rwlock_trywrlock(pthread_rwlock_t *lock)
 	return l ? write_lock(l, false, 0) : EINVAL;
 }
 
-PX_API int pthread_rwlock_clockwrlock(pthread_rwlock_t *restrict lock, clockid_t clock_id,
-				      const struct timespec *restrict at)
+/* ---- with a time-out -------------------------------------------------------------------------- */
+
+/* The time is looked at only if the lock cannot be had at once. */
+static int lock_until(int (*lock)(struct px_rwlock *l, bool wait, uint64_t until_ns),
+		      struct px_rwlock *l, clockid_t clock_id, const struct timespec *at)
 {
-	struct px_rwlock *l = rwlock_of(lock);
 	uint64_t until_ns;
 	int err;
 
 	if (!l)
 		return EINVAL;
-	err = write_lock(l, false, 0);
+	err = lock(l, false, 0);
 	if (err != EBUSY)
 		return err;
 	err = px_deadline(clock_id, at, &until_ns);
-	return err ? err : write_lock(l, true, until_ns);
+	return err ? err : lock(l, true, until_ns);
+}
+
+PX_API int pthread_rwlock_clockrdlock(pthread_rwlock_t *restrict lock, clockid_t clock_id,
+				      const struct timespec *restrict at)
+{
+	return lock_until(read_lock, rwlock_of(lock), clock_id, at);
+}
+
+PX_API int pthread_rwlock_timedrdlock(pthread_rwlock_t *restrict lock,
+				      const struct timespec *restrict at)
+{
+	return pthread_rwlock_clockrdlock(lock, CLOCK_REALTIME, at);
+}
+
+PX_API int pthread_rwlock_clockwrlock(pthread_rwlock_t *restrict lock, clockid_t clock_id,
+				      const struct timespec *restrict at)
+{
+	return lock_until(write_lock, rwlock_of(lock), clock_id, at);
 }
 
 PX_API int pthread_rwlock_timedwrlock(pthread_rwlock_t *restrict lock,
@@ -230,10 +258,8 @@ PX_API int pthread_rwlock_unlock(pthread_rwlock_t *lock)
 	} else {
 		err = EPERM;
 	}
-	if (!err && !l->readers) {
-		condition_signal(&l->may_write);
-		condition_broadcast(&l->may_read);
-	}
+	if (!err)
+		pass_on(l);
 	mutex_unlock(&l->mutex);
 	return err;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Read-write locks, barriers, spinlocks. */
+#include <unistd.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -269,8 +270,65 @@ static void spinlocks(void)
 	EQ(pthread_spin_destroy(&spin), EINVAL);
 }
 
+static pthread_rwlock_t contended = PTHREAD_RWLOCK_INITIALIZER;
+static char sequence[8];
+static int turns;
+
+static void *write_in_turn(void *arg)
+{
+	pthread_rwlock_wrlock(&contended);
+	sequence[turns++] = *(char *)arg;
+	pthread_rwlock_unlock(&contended);
+	return NULL;
+}
+
+static void *read_in_turn(void *arg)
+{
+	pthread_rwlock_rdlock(&contended);
+	sequence[turns++] = *(char *)arg;
+	pthread_rwlock_unlock(&contended);
+	return NULL;
+}
+
+static pthread_t with_priority(int priority, void *(*entry)(void *), const char *arg)
+{
+	struct sched_param param = { .sched_priority = priority };
+	pthread_attr_t attr;
+	pthread_t t;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+	pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+	pthread_attr_setschedparam(&attr, &param);
+	EQ(pthread_create(&t, &attr, entry, (void *)arg), 0);
+	usleep(20000);
+	return t;
+}
+
+/* By priority, writers before readers of the same one, in whatever sequence they came. */
+static void by_priority(void)
+{
+	struct sched_param param = { .sched_priority = 20 }, fair = { .sched_priority = 0 };
+	pthread_t t[4];
+
+	EQ(pthread_setschedparam(pthread_self(), SCHED_FIFO, &param), 0);
+	EQ(pthread_rwlock_wrlock(&contended), 0);
+	t[0] = with_priority(10, write_in_turn, "d");
+	t[1] = with_priority(12, read_in_turn, "b");
+	t[2] = with_priority(12, write_in_turn, "a");
+	t[3] = with_priority(11, read_in_turn, "c");
+	EQ(turns, 0);
+	EQ(pthread_rwlock_unlock(&contended), 0);
+	for (int i = 0; i < 4; i++)
+		EQ(pthread_join(t[i], NULL), 0);
+	CHECK(!strcmp(sequence, "abcd") || (printf("sequence: %s\n", sequence), 0));
+	EQ(pthread_setschedparam(pthread_self(), SCHED_OTHER, &fair), 0);
+	EQ(pthread_rwlock_destroy(&contended), 0);
+}
+
 int main(void)
 {
+	by_priority();
 	sem_init(&ready, 0, 0);
 	sem_init(&release, 0, 0);
 	held(read_and_wait, 1);
