@@ -47,6 +47,14 @@ uint64_t px_realtime_offset_ns(void)
 	return atomic_load_relaxed(&offset_ns);
 }
 
+/* The offset first: finding it out takes time when it is not known yet. */
+static uint64_t realtime_ns(void)
+{
+	uint64_t offset = px_realtime_offset_ns();
+
+	return offset + time_now_ns();
+}
+
 /* ---- conversions ----------------------------------------------------------------------------- */
 
 uint64_t px_ns(const struct timespec *ts)
@@ -133,7 +141,7 @@ static int thread_clock_read(pthread_t id, uint64_t *ns)
 int px_clock_read(clockid_t clock_id, uint64_t *ns)
 {
 	if (is_real(clock_id))
-		*ns = time_now_ns() + px_realtime_offset_ns();
+		*ns = realtime_ns();
 	else if (is_monotonic(clock_id))
 		*ns = time_now_ns();
 	else if (clock_id == CLOCK_THREAD_CPUTIME_ID)
@@ -224,7 +232,7 @@ PX_API int clock_settime(clockid_t clock_id, const struct timespec *ts)
 
 PX_API int gettimeofday(struct timeval *restrict tv, void *restrict zone)
 {
-	uint64_t ns = time_now_ns() + px_realtime_offset_ns();
+	uint64_t ns = realtime_ns();
 
 	(void)zone;
 	tv->tv_sec = (time_t)(ns / NSEC_PER_SEC);
@@ -234,7 +242,7 @@ PX_API int gettimeofday(struct timeval *restrict tv, void *restrict zone)
 
 PX_API time_t time(time_t *t)
 {
-	time_t now = (time_t)((time_now_ns() + px_realtime_offset_ns()) / NSEC_PER_SEC);
+	time_t now = (time_t)(realtime_ns() / NSEC_PER_SEC);
 
 	if (t)
 		*t = now;
@@ -251,13 +259,13 @@ PX_API int timespec_get(struct timespec *ts, int base)
 /* There is no kernel mode to tell from the program's. */
 PX_API clock_t times(struct tms *t)
 {
-	clock_t ticks = (clock_t)(process_runtime_ns() / (NSEC_PER_SEC / CLOCKS_PER_SEC));
+	clock_t ticks = (clock_t)(process_runtime_ns() / (NSEC_PER_SEC / PX_CLK_TCK));
 
 	*t = (struct tms){ .tms_utime = ticks };
-	return (clock_t)(time_now_ns() / (NSEC_PER_SEC / CLOCKS_PER_SEC));
+	return (clock_t)(time_now_ns() / (NSEC_PER_SEC / PX_CLK_TCK));
 }
 
 PX_API clock_t clock(void)
 {
-	return (clock_t)(process_runtime_ns() / (NSEC_PER_SEC / CLOCKS_PER_SEC));
+	return (clock_t)(process_runtime_ns() / (NSEC_PER_SEC / (uint64_t)CLOCKS_PER_SEC));
 }

@@ -274,6 +274,9 @@ int px_clock_read(clockid_t clock_id, uint64_t *ns);
 /* The one that condition variables and semaphores use for @at; EINVAL as a positive number, or 0. */
 int px_deadline(clockid_t clock_id, const struct timespec *at, uint64_t *until_ns);
 
+/* Ticks a second of times(). */
+#define PX_CLK_TCK 100
+
 /* An error for a name of a semaphore or queue; 0: it is one (sem.c). */
 int px_name_error(const char *name);
 /* Called when the time of day has been set; NULL: nobody asks. */

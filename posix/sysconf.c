@@ -29,7 +29,7 @@ struct answer {
 static const struct answer answers[] = {
 	{ _SC_ARG_MAX, 4096 },
 	{ _SC_CHILD_MAX, 0 },
-	{ _SC_CLK_TCK, CLOCKS_PER_SEC },
+	{ _SC_CLK_TCK, PX_CLK_TCK },
 	{ _SC_NGROUPS_MAX, 0 },
 	{ _SC_OPEN_MAX, 3 },
 	{ _SC_JOB_CONTROL, _POSIX_JOB_CONTROL },
@@ -39,7 +39,7 @@ static const struct answer answers[] = {
 	{ _SC_MQ_OPEN_MAX, MQ_OPEN_MAX },
 	{ _SC_MQ_PRIO_MAX, MQ_PRIO_MAX },
 	{ _SC_RTSIG_MAX, RTSIG_MAX },
-	{ _SC_SEM_NSEMS_MAX, SEM_NSEMS_MAX },
+	{ _SC_SEM_NSEMS_MAX, -1 }, /* as many as there is memory for */
 	{ _SC_SEM_VALUE_MAX, SEM_VALUE_MAX },
 	{ _SC_SIGQUEUE_MAX, SIGQUEUE_MAX },
 	{ _SC_TIMER_MAX, TIMER_MAX },

@@ -11,7 +11,6 @@
 #define PTHREAD_KEYS_MAX              128
 #define PTHREAD_STACK_MIN             16384
 #define PTHREAD_THREADS_MAX           131072
-#define SEM_NSEMS_MAX                 0x7fffffff
 #define SEM_VALUE_MAX                 0x7fffffff
 #define MQ_OPEN_MAX                   64
 #define MQ_PRIO_MAX                   32768
@@ -37,5 +36,17 @@
 #define _POSIX_CLOCKRES_MIN                 20000000
 #define _POSIX_NAME_MAX                     14
 #define _POSIX_PATH_MAX                     256
+#define _POSIX_ARG_MAX                      4096
+#define _POSIX_CHILD_MAX                    25
+#define _POSIX_HOST_NAME_MAX                255
+#define _POSIX_LOGIN_NAME_MAX               9
+#define _POSIX_NGROUPS_MAX                  8
+#define _POSIX_OPEN_MAX                     20
+#define _POSIX_PIPE_BUF                     512
+#define _POSIX_SSIZE_MAX                    32767
+#define _POSIX_STREAM_MAX                   8
+#define _POSIX_SYMLINK_MAX                  255
+#define _POSIX_TTY_NAME_MAX                 9
+#define _POSIX_TZNAME_MAX                   6
 
 #endif

@@ -13,6 +13,10 @@
 extern "C" {
 #endif
 
+/* As XSI has it; the C library's is another. sysconf(_SC_CLK_TCK) is that of times(). */
+#undef CLOCKS_PER_SEC
+#define CLOCKS_PER_SEC ((clock_t)1000000)
+
 /* Linux's, by the C library's numbers. */
 #ifndef CLOCK_REALTIME_COARSE
 #define CLOCK_REALTIME_COARSE  ((clockid_t)0)

@@ -178,8 +178,26 @@ static void set_forward(void)
 	EQ(clock_settime(CLOCK_REALTIME, &was), 0);
 }
 
+/* The first look finds out what time it is, which takes time: no later one may be seconds ahead of it. */
+static void first_look(void)
+{
+	time_t first = time(NULL);
+	struct timespec second = now(CLOCK_REALTIME);
+
+	CHECK(second.tv_sec * 1000l + second.tv_nsec / 1000000 - first * 1000l < 500);
+	CHECK(difftime(second.tv_sec, first) == 0.0);
+}
+
+static void ticks(void)
+{
+	EQ(CLOCKS_PER_SEC, 1000000);
+	EQ(sysconf(_SC_CLK_TCK), 100);
+}
+
 int main(void)
 {
+	first_look();
+	ticks();
 	reading();
 	setting();
 	cpu_time();
