@@ -213,7 +213,8 @@ void px_signal_send(struct pthread *t, struct px_signal *signal)
 	int signo = signal->info.si_signo;
 	struct pthread *taker = t ? (wants(t, signo) ? t : NULL) : find_taker(signo);
 
-	if (is_ignored(signo) && !(taker && taker->waited_for & BIT(signo))) {
+	/* Where it is blocked it stays: the action may be another when it no longer is. */
+	if (taker && is_ignored(signo) && !(taker->waited_for & BIT(signo))) {
 		signal_done(signal);
 		return;
 	}
@@ -348,6 +349,11 @@ PX_API _sig_func_ptr signal(int signo, _sig_func_ptr handler)
 
 	new.sa_handler = handler;
 	return sigaction(signo, &new, &old) ? SIG_ERR : old.sa_handler;
+}
+
+PX_API _sig_func_ptr bsd_signal(int signo, _sig_func_ptr handler)
+{
+	return signal(signo, handler);
 }
 
 PX_API int siginterrupt(int signo, int interrupts)
@@ -488,7 +494,7 @@ static const union sigval no_value;
 
 PX_API int pthread_kill(pthread_t id, int signo)
 {
-	return thread_send(id, signo, SI_TKILL, no_value);
+	return thread_send(id, signo, SI_USER, no_value);
 }
 
 PX_API int pthread_sigqueue(pthread_t id, int signo, union sigval value)

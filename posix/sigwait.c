@@ -208,13 +208,13 @@ PX_API int sigignore(int signo)
 
 PX_API _sig_func_ptr sigset(int signo, _sig_func_ptr handler)
 {
+	struct sigaction old, new = { .sa_handler = handler };
 	sigset_t mask;
-	_sig_func_ptr old;
 
+	/* With SIG_HOLD the action stays as it is. */
+	if (sigaction(signo, handler == SIG_HOLD ? NULL : &new, &old))
+		return SIG_ERR;
 	pthread_sigmask(SIG_BLOCK, NULL, &mask);
-	old = signal(signo, handler == SIG_HOLD ? SIG_DFL : handler);
-	if (old == SIG_ERR)
-		return old;
 	mask_one(handler == SIG_HOLD ? SIG_BLOCK : SIG_UNBLOCK, signo);
-	return sigismember(&mask, signo) ? SIG_HOLD : old;
+	return sigismember(&mask, signo) ? SIG_HOLD : old.sa_handler;
 }

@@ -18,6 +18,11 @@ extern "C" {
 
 typedef int sig_atomic_t;
 
+#ifndef _PTHREAD_T_DECLARED
+#define _PTHREAD_T_DECLARED
+typedef unsigned long pthread_t;
+#endif
+
 /* Bit n: signal n. */
 #ifndef _SIGSET_T_DECLARED
 #define _SIGSET_T_DECLARED
@@ -89,6 +94,43 @@ struct sigevent {
 #define SI_ASYNCIO 4
 #define SI_MESGQ   5
 #define SI_TKILL   6
+
+/* For programs that name them: no signal here comes with one of these. */
+#define ILL_ILLOPC    16
+#define ILL_ILLOPN    17
+#define ILL_ILLADR    18
+#define ILL_ILLTRP    19
+#define ILL_PRVOPC    20
+#define ILL_PRVREG    21
+#define ILL_COPROC    22
+#define ILL_BADSTK    23
+#define FPE_INTDIV    16
+#define FPE_INTOVF    17
+#define FPE_FLTDIV    18
+#define FPE_FLTOVF    19
+#define FPE_FLTUND    20
+#define FPE_FLTRES    21
+#define FPE_FLTINV    22
+#define FPE_FLTSUB    23
+#define SEGV_MAPERR   16
+#define SEGV_ACCERR   17
+#define BUS_ADRALN    16
+#define BUS_ADRERR    17
+#define BUS_OBJERR    18
+#define TRAP_BRKPT    16
+#define TRAP_TRACE    17
+#define CLD_EXITED    16
+#define CLD_KILLED    17
+#define CLD_DUMPED    18
+#define CLD_TRAPPED   19
+#define CLD_STOPPED   20
+#define CLD_CONTINUED 21
+#define POLL_IN       16
+#define POLL_OUT      17
+#define POLL_MSG      18
+#define POLL_ERR      19
+#define POLL_PRI      20
+#define POLL_HUP      21
 
 typedef struct {
 	int si_signo;
@@ -170,6 +212,7 @@ int sigignore(int);
 int sigpause(int);
 int sigrelse(int);
 _sig_func_ptr sigset(int, _sig_func_ptr);
+_sig_func_ptr bsd_signal(int, _sig_func_ptr);
 int sigaddset(sigset_t *, int);
 int sigdelset(sigset_t *, int);
 int sigemptyset(sigset_t *);
@@ -177,9 +220,9 @@ int sigfillset(sigset_t *);
 int sigismember(const sigset_t *, int);
 void psignal(int, const char *);
 
-int pthread_kill(unsigned long, int);
+int pthread_kill(pthread_t, int);
 int pthread_sigmask(int, const sigset_t *__restrict, sigset_t *__restrict);
-int pthread_sigqueue(unsigned long, int, union sigval);
+int pthread_sigqueue(pthread_t, int, union sigval);
 
 #ifdef __cplusplus
 }

@@ -191,9 +191,8 @@ static void queueing(void)
 	/* no handler interrupts another */
 	for (int i = 0; i < 3; i++)
 		EQ(sigaction(SIGRTMIN + i,
-			     &(struct sigaction){ .sa_sigaction = note,
-						  .sa_flags = SA_SIGINFO,
-						  .sa_mask = set },
+			     &(struct sigaction){
+				     .sa_sigaction = note, .sa_flags = SA_SIGINFO, .sa_mask = set },
 			     NULL),
 		   0);
 	EQ(pthread_sigmask(SIG_BLOCK, &set, &old), 0);
@@ -458,8 +457,45 @@ static void against_waits(void)
 	CHECK(handled > 0 && handled <= 300);
 }
 
+/* What is ignored by default stays while it is blocked: the action may change till then. */
+static void blocked_and_ignored(void)
+{
+	sigset_t set, none;
+
+	sigemptyset(&none);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	EQ(sigprocmask(SIG_SETMASK, &set, NULL), 0);
+	EQ(raise(SIGCHLD), 0);
+	EQ(sigpending(&set), 0);
+	EQ(sigismember(&set, SIGCHLD), 1);
+	EQ(sigprocmask(SIG_SETMASK, &none, NULL), 0);
+	EQ(sigpending(&set), 0);
+	EQ(sigismember(&set, SIGCHLD), 0);
+	EQ(raise(SIGCHLD), 0);
+	EQ(sigpending(&set), 0);
+	EQ(sigismember(&set, SIGCHLD), 0);
+}
+
+static void held_ran(int signo)
+{
+	(void)signo;
+}
+
+/* SIG_HOLD blocks and leaves the action. */
+static void holding(void)
+{
+	CHECK(sigset(SIGUSR1, held_ran) == SIG_DFL);
+	CHECK(sigset(SIGUSR1, SIG_HOLD) == held_ran);
+	CHECK(sigset(SIGUSR1, SIG_HOLD) == SIG_HOLD);
+	CHECK(sigset(SIGUSR1, held_ran) == SIG_HOLD);
+	CHECK(sigset(SIGUSR1, SIG_DFL) == held_ran);
+}
+
 int main(void)
 {
+	blocked_and_ignored();
+	holding();
 	sem_init(&ready, 0, 0);
 	sets();
 	actions();
