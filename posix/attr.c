@@ -148,10 +148,10 @@ PX_API int pthread_attr_getstack(const pthread_attr_t *restrict a, void **restri
 	return 0;
 }
 
+/* Memory of malloc() will do: the stack begins at the last aligned address in it. */
 PX_API int pthread_attr_setstack(pthread_attr_t *a, void *stack, size_t bytes)
 {
-	if (!is_attr(a) || bytes < PTHREAD_STACK_MIN || !stack ||
-	    ((uintptr_t)stack | bytes) % ARCH_STACK_ALIGN)
+	if (!is_attr(a) || bytes < PTHREAD_STACK_MIN || !stack)
 		return EINVAL;
 	a->__stack = stack;
 	a->__stack_bytes = bytes;
@@ -168,7 +168,7 @@ PX_API int pthread_attr_getstackaddr(const pthread_attr_t *restrict a, void **re
 
 PX_API int pthread_attr_setstackaddr(pthread_attr_t *a, void *stack)
 {
-	if (!is_attr(a) || (uintptr_t)stack % ARCH_STACK_ALIGN)
+	if (!is_attr(a))
 		return EINVAL;
 	a->__stack = stack;
 	return 0;
@@ -224,9 +224,10 @@ PX_API int pthread_getattr_np(pthread_t id, pthread_attr_t *a)
 		return ESRCH;
 	pthread_attr_init(a);
 	a->__detach = t->detached ? PTHREAD_CREATE_DETACHED : PTHREAD_CREATE_JOINABLE;
-	a->__stack = t->user_stack ? t->user_stack : t->core->stack;
-	a->__stack_bytes = t->user_stack ? t->stack_bytes :
-					   (size_t)((char *)t->core - (char *)t->core->stack);
+	/* What was asked for: a slot may have more. */
+	a->__stack_bytes = t->stack_bytes ? t->stack_bytes :
+					    (size_t)((char *)t->core - (char *)t->core->stack);
+	a->__stack = t->user_stack ? t->user_stack : (char *)t->core - a->__stack_bytes;
 	a->__guard_bytes = t->guard_bytes;
 	px_unpin(t);
 	pthread_getaffinity_np(id, sizeof(a->__affinity), &a->__affinity);

@@ -14,7 +14,7 @@ struct px_cond {
 	uint32_t magic;
 	clockid_t clock_id; /* [i] */
 	struct condition condition;
-	struct px_mutex *mutex; /* [w] of those that wait */
+	struct px_mutex *mutex; /* [w] of those that wait; [a] NULL: not known */
 };
 
 _Static_assert(sizeof(struct px_cond) <= sizeof(pthread_cond_t), "grow pthread_cond_t");
@@ -115,7 +115,7 @@ static LOCK_UNCHECKED int cond_block(struct pthread *self, struct px_cond *c, st
 	struct wait_queue *q = &c->condition.waiters;
 	unsigned long flags = spin_lock_irqsave(&q->lock);
 
-	if (!wait_queue_empty(q) && c->mutex != m) {
+	if (!wait_queue_empty(q) && c->mutex && c->mutex != m) {
 		spin_unlock_irqrestore(&q->lock, flags);
 		return -EINVAL;
 	}
@@ -199,6 +199,8 @@ PX_API int pthread_cond_broadcast(pthread_cond_t *cond)
 
 	if (!c)
 		return EINVAL;
+	/* Those it wakes bind nobody any more, who waits again before it is through with them. */
+	atomic_store_relaxed(&c->mutex, (struct px_mutex *)NULL);
 	condition_broadcast(&c->condition);
 	return 0;
 }

@@ -108,7 +108,7 @@ static struct condition once_changed = CONDITION_INIT;
 static void once_set(pthread_once_t *once, int state)
 {
 	mutex_lock(&once_mutex);
-	atomic_store_release(&once->__state, state);
+	atomic_store_release(once, state);
 	condition_broadcast(&once_changed);
 	mutex_unlock(&once_mutex);
 }
@@ -125,20 +125,20 @@ static bool once_claim(pthread_once_t *once)
 	bool mine;
 
 	mutex_lock(&once_mutex);
-	while (once->__state == ONCE_RUNS)
+	while (*once == ONCE_RUNS)
 		condition_wait(&once_changed, &once_mutex);
-	mine = once->__state == ONCE_NEW;
+	mine = *once == ONCE_NEW;
 	if (mine)
-		once->__state = ONCE_RUNS;
+		*once = ONCE_RUNS;
 	mutex_unlock(&once_mutex);
 	return mine;
 }
 
 PX_API int pthread_once(pthread_once_t *once, void (*routine)(void))
 {
-	if (likely(atomic_load_acquire(&once->__state) == ONCE_DONE))
+	if (likely(atomic_load_acquire(once) == ONCE_DONE))
 		return 0;
-	if ((unsigned)atomic_load_relaxed(&once->__state) > ONCE_DONE)
+	if ((unsigned)atomic_load_relaxed(once) > ONCE_DONE)
 		return EINVAL;
 	if (!once_claim(once))
 		return 0;

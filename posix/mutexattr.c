@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Attributes of mutexes, condition variables, read-write locks and barriers. There is one process,
- * so PROCESS_SHARED is refused with ENOTSUP, as the option says.
+ * Attributes of mutexes, condition variables, read-write locks and barriers. There is one process, so
+ * whoever shares memory shares what is in it, and PROCESS_SHARED means nothing.
  */
 #include "posix/internal.h"
 
-/* Of a field that may be 0 or, if the option is here, 1. */
-static int choice(int *field, int value, bool supported)
+/* Of a field that may be 0 or 1. */
+static int choice(int *field, int value)
 {
 	if (value != 0 && value != 1)
 		return EINVAL;
-	if (value && !supported)
-		return ENOTSUP;
 	*field = value;
 	return 0;
 }
@@ -99,7 +97,7 @@ PX_API int pthread_mutexattr_setrobust(pthread_mutexattr_t *a, int robust)
 {
 	if (!is_mutexattr(a))
 		return EINVAL;
-	return choice(&a->__robust, robust, true);
+	return choice(&a->__robust, robust);
 }
 
 PX_API int pthread_mutexattr_getpshared(const pthread_mutexattr_t *restrict a,
@@ -110,7 +108,7 @@ PX_API int pthread_mutexattr_getpshared(const pthread_mutexattr_t *restrict a,
 
 PX_API int pthread_mutexattr_setpshared(pthread_mutexattr_t *a, int pshared)
 {
-	return is_mutexattr(a) ? choice(&a->__pshared, pshared, false) : EINVAL;
+	return is_mutexattr(a) ? choice(&a->__pshared, pshared) : EINVAL;
 }
 
 /* ---- condition variables --------------------------------------------------------------------- */
@@ -161,7 +159,7 @@ PX_API int pthread_condattr_getpshared(const pthread_condattr_t *restrict a, int
 
 PX_API int pthread_condattr_setpshared(pthread_condattr_t *a, int pshared)
 {
-	return is_condattr(a) ? choice(&a->__pshared, pshared, false) : EINVAL;
+	return is_condattr(a) ? choice(&a->__pshared, pshared) : EINVAL;
 }
 
 /* ---- read-write locks ------------------------------------------------------------------------ */
@@ -196,7 +194,7 @@ PX_API int pthread_rwlockattr_getpshared(const pthread_rwlockattr_t *restrict a,
 
 PX_API int pthread_rwlockattr_setpshared(pthread_rwlockattr_t *a, int pshared)
 {
-	return is_rwlockattr(a) ? choice(&a->__pshared, pshared, false) : EINVAL;
+	return is_rwlockattr(a) ? choice(&a->__pshared, pshared) : EINVAL;
 }
 
 /* ---- barriers -------------------------------------------------------------------------------- */
@@ -231,5 +229,5 @@ PX_API int pthread_barrierattr_getpshared(const pthread_barrierattr_t *restrict 
 
 PX_API int pthread_barrierattr_setpshared(pthread_barrierattr_t *a, int pshared)
 {
-	return is_barrierattr(a) ? choice(&a->__pshared, pshared, false) : EINVAL;
+	return is_barrierattr(a) ? choice(&a->__pshared, pshared) : EINVAL;
 }

@@ -257,6 +257,14 @@ PX_API int msync(void *at, size_t bytes, int flags)
 	return px_fail(ENOSYS);
 }
 
+/* All memory is as near as it can be. */
+PX_API int posix_madvise(void *at, size_t bytes, int advice)
+{
+	(void)at;
+	(void)bytes;
+	return advice < POSIX_MADV_NORMAL || advice > POSIX_MADV_DONTNEED ? EINVAL : 0;
+}
+
 PX_API int mlock(const void *at, size_t bytes)
 {
 	(void)at;

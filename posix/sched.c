@@ -182,8 +182,8 @@ PX_API int sched_rr_get_interval(pid_t pid, struct timespec *interval)
 	struct sched_attr attr;
 	int err = get_attr(pid, &attr);
 
-	if (err)
-		return px_fail(err);
+	if (err || !interval)
+		return px_fail(err ? err : EFAULT);
 	if (attr.sched_policy == SCHED_RR)
 		*interval = px_timespec(RR_QUANTUM_NS);
 	else

@@ -28,7 +28,10 @@ typedef unsigned long sigset_t;
 /* ---- types ----------------------------------------------------------------------------------- */
 
 /* Index and generation: an id is not used again, so that of a thread that is gone is recognised. */
+#ifndef _PTHREAD_T_DECLARED
+#define _PTHREAD_T_DECLARED
 typedef unsigned long pthread_t;
+#endif
 typedef unsigned pthread_key_t;
 
 typedef struct {
@@ -86,9 +89,7 @@ typedef struct {
 	int __owner;
 } pthread_spinlock_t;
 
-typedef struct {
-	int __state;
-} pthread_once_t;
+typedef int pthread_once_t;
 
 /* ---- constants ------------------------------------------------------------------------------- */
 
@@ -98,11 +99,11 @@ typedef struct {
 	}
 #define PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP \
 	{                                      \
-		.__kind = 0x1               \
+		.__kind = 0x1                  \
 	}
 #define PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP \
 	{                                       \
-		.__kind = 0x0                \
+		.__kind = 0x0                   \
 	}
 #define PTHREAD_COND_INITIALIZER   \
 	{                          \
@@ -112,10 +113,7 @@ typedef struct {
 	{                          \
 		.__storage = { 0 } \
 	}
-#define PTHREAD_ONCE_INIT \
-	{                 \
-		0         \
-	}
+#define PTHREAD_ONCE_INIT 0
 
 #define PTHREAD_CREATE_JOINABLE 0
 #define PTHREAD_CREATE_DETACHED 1
@@ -218,10 +216,10 @@ void __pthread_cleanup_pop(struct __pthread_cleanup *, int);
 #define pthread_cleanup_push(routine, arg)          \
 	do {                                        \
 		struct __pthread_cleanup __cleanup; \
-		__pthread_cleanup_push(&__cleanup, (routine), (arg))
-#define pthread_cleanup_pop(execute)                   \
-		__pthread_cleanup_pop(&__cleanup, (execute)); \
-	}                                              \
+	__pthread_cleanup_push(&__cleanup, (routine), (arg))
+#define pthread_cleanup_pop(execute)                  \
+	__pthread_cleanup_pop(&__cleanup, (execute)); \
+	}                                             \
 	while (0)
 
 /* ---- thread-specific data -------------------------------------------------------------------- */

@@ -70,23 +70,23 @@ int sched_getaffinity(pid_t, size_t, cpu_set_t *);
 int sched_setaffinity(pid_t, size_t, const cpu_set_t *);
 int __cpu_count(size_t, const cpu_set_t *);
 
-#define __CPU_WORD_BITS          (8 * sizeof(unsigned long))
-#define __CPU_IN(cpu, bytes)     ((size_t)(cpu) / 8 < (bytes))
-#define __CPU_WORD(cpu, set)     ((set)->__bits[(size_t)(cpu) / __CPU_WORD_BITS])
-#define __CPU_BIT(cpu)           (1ul << ((size_t)(cpu) % __CPU_WORD_BITS))
+#define __CPU_WORD_BITS      (8 * sizeof(unsigned long))
+#define __CPU_IN(cpu, bytes) ((size_t)(cpu) / 8 < (bytes))
+#define __CPU_WORD(cpu, set) ((set)->__bits[(size_t)(cpu) / __CPU_WORD_BITS])
+#define __CPU_BIT(cpu)       (1ul << ((size_t)(cpu) % __CPU_WORD_BITS))
 #define CPU_SET_S(cpu, bytes, set) \
 	((void)(__CPU_IN(cpu, bytes) ? __CPU_WORD(cpu, set) |= __CPU_BIT(cpu) : 0))
 #define CPU_CLR_S(cpu, bytes, set) \
 	((void)(__CPU_IN(cpu, bytes) ? __CPU_WORD(cpu, set) &= ~__CPU_BIT(cpu) : 0))
 #define CPU_ISSET_S(cpu, bytes, set) \
 	(__CPU_IN(cpu, bytes) ? (__CPU_WORD(cpu, set) & __CPU_BIT(cpu)) != 0 : 0)
-#define CPU_ZERO_S(bytes, set)      ((void)__builtin_memset((set), 0, (bytes)))
-#define CPU_COUNT_S(bytes, set)     __cpu_count((bytes), (set))
-#define CPU_EQUAL_S(bytes, a, b)    (__builtin_memcmp((a), (b), (bytes)) == 0)
-#define __CPU_OP_S(bytes, to, a, b, op)                                                        \
-	do {                                                                                   \
-		for (size_t __i = 0; __i < (bytes) / sizeof(unsigned long); __i++)             \
-			(to)->__bits[__i] = (a)->__bits[__i] op (b)->__bits[__i];              \
+#define CPU_ZERO_S(bytes, set)   ((void)__builtin_memset((set), 0, (bytes)))
+#define CPU_COUNT_S(bytes, set)  __cpu_count((bytes), (set))
+#define CPU_EQUAL_S(bytes, a, b) (__builtin_memcmp((a), (b), (bytes)) == 0)
+#define __CPU_OP_S(bytes, to, a, b, op)                                            \
+	do {                                                                       \
+		for (size_t __i = 0; __i < (bytes) / sizeof(unsigned long); __i++) \
+			(to)->__bits[__i] = (a)->__bits[__i] op(b)->__bits[__i];   \
 	} while (0)
 #define CPU_AND_S(bytes, to, a, b) __CPU_OP_S(bytes, to, a, b, &)
 #define CPU_OR_S(bytes, to, a, b)  __CPU_OP_S(bytes, to, a, b, |)

@@ -118,12 +118,40 @@ static void stacks(void)
 	EQ(pthread_join(t, NULL), 0);
 	CHECK(at > stack && at < stack + sizeof(stack));
 	EQ(pthread_attr_setstack(&attr, stack, PTHREAD_STACK_MIN - 16), EINVAL);
-	EQ(pthread_attr_setstack(&attr, stack + 1, sizeof(stack) - 16), EINVAL);
+	/* Of whatever address and size. */
+	EQ(pthread_attr_setstack(&attr, stack + 1, PTHREAD_STACK_MIN + 7), 0);
+	EQ(pthread_create(&t, &attr, where, &at), 0);
+	EQ(pthread_join(t, NULL), 0);
+	CHECK(at > stack && at < stack + PTHREAD_STACK_MIN + 8);
 	pthread_attr_init(&attr);
 	EQ(pthread_attr_setstacksize(&attr, PTHREAD_STACK_MIN - 1), EINVAL);
 	EQ(pthread_attr_setstacksize(&attr, 512 * 1024), 0);
 	EQ(pthread_create(&t, &attr, where, &at), 0);
 	EQ(pthread_join(t, NULL), 0);
+}
+
+static void *size_of_stack(void *arg)
+{
+	pthread_attr_t attr;
+	void *stack;
+
+	EQ(pthread_getattr_np(pthread_self(), &attr), 0);
+	EQ(pthread_attr_getstack(&attr, &stack, arg), 0);
+	return NULL;
+}
+
+/* As large as was asked for. */
+static void stack_size(void)
+{
+	pthread_attr_t attr;
+	size_t bytes = 0;
+	pthread_t t;
+
+	pthread_attr_init(&attr);
+	EQ(pthread_attr_setstacksize(&attr, PTHREAD_STACK_MIN), 0);
+	EQ(pthread_create(&t, &attr, size_of_stack, &bytes), 0);
+	EQ(pthread_join(t, NULL), 0);
+	EQ(bytes, PTHREAD_STACK_MIN);
 }
 
 static void *attributes_of_self(void *arg)
@@ -287,6 +315,7 @@ int main(void)
 	detaching();
 	many();
 	stacks();
+	stack_size();
 	names();
 	once_only();
 	keys();

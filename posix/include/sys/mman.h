@@ -29,6 +29,12 @@ extern "C" {
 #define MCL_CURRENT   1
 #define MCL_FUTURE    2
 
+#define POSIX_MADV_NORMAL     0
+#define POSIX_MADV_RANDOM     1
+#define POSIX_MADV_SEQUENTIAL 2
+#define POSIX_MADV_WILLNEED   3
+#define POSIX_MADV_DONTNEED   4
+
 void *mmap(void *, size_t, int, int, int, off_t);
 int munmap(void *, size_t);
 int mprotect(void *, size_t, int);
@@ -37,6 +43,7 @@ int mlock(const void *, size_t);
 int munlock(const void *, size_t);
 int mlockall(int);
 int munlockall(void);
+int posix_madvise(void *, size_t, int); /* does nothing */
 int shm_open(const char *, int, mode_t);
 int shm_unlink(const char *);
 
