@@ -242,7 +242,7 @@ endif
 
 # ---- targets ----------------------------------------------------------------------------------------------------------
 
-.PHONY: help run test search soak bench sim sim-program fairness image app gdb lint clean compile_commands host-tests app-check
+.PHONY: help run test search soak bench posix-suite sim sim-program fairness image app gdb lint clean compile_commands host-tests app-check
 
 app-check:
 	@test -n "$(APP_SRC)" || { echo "make: APP=$(APP): neither a name under apps/ nor a folder with C files" >&2; exit 2; }
@@ -254,6 +254,11 @@ image: app
 	@echo "$(OUT)/fairlead-$(BOARD).img ($(APP_NAME))"
 
 BOARD_GIVEN := $(if $(filter command% environment%,$(origin BOARD)),$(BOARD))
+
+# A suite of POSIX programs that this tree does not have: tools/posix_suite.py --help.
+posix-suite:
+	$(if $(SUITE),,@echo "make: posix-suite needs SUITE=folder: docs/POSIX.md says where there is one" >&2; exit 2)
+	@$(PYTHON) tools/posix_suite.py '$(SUITE)' $(addprefix --board ,$(BOARD_GIVEN)) $(SUITE_ARGS)
 
 bench:
 	@$(PYTHON) tools/bench.py --out build/bench $(addprefix --board ,$(BOARD_GIVEN))
@@ -310,6 +315,7 @@ help:
 	@echo "  make sim     scenarios in the simulator (SCENARIO=file SEED=number CPUS=number), docs/SIM.md"
 	@echo "  make fairness  the same with the long ones (300 and 10,000 virtual seconds), then busy threads in QEMU"
 	@echo "               (BOARD=host: the simulator alone; BOARD=virt-arm64, virt-riscv64: that one alone)"
+	@echo "  make posix-suite SUITE=folder  programs of a POSIX test suite, unmodified, on both boards (SUITE_ARGS='--only ...')"
 	@echo "  make image   the bootable image of APP for BOARD, under build/BOARD/"
 	@echo "  make gdb     boot stopped and attach a debugger"
 	@echo "  make lint    layering, style, kernel objects, lock annotations"
