@@ -154,8 +154,7 @@ static __noinline LOCK_UNCHECKED int wait_and_lend(struct mutex *m, unsigned lon
 	return self->waiter.result;
 }
 
-/* The next of those who will never have it; each wakes the one behind. */
-static __cold void mutex_wake_next(struct mutex *m)
+__cold void mutex_wake_next(struct mutex *m)
 {
 	unsigned long flags = spin_lock_irqsave(&m->waiters.lock);
 	struct thread *t = pop(m);

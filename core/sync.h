@@ -70,6 +70,8 @@ struct mutex_special {
 extern void (*mutex_exit_robust)(struct thread *self);
 /* With the queue locked: sets the waiters bit, or takes the mutex if it is free. */
 bool mutex_take_or_mark(struct mutex *m, uintptr_t self);
+/* Wakes the next of those who will never have it; each wakes the one behind. */
+void mutex_wake_next(struct mutex *m);
 /* With the queue locked, for the caller, who has taken it: what that returns. */
 int mutex_own(struct mutex *m);
 /* With the queue locked: @self, the owner, gives it up to the best waiter, who is returned. */

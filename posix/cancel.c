@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Cancellation. Deferred: the target sees PX_EVENT_CANCEL at its next cancellation point, and a
- * wait that is one ends for it. Asynchronous: its hook calls pthread_exit(). A thread that waits in
- * a call that is no cancellation point (a mutex) is cancelled when it comes out.
+ * wait that is one ends for it. Asynchronous: its hook calls pthread_exit(). Waiting for
+ * a mutex is no cancellation point, but asynchronous cancellation ends it.
  *
  * Locks: px_lock. What may never happen: PX_EVENT_CANCEL set while the thread does not want to be
  * cancelled, since then its waits would end at once, again and again.

@@ -133,8 +133,10 @@ static int cond_wait(struct px_cond *c, struct px_mutex *m, uint64_t until_ns)
 	px_cancel_point();
 	m->depth = 0;
 	result = cond_block(self, c, m, until_ns);
-	if (result != -EINVAL)
-		err = mutex_lock(&m->mutex);
+	/* Not interruptible; who meant to interrupt an earlier wait for it may still find us. */
+	do
+		err = result == -EINVAL ? 0 : mutex_lock(&m->mutex);
+	while (err == -EINTR);
 	if (err && err != -EOWNERDEAD)
 		return -err; /* it is not ours */
 	m->depth = depth;

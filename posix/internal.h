@@ -98,7 +98,10 @@ extern struct spinlock px_lock;
 struct px_tls {
 	struct pthread *record; /* [s] NULL: it has not needed one yet */
 	uint32_t events;        /* [a] PX_EVENT_*: what is to be looked at */
-	/* [s] it is about to wait where events end the wait; others read it with its rq locked */
+	/*
+	 * [s] it is about to wait where events end the wait: 1, or PX_WAITS_FOR_MUTEX and which;
+	 * others read it with its rq locked
+	 */
 	uint32_t interruptible;
 	uint32_t retired; /* [a] its CPU time is among that of the dead */
 };
@@ -156,6 +159,13 @@ uint64_t px_dead_runtime_ns(void);
 void px_keys_destroy(struct pthread *self);
 
 /* ---- waits (wait.c) -------------------------------------------------------------------------- */
+
+#define PX_WAITS_FOR_MUTEX 0x100u
+/*
+ * Ends the wait of @t for @m, if it still waits for it, with @result; then the caller is to wake it.
+ * Irqs masked; px_lock may be held.
+ */
+bool px_mutex_wait_cut(struct thread *t, struct mutex *m, int result);
 
 /*
  * For px_wait() without a time-out, inline where every instruction counts: from the insertion to the

@@ -5,8 +5,7 @@
  * RECURSIVE counts, and NORMAL deadlocks when it is locked twice, as POSIX wants, in a sleep that
  * signals interrupt.
  *
- * A mutex that is statically initialized is set up when it is first used. Waiting for a mutex is
- * neither a cancellation point nor cut short by signals: handlers run when the thread has it.
+ * A mutex that is statically initialized is set up when it is first used. Waiting is in mutex_wait.c.
  */
 #include "posix/mutex.h"
 
@@ -122,20 +121,30 @@ static inline int locked(struct px_mutex *m, int result, uint64_t until_ns)
 	return likely(!result) ? 0 : px_mutex_locked(m, result, until_ns);
 }
 
+/* It could not be had at once, for the reason @result. */
+static __noinline int lock_slow(struct px_mutex *m, int result)
+{
+	if (result == -EBUSY)
+		result = px_mutex_wait(&m->mutex, UINT64_MAX);
+	return locked(m, result, UINT64_MAX);
+}
+
 static __noinline int lock_first(pthread_mutex_t *mutex)
 {
 	struct px_mutex *m = mutex_first_use(mutex);
 
-	return m ? locked(m, mutex_lock(&m->mutex), UINT64_MAX) : EINVAL;
+	return m ? lock_slow(m, mutex_trylock(&m->mutex)) : EINVAL;
 }
 
 PX_API int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
 	struct px_mutex *m = (struct px_mutex *)mutex;
+	int result;
 
 	if (!is_ready(m))
 		return lock_first(mutex);
-	return locked(m, mutex_lock(&m->mutex), UINT64_MAX);
+	result = mutex_trylock(&m->mutex);
+	return likely(!result) ? 0 : lock_slow(m, result);
 }
 
 PX_API int pthread_mutex_trylock(pthread_mutex_t *mutex)
@@ -165,7 +174,7 @@ PX_API int pthread_mutex_clocklock(pthread_mutex_t *restrict mutex, clockid_t cl
 	if (err != EBUSY)
 		return err;
 	err = px_deadline(clock_id, at, &until_ns);
-	return err ? err : locked(m, mutex_lock_until(&m->mutex, until_ns), until_ns);
+	return err ? err : locked(m, px_mutex_wait(&m->mutex, until_ns), until_ns);
 }
 
 PX_API int pthread_mutex_timedlock(pthread_mutex_t *restrict mutex,

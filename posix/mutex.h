@@ -18,6 +18,11 @@ _Static_assert(sizeof(struct px_mutex) <= sizeof(pthread_mutex_t), "grow pthread
 /* The mutex behind @m, set up; NULL: not one. */
 struct px_mutex *px_mutex(pthread_mutex_t *m);
 /*
+ * As the core's mutex_lock_until(); UINT64_MAX: for ever. Handlers of signals run meanwhile, and
+ * asynchronous cancellation ends it. Context: thread.
+ */
+int px_mutex_wait(struct mutex *m, uint64_t until_ns);
+/*
  * What the core's mutex_lock() or its like answered, in POSIX's words; a recursive one is counted.
  * @until_ns: of the caller's wait.
  */

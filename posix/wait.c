@@ -188,6 +188,14 @@ static LOCK_UNCHECKED bool take_off_blocked(struct thread *t, struct wait_queue 
 	return mine;
 }
 
+/* Whether what came for the thread of @tls, which is blocked, ends its wait. */
+static bool ends_wait(const struct px_tls *tls)
+{
+	uint32_t how = atomic_load_relaxed(&tls->interruptible);
+
+	return how & PX_WAITS_FOR_MUTEX ? how & atomic_load_relaxed(&tls->events) : how;
+}
+
 /* True: @t was in a wait that can be interrupted, and the caller is to wake it. */
 static LOCK_UNCHECKED bool wait_cut(struct thread *t)
 {
@@ -197,10 +205,14 @@ static LOCK_UNCHECKED bool wait_cut(struct thread *t)
 		struct runqueue *rq = rq_lock_thread(t);
 		struct wait_queue *q = atomic_load_relaxed(&t->waiter.queue);
 		bool blocked = t->sched.state == THREAD_BLOCKED && q;
-		bool stays = blocked && !atomic_load_relaxed(&tls->interruptible);
-		bool mine = blocked && !stays && take_off_blocked(t, q);
+		bool stays = blocked && !ends_wait(tls);
+		bool mutex = blocked &&
+			     atomic_load_relaxed(&tls->interruptible) & PX_WAITS_FOR_MUTEX;
+		bool mine = blocked && !stays && !mutex && take_off_blocked(t, q);
 
 		spin_unlock(&rq->lock);
+		if (mutex && !stays)
+			mine = px_mutex_wait_cut(t, container_of(q, struct mutex, waiters), -EINTR);
 		if (mine || stays)
 			return mine;
 		arch_cpu_relax();

@@ -41,9 +41,9 @@ def build(board, name, *sources, flags=("-Wall", "-Wextra", "-Werror")):
 
 
 # In virtual time on one CPU, where each run is the same, and on as many as the tests' machine has.
-# In virtual time, where a pause of the host is no time; the stress test on CPUs that really run at the same time, too.
+# In virtual time, where a pause of the host is no time; the stress tests on CPUs that really run at the same time, too.
 VIRTUAL = [["--cpus=1", "--icount"], ["--cpus=4", "--icount"]]
-OPTIONS = {"stress": [["--cpus=1", "--icount"], ["--cpus=2", "60"]]}
+OPTIONS = {"stress": [["--cpus=1", "--icount"], ["--cpus=2", "60"]], "mutex_wait": [["--cpus=1", "--icount"], ["--cpus=2"]]}
 CASES = [(name, options) for name in PROGRAMS for options in OPTIONS.get(name, VIRTUAL)]
 
 
