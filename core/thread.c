@@ -121,8 +121,11 @@ void thread_each(void (*each)(struct thread *t))
 {
 	for (int32_t tid = 1; tid < atomic_load_relaxed(&tids.used_pages) * (int32_t)TIDS_PER_PAGE;
 	     tid++) {
-		unsigned long flags = spin_lock_irqsave(&tids.lock);
+		unsigned long flags;
 
+		if (!atomic_load_relaxed(&tid_slot(tid)->thread))
+			continue;
+		flags = spin_lock_irqsave(&tids.lock);
 		if (tid_slot(tid)->thread)
 			each(tid_slot(tid)->thread);
 		spin_unlock_irqrestore(&tids.lock, flags);
