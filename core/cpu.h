@@ -35,8 +35,8 @@ struct cpu {
 	/* [i] of the interrupt controller's driver (redistributor, PLIC context) */
 	void *irq_private;
 	void *ipi_private;               /* [i] of the IPI driver */
-	struct list_head stack_cache[4]; /* [o] core/mem/stack.c: cached stacks by size class */
-	unsigned stack_cached[4];        /* [o] */
+	struct list_head stack_cache[5]; /* [o] core/mem/stack.c: cached stacks by size class */
+	unsigned stack_cached[5];        /* [o] */
 } __aligned_to(ARCH_CACHE_LINE_BYTES);
 
 extern struct cpu *cpu_table[ARCH_CPU_MAX]; /* [i] */

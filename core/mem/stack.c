@@ -23,13 +23,14 @@
 #include "core/mem/mem.h"
 #include "core/mem/san.h"
 
-#define CHUNK_BYTES      (2 * STACK_SLOT_MAX)
-#define CHUNK_MAX        (STACK_AREA_BYTES / CHUNK_BYTES)
-#define SLOT_CLASSES     9  /* PAGE_SIZE << class, up to STACK_SLOT_MAX */
-#define CACHED_CLASSES   4  /* those that are cached */
-#define CPU_CACHE_MAX    16 /* slots of one class in the cache of a CPU */
-#define SHARED_CACHE_MAX 64 /* and in the shared one */
-#define CLASS_NONE       0xff
+#define CHUNK_BYTES    (2 * STACK_SLOT_MAX)
+#define CHUNK_MAX      (STACK_AREA_BYTES / CHUNK_BYTES)
+#define SLOT_CLASSES   9 /* PAGE_SIZE << class, up to STACK_SLOT_MAX */
+#define CACHED_CLASSES 5 /* those that are cached: up to 64 KiB, which POSIX threads have */
+/* Slots of one class in the cache of a CPU, and in the shared one: no more than 512 KiB and 2 MiB. */
+#define CPU_CACHE_MAX(class)    MIN(16u, (512u << 10) / (PAGE_SIZE << (class)))
+#define SHARED_CACHE_MAX(class) MIN(64u, (2u << 20) / (PAGE_SIZE << (class)))
+#define CLASS_NONE              0xff
 
 struct stack_chunk {
 	uint64_t free[4];      /* [s] bit n: slot n is free */
@@ -201,7 +202,7 @@ static bool cpu_cache_give(void *stack, unsigned class)
 {
 	unsigned long flags = arch_irq_save();
 	struct cpu *cpu = arch_cpu_self();
-	bool room = cpu->stack_cached[class] < CPU_CACHE_MAX;
+	bool room = cpu->stack_cached[class] < CPU_CACHE_MAX(class);
 
 	if (room)
 		cache_push(&cpu->stack_cache[class], &cpu->stack_cached[class], stack);
@@ -229,7 +230,7 @@ static void *shared_cache_take(unsigned class, uintptr_t *va)
 static bool shared_cache_give(void *stack, unsigned class)
 {
 	unsigned long flags = spin_lock_irqsave(&stack_lock);
-	bool room = shared_cached[class] < SHARED_CACHE_MAX;
+	bool room = shared_cached[class] < SHARED_CACHE_MAX(class);
 
 	if (room)
 		cache_push(&shared_cache[class], &shared_cached[class], stack);

@@ -238,7 +238,7 @@ static void check_pages(void)
 	for (unsigned class = 0; class < CACHED_CLASSES; class ++) {
 		unsigned cached = shared_cached[class];
 
-		assert_true(cached <= SHARED_CACHE_MAX);
+		assert_true(cached <= SHARED_CACHE_MAX(class));
 		for (unsigned i = 0; i < CPUS; i++)
 			cached += cpus[i].stack_cached[class];
 		pages += cached << class;
