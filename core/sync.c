@@ -20,7 +20,7 @@ void semaphore_init(struct semaphore *s, int32_t count)
 	wait_queue_init(&s->waiters);
 }
 
-static __noinline int semaphore_post_slow(struct semaphore *s)
+__noinline int semaphore_post_slow(struct semaphore *s)
 {
 	unsigned long flags = arch_irq_save();
 	struct waiter *w;

@@ -100,9 +100,10 @@ struct semaphore {
 	}
 
 void semaphore_init(struct semaphore *s, int32_t count);
-int semaphore_post(struct semaphore *s);                          /* any context. 0, -EOVERFLOW */
-void semaphore_wait(struct semaphore *s);                         /* thread */
-int semaphore_trywait(struct semaphore *s);                       /* any. 0, -EAGAIN */
+int semaphore_post(struct semaphore *s);      /* any context. 0, -EOVERFLOW */
+int semaphore_post_slow(struct semaphore *s); /* the same, where the count was seen below 0 */
+void semaphore_wait(struct semaphore *s);     /* thread */
+int semaphore_trywait(struct semaphore *s);   /* any. 0, -EAGAIN */
 int semaphore_wait_until(struct semaphore *s, uint64_t until_ns); /* thread. 0, -ETIMEDOUT */
 
 struct condition {

@@ -129,9 +129,10 @@ static __noinline int lock_slow(struct px_mutex *m, int result)
 	return locked(m, result, UINT64_MAX);
 }
 
+/* It is not free, or not set up. */
 static __noinline int lock_first(pthread_mutex_t *mutex)
 {
-	struct px_mutex *m = mutex_first_use(mutex);
+	struct px_mutex *m = mutex_of(mutex);
 
 	return m ? lock_slow(m, mutex_trylock(&m->mutex)) : EINVAL;
 }
@@ -139,12 +140,15 @@ static __noinline int lock_first(pthread_mutex_t *mutex)
 PX_API int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
 	struct px_mutex *m = (struct px_mutex *)mutex;
-	int result;
+	struct thread *self = thread_current();
+	uintptr_t owner = 0;
 
-	if (!is_ready(m))
+	/* As the core takes a free one, here, so that nothing is saved for a call. */
+	if (unlikely(!is_ready(m)) ||
+	    unlikely(!atomic_cas_acquire(&m->mutex.owner, &owner, (uintptr_t)self)))
 		return lock_first(mutex);
-	result = mutex_trylock(&m->mutex);
-	return likely(!result) ? 0 : lock_slow(m, result);
+	self->mutexes_held++;
+	return 0;
 }
 
 PX_API int pthread_mutex_trylock(pthread_mutex_t *mutex)
@@ -183,8 +187,15 @@ PX_API int pthread_mutex_timedlock(pthread_mutex_t *restrict mutex,
 	return pthread_mutex_clocklock(mutex, CLOCK_REALTIME, at);
 }
 
-static __noinline int unlock_again(struct px_mutex *m)
+/* Not by the fast path. */
+static __noinline int unlock_slow(pthread_mutex_t *mutex)
 {
+	struct px_mutex *m = (struct px_mutex *)mutex;
+
+	if (!is_ready(m))
+		return mutex_first_use(mutex) ? EPERM : EINVAL; /* nobody has locked it yet */
+	if (!m->depth)
+		return -mutex_unlock(&m->mutex);
 	if (!mutex_is_mine(&m->mutex))
 		return EPERM;
 	m->depth--;
@@ -194,12 +205,14 @@ static __noinline int unlock_again(struct px_mutex *m)
 PX_API int pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
 	struct px_mutex *m = (struct px_mutex *)mutex;
+	struct thread *self = thread_current();
+	uintptr_t owner = (uintptr_t)self;
 
-	if (!is_ready(m))
-		return mutex_first_use(mutex) ? EPERM : EINVAL; /* nobody has locked it yet */
-	if (unlikely(m->depth))
-		return unlock_again(m);
-	return -mutex_unlock(&m->mutex);
+	if (unlikely(!is_ready(m)) || unlikely(m->depth) ||
+	    unlikely(!atomic_cas_release(&m->mutex.owner, &owner, (uintptr_t)0)))
+		return unlock_slow(mutex);
+	self->mutexes_held--;
+	return 0;
 }
 
 /* ---- robustness and ceilings ----------------------------------------------------------------- */

@@ -14,8 +14,8 @@
 #include "core/string.h"
 
 struct px_sem {
+	struct semaphore semaphore; /* first: its address is the sem_t's */
 	uint32_t magic;
-	struct semaphore semaphore;
 };
 
 _Static_assert(sizeof(struct px_sem) <= sizeof(sem_t), "grow sem_t");
@@ -81,8 +81,8 @@ PX_API int sem_getvalue(sem_t *restrict sem, int *restrict value)
 }
 
 /*
- * As semaphore_post() does it, which is called when somebody may wait. (It cannot overflow then:
- * that takes 2^31 posts between two instructions.)
+ * As semaphore_post() does it. (Its slow part cannot overflow: that takes 2^31 posts between two
+ * instructions.)
  */
 PX_API int sem_post(sem_t *sem)
 {
@@ -98,7 +98,7 @@ PX_API int sem_post(sem_t *sem)
 		if (atomic_cas_release(&s->semaphore.count, &count, count + 1))
 			return 0;
 	}
-	return semaphore_post(&s->semaphore);
+	return semaphore_post_slow(&s->semaphore);
 }
 
 PX_API int sem_trywait(sem_t *sem)
@@ -155,7 +155,7 @@ static __noinline int wait_cancelled(struct px_sem *s)
 }
 
 /* wait_slow() without a time-out, in as few instructions as it can be. */
-static __noinline LOCK_UNCHECKED int wait_untimed(struct px_sem *s)
+static inline LOCK_UNCHECKED int wait_untimed(struct px_sem *s)
 {
 	struct wait_queue *q = &s->semaphore.waiters;
 	unsigned long flags = arch_irq_save();
@@ -181,11 +181,13 @@ PX_API int sem_wait(sem_t *sem)
 	if (unlikely(!s))
 		return px_fail(EINVAL);
 	count = atomic_load_relaxed(&s->semaphore.count);
-	while (count > 0) {
+	if (count > 0) {
 		if (unlikely(px_events() & PX_EVENT_CANCEL))
 			return wait_cancelled(s);
-		if (atomic_cas_acquire(&s->semaphore.count, &count, count - 1))
-			return 0;
+		do
+			if (atomic_cas_acquire(&s->semaphore.count, &count, count - 1))
+				return 0;
+		while (count > 0);
 	}
 	return wait_untimed(s); /* looks at the events by itself */
 }
