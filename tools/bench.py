@@ -75,6 +75,13 @@ ROWS = [
     "irq_to_thread_idle", "irq_to_thread_hog", "timer_to_thread_idle", "timer_to_thread_hog",
     "thread_create_join", "xcpu_sem_roundtrip", "wake_idle_cpu", "boot_to_thread_ns", "text_bytes",
 ]
+# The same through the names of POSIX, in an image of its own: a core row, and how many calls it takes. A call may cost 15
+# instructions more than the core's; None: no limit.
+POSIX_ROWS = {
+    "yield_fifo_2": 1, "sem_pingpong_fifo": 4, "sem_pingpong_fifo_hi": 4, "mutex_uncontended": 2, "sem_uncontended": 2,
+    "timer_to_thread_idle": 1, "timer_to_thread_hog": 1, "thread_create_join": None,
+}
+POSIX_CALL_LIMIT = 15
 SBI_ROWS = ["xcpu_sem_roundtrip_sbi", "wake_idle_cpu_sbi"]  # inter-processor interrupts by firmware
 ARCHES = ["arm64", "riscv64"]  # the order in the tables above
 
@@ -88,7 +95,7 @@ class BenchError(Exception):
 
 
 def expected_rows(board):
-    return ROWS + (SBI_ROWS if qemu.BOARDS[board] == "riscv64" else [])
+    return ROWS + [f"posix_{name}" for name in POSIX_ROWS] + (SBI_ROWS if qemu.BOARDS[board] == "riscv64" else [])
 
 
 # ---- building and text size ---------------------------------------------------------------------------------------
@@ -97,12 +104,12 @@ def variant():
     return "-llvm" if os.environ.get("LLVM") == "1" else ""
 
 
-def build(board):
+def build(board, app="bench"):
     # As a make of its own, not as a part of the one that called us.
     env = {key: value for key, value in os.environ.items()
            if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "BOARD", "APP", "SAN")}
-    image = f"build/{board}/bench/Image{variant()}"
-    done = subprocess.run(["make", f"BOARD={board}", "APP=bench", image], cwd=ROOT, env=env,
+    image = f"build/{board}/{app}/Image{variant()}"
+    done = subprocess.run(["make", f"BOARD={board}", f"APP={app}", image], cwd=ROOT, env=env,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
         raise BenchError(f"building for {board} failed:\n{done.stdout}")
@@ -152,8 +159,9 @@ def boot(board, image, group, cpus, **machine):
     return {name: {key: count[key] for key in ("n", "min", "avg", "max")} for name, count in counts.items()}
 
 
-def measure(board, image):
+def measure(board, image, posix_image):
     counts = boot(board, image, "one", 1)
+    counts |= boot(board, posix_image, "", 1)
     counts |= boot(board, image, "two", 2)
     counts |= boot(board, image, "boot", 4)
     if qemu.BOARDS[board] == "riscv64":
@@ -177,16 +185,20 @@ def number(value):
     return f"{value:.0f}" if value == int(value) or value >= 1000 else f"{value:.1f}"
 
 
-def limit_of(board, name):
+def limit_of(board, name, counts):
+    core = name.removeprefix("posix_")
+    if core != name:
+        calls = POSIX_ROWS[core]
+        return None if calls is None else counts[core]["avg"] + POSIX_CALL_LIMIT * calls
     return LIMITS.get(name, (None, None))[ARCHES.index(qemu.BOARDS[board])]
 
 
-def cells(board, name, count):
-    limit = limit_of(board, name)
+def cells(board, name, counts):
+    count, limit = counts[name], limit_of(board, name, counts)
     peer = PEERS.get(name, (None, None))[ARCHES.index(qemu.BOARDS[board])]
     broken = limit is not None and count["avg"] > limit
     spread = f"{number(count['min'])}-{number(count['max'])}" if count["min"] != count["max"] else ""
-    return [number(count["avg"]) + ("!" if broken else " "), spread, "" if limit is None else str(limit),
+    return [number(count["avg"]) + ("!" if broken else " "), spread, "" if limit is None else number(limit),
             f"{peer[0]} {peer[1]}" if peer else ""]
 
 
@@ -196,11 +208,11 @@ def table(all_counts):
     for board in boards:
         head += [qemu.BOARDS[board] + " ", "min-max", "limit", "best peer"]
     rows = [head]
-    for name in ROWS + SBI_ROWS:
+    for name in ROWS + [f"posix_{name}" for name in POSIX_ROWS] + SBI_ROWS:
         row = [name]
         for board in boards:
-            count = all_counts[board].get(name)
-            row += cells(board, name, count) if count else [""] * 4
+            counts = all_counts[board]
+            row += cells(board, name, counts) if name in counts else [""] * 4
         if any(row[1:]):
             rows.append(row)
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
@@ -213,9 +225,10 @@ def table(all_counts):
 
 
 def broken_limits(all_counts):
-    return [f"{name} {number(count['avg'])} > {limit_of(board, name)} ({qemu.BOARDS[board]})"
-            for board, counts in all_counts.items() for name, count in counts.items()
-            if limit_of(board, name) is not None and count["avg"] > limit_of(board, name)]
+    limits = [(board, name, count["avg"], limit_of(board, name, counts))
+              for board, counts in all_counts.items() for name, count in counts.items()]
+    return [f"{name} {number(average)} > {number(limit)} ({qemu.BOARDS[board]})"
+            for board, name, average, limit in limits if limit is not None and average > limit]
 
 
 def differences(first, second):
@@ -238,11 +251,11 @@ def run(options):
     os.makedirs(options.out, exist_ok=True)
     for board in options.board or list(qemu.BOARDS):
         print(f"bench: {board} ...", file=sys.stderr, flush=True)
-        image = build(board)
-        counts = all_counts[board] = measure(board, image)
+        images = build(board), build(board, "bench_posix")
+        counts = all_counts[board] = measure(board, *images)
         report.write_file(os.path.join(options.out, f"{board}.json"), result_text(board, counts))
         if options.check:
-            different += differences(counts, measure(board, image))
+            different += differences(counts, measure(board, *images))
     print(table(all_counts))
     print("Instructions for one operation, counted by QEMU in virtual time; boot_to_thread_ns and text_bytes in their own "
           "units. '!': above the limit.")

@@ -68,6 +68,9 @@ def counts_of(board, **changed):
     counts = {}
     for name in bench.expected_rows(board):
         value = bench.LIMITS.get(name, (77, 77))[arch]
+        core = name.removeprefix("posix_")
+        if core != name:
+            value = counts[core]["avg"] + bench.POSIX_CALL_LIMIT * (bench.POSIX_ROWS[core] or 0)
         counts[name] = {"n": 1, "min": value, "avg": changed.get(name, value), "max": value}
     return counts
 
@@ -85,15 +88,25 @@ def test_each_limit_can_break(name):
     assert len(broken) == 1 and broken[0].startswith(name) and str(limit) in broken[0]
 
 
+@pytest.mark.parametrize("name, calls", bench.POSIX_ROWS.items())
+def test_posix_rows_are_held_to_the_core_s(name, calls):
+    counts = counts_of("virt-arm64")
+    limit = counts[name]["avg"] + bench.POSIX_CALL_LIMIT * (calls or 0)
+    counts[f"posix_{name}"]["avg"] = limit + 1
+    broken = bench.broken_limits({"virt-arm64": counts})
+    assert [text.split()[0] for text in broken] == ([f"posix_{name}"] if calls else [])
+
+
 def test_limits_and_peers_name_rows():
     assert set(bench.LIMITS) <= set(bench.ROWS)
     assert set(bench.PEERS) <= set(bench.ROWS)
+    assert set(bench.POSIX_ROWS) <= set(bench.ROWS)
 
 
 def run(monkeypatch, tmp_path, runs, *arguments):
     results = iter(runs)
-    monkeypatch.setattr(bench, "build", lambda board: "image")
-    monkeypatch.setattr(bench, "measure", lambda board, image: next(results))
+    monkeypatch.setattr(bench, "build", lambda board, app="bench": "image")
+    monkeypatch.setattr(bench, "measure", lambda board, *images: next(results))
     return bench.main(["--board", "virt-arm64", "--out", str(tmp_path), *arguments])
 
 
@@ -125,7 +138,7 @@ def test_missing_row_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "boot", lambda *a, **k: {"yield_fifo_2": counts_of("virt-arm64")["yield_fifo_2"]})
     monkeypatch.setattr(bench, "text_bytes", lambda board: 1)
     with pytest.raises(bench.BenchError, match="yield_fair_2"):
-        bench.measure("virt-arm64", "image")
+        bench.measure("virt-arm64", "image", "posix image")
 
 
 def test_wrong_board_is_refused(capsys):
