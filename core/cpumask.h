@@ -55,6 +55,18 @@ static inline bool cpumask_empty(const struct cpumask *m)
 	return true;
 }
 
+/* More than one. */
+static inline bool cpumask_several(const struct cpumask *m)
+{
+	uint64_t seen = 0, twice = 0;
+
+	for (unsigned i = 0; i < CPUMASK_WORDS; i++) {
+		twice |= (m->bits[i] & (m->bits[i] - 1)) | (m->bits[i] && seen);
+		seen |= m->bits[i];
+	}
+	return twice;
+}
+
 static inline bool cpumask_intersects(const struct cpumask *a, const struct cpumask *b)
 {
 	for (unsigned i = 0; i < CPUMASK_WORDS; i++)

@@ -80,7 +80,24 @@ struct rt_queue {
 	struct thread *front; /* [q] NULL: none */
 	/* [q] highest priority waiting, front included; 0: none */
 	uint32_t highest;
-	uint32_t nr_listed;              /* [q] threads on the lists */
+	union {
+		struct {
+			uint32_t nr_listed; /* [q] threads on the lists */
+			/*
+			 * [q] a thread waits on another CPU that may be better than what this one
+			 * comes to next: whoever takes a thread from here looks (sched/rt_balance.c)
+			 */
+			uint32_t elsewhere;
+		};
+		/* both in one load */
+		uint64_t nr_listed_elsewhere;
+	};
+	/*
+	 * [q] the best priority of those that wait and may run elsewhere, or did a moment ago; 0:
+	 * none. Others read it without the lock
+	 */
+	uint32_t offered;
+	uint32_t asked; /* [a] RT_PUSH, RT_PULL: to be looked at on the next IPI of any CPU */
 	uint64_t bitmap[RT_LEVELS / 64]; /* [q] levels whose list is not empty */
 	struct list_head level[100];     /* [q] */
 };
@@ -94,8 +111,15 @@ struct lag_counts {
 
 struct runqueue {
 	struct spinlock lock; /* rank LOCK_RUNQUEUE; held across arch_switch() */
-	/* [q] curr is to give way; its CPU reads it with irqs masked */
-	uint32_t resched;
+	union {
+		struct {
+			/* [q] curr is to give way; its CPU reads it with irqs masked */
+			uint32_t resched;
+			uint32_t peers; /* [i] there are other CPUs */
+		};
+		/* both in one load */
+		uint64_t resched_peers;
+	};
 	struct thread *curr; /* [q] */
 	uint64_t since_ns;   /* [q] up to when curr is charged */
 	/* [q] when curr's slice ends; UINT64_MAX: it has none or is alone */

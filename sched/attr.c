@@ -21,6 +21,8 @@ void sched_init_cpu(struct cpu *cpu, struct thread *idle)
 	list_init(&rq->outgoing);
 	for (unsigned i = 0; i < ARRAY_SIZE(rq->rt.level); i++)
 		list_init(&rq->rt.level[i]);
+	if (cpu != arch_cpu_self())
+		rq->peers = arch_cpu_self()->rq.peers = 1;
 	idle->sched =
 		(struct sched_entity){ .rank = RANK_IDLE, .state = THREAD_RUNNABLE, .cpu = cpu };
 }
@@ -209,6 +211,10 @@ static bool change(struct runqueue *rq, struct thread *t, const struct sched_att
 	if (rq->curr == t) {
 		change_running(rq, t, a);
 		act = a || t->sched.rank < old;
+		if (old > RANK_RT && t->sched.rank == RANK_FAIR && rq->rt.elsewhere)
+			rt_falls(rq, 0);
+		if (rq->peers && rq->rt.highest && t->sched.rank > old)
+			rt_waits(rq, rt_first(&rq->rt)); /* was to come next, and may not now */
 	} else {
 		change_waiting(rq, t, a);
 		act = t->sched.state == THREAD_RUNNABLE && sched_check_preempt(rq, t);
@@ -333,8 +339,11 @@ bool sched_affinity_changed(struct runqueue *rq, struct thread *t, bool allowed)
 	bool waiting = t->sched.state == THREAD_RUNNABLE && rq->curr != t;
 	bool was_leaving = t->sched.unusual & SCHED_MOVE;
 
-	if (allowed && !was_leaving)
+	if (allowed && !was_leaving) {
+		if (waiting && rq->peers && t->sched.rank > RANK_RT)
+			rt_waits(rq, t);
 		return false;
+	}
 	if (waiting)
 		stop_waiting(rq, t);
 	t->sched.unusual &= (uint8_t)~SCHED_MOVE;

@@ -91,9 +91,12 @@ static __noinline struct cpu *select_idle(struct thread *t, struct cpu *prev, bo
 {
 	struct cpu *cpu = balance_claim(&t->affinity, prev->index, false);
 
-	if (!cpu)
-		cpu = stay ? prev : balance_least_loaded(&t->affinity, prev);
-	return likely(cpu) ? cpu : balance_hotplug->place(t, fork);
+	if (cpu)
+		return cpu;
+	cpu = stay ? prev : balance_least_loaded(&t->affinity, prev);
+	if (unlikely(!cpu))
+		return balance_hotplug->place(t, fork);
+	return t->sched.rank > RANK_RT ? rt_select(t, cpu) : cpu;
 }
 
 static __noinline struct cpu *select_unequal(struct thread *t, struct cpu *prev, bool allowed,
@@ -108,8 +111,8 @@ static __noinline struct cpu *select_unequal(struct thread *t, struct cpu *prev,
 }
 
 /*
- * The previous CPU if it is idle, else an idle one near to it, else any idle one, else the previous
- * one; a new thread goes where least waits.
+ * The previous CPU if it is idle, else an idle one near to it, else any idle one; else a real-time
+ * thread goes where the worst runs, another one stays, and a new one goes where least waits.
  */
 struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork)
 {
@@ -119,7 +122,7 @@ struct cpu *balance_select(struct thread *t, struct cpu *prev, bool fork)
 
 	if (unlikely(topology.levels > 1))
 		return select_unequal(t, prev, allowed, fork);
-	if ((allowed && cpu_is_idle(prev)) || (stay && cpumask_atomic_empty(&cpu_idle_mask)))
+	if ((allowed && cpu_is_idle(prev)) || (stay && !prev->rq.peers))
 		return prev;
 	return select_idle(t, prev, stay, fork);
 }
@@ -187,6 +190,8 @@ static __noinline bool pull_from(struct cpu *cpu, struct cpu *victim)
 	struct cpumask self = { 0 };
 	struct thread *t;
 
+	if (rt_pull(cpu))
+		return true;
 	if (!worth_a_lock(cpu, victim))
 		return false;
 	spin_lock_pair(&cpu->rq.lock, &victim->rq.lock);

@@ -130,6 +130,7 @@ void balance_take_all(struct cpu *cpu)
 {
 	const struct balance_hotplug *hotplug = atomic_load_acquire(&balance_hotplug);
 
+	rt_answer(cpu);
 	if (unlikely(hotplug))
 		hotplug->seen(cpu);
 	if (!cpumask_atomic_test(&cpu_online_mask, cpu->index))

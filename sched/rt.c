@@ -21,16 +21,18 @@ static unsigned highest_bit(uint64_t w)
 /*
  * By halves: a board without a count-leading-zeros instruction needs no table and no library call.
  */
-void rt_find_highest(void *rt_queue, unsigned long unused)
+void rt_find_highest(void *rt_queue, unsigned long thread)
 {
 	struct rt_queue *q = rt_queue;
+	struct thread *t = (struct thread *)thread;
 
-	(void)unused;
 	if (q->front)
 		q->highest = q->front->sched.priority;
 	else
 		q->highest = q->bitmap[1] ? 64 + highest_bit(q->bitmap[1]) :
 					    highest_bit(q->bitmap[0]);
+	if (q->elsewhere)
+		rt_falls(container_of(q, struct runqueue, rt), t->sched.priority);
 }
 
 /* A thread has been added to the list of @level. */
@@ -39,6 +41,18 @@ static void mark(struct rt_queue *q, unsigned level)
 	q->nr_listed++;
 	q->bitmap[level / 64] |= 1ull << (level % 64);
 	q->highest = MAX(q->highest, level);
+}
+
+/*
+ * Another one waits, too, so @t will not run here at once, whatever runs here: if an interrupt woke
+ * both, nobody has offered it to other CPUs.
+ */
+static void offer(struct rt_queue *q, const struct thread *t)
+{
+	struct runqueue *rq = container_of(q, struct runqueue, rt);
+
+	if (rq->peers)
+		rt_waits(rq, t);
 }
 
 /* The thread in the slot goes to the head of its level: nobody is before it. */
@@ -59,11 +73,13 @@ void rt_put_tail_behind(void *rt_queue, unsigned long thread)
 	struct thread *t = (struct thread *)thread;
 
 	if (t->sched.priority > q->highest) {
+		offer(q, rt_first(q));
 		flush_front(q);
 		rt_set_front(q, t);
 	} else {
 		list_add_tail(&t->sched.node, &q->level[t->sched.priority]);
 		mark(q, t->sched.priority);
+		offer(q, t);
 	}
 }
 
@@ -73,11 +89,13 @@ void rt_put_head_behind(void *rt_queue, unsigned long thread)
 	struct thread *t = (struct thread *)thread;
 
 	if (t->sched.priority >= q->highest) {
+		offer(q, rt_first(q));
 		flush_front(q);
 		rt_set_front(q, t);
 	} else {
 		list_add_head(&t->sched.node, &q->level[t->sched.priority]);
 		mark(q, t->sched.priority);
+		offer(q, t);
 	}
 }
 
@@ -91,7 +109,7 @@ void rt_take_queued(void *rt_queue, unsigned long thread)
 	q->nr_listed--;
 	if (list_empty(&q->level[level]))
 		q->bitmap[level / 64] &= ~(1ull << (level % 64));
-	rt_find_highest(q, 0);
+	rt_find_highest(q, thread);
 }
 
 static void rt_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place place)
@@ -120,13 +138,16 @@ static void rt_stop(struct runqueue *rq, struct thread *t, enum stop_reason why)
 
 	if (used_up || why == STOP_YIELDED)
 		t->sched.rr_left_ns = RR_QUANTUM_NS;
+	if (why == STOP_BLOCKED && rq->rt.elsewhere && !rq->rt.highest)
+		rt_falls(rq, 0);
 	if (why == STOP_BLOCKED)
 		return;
 	if (why == STOP_PREEMPTED && !used_up)
 		rt_put_head(&rq->rt, t);
 	else
 		rt_put_tail(&rq->rt, t);
-	rq->nr_ready++;
+	if (rq->nr_ready++ && rq->peers)
+		rt_waits(rq, t);
 }
 
 static struct thread *rt_pick(struct runqueue *rq)

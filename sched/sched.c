@@ -318,10 +318,17 @@ static bool fair_slice_shrinks(const struct runqueue *rq, const struct thread *t
 {
 	const struct eevdf_entity *e = &t->sched.fair, *curr = &rq->fair_curr->sched.fair;
 
-	if (t->sched.rank != RANK_FAIR)
-		return false;
 	return rq->slice_end_ns == UINT64_MAX ||
 	       (eevdf_before(e->deadline, curr->deadline) && eevdf_eligible(&rq->fair, e));
+}
+
+/* Until another CPU takes it. */
+static __cold void wait_behind_real_time(struct runqueue *rq, struct thread *t)
+{
+	if (rq->slice_end_ns == UINT64_MAX)
+		monitor_watch();
+	if (rq->peers && t->sched.rank > RANK_RT)
+		rt_waits(rq, t);
 }
 
 /*
@@ -332,13 +339,13 @@ __cold bool sched_check_preempt(struct runqueue *rq, struct thread *t)
 {
 	bool act = beats_curr(rq, t);
 
-	if (!act && rq->curr == rq->fair_curr && fair_slice_shrinks(rq, t)) {
+	if (!act && rq->curr != rq->fair_curr) {
+		wait_behind_real_time(rq, t);
+	} else if (!act && fair_slice_shrinks(rq, t)) {
 		if (cpu_of_rq(rq) == arch_cpu_self())
 			slice_begin(rq, rq->curr);
 		else
 			act = true;
-	} else if (!act && rq->slice_end_ns == UINT64_MAX) {
-		monitor_watch(); /* behind real time: until somebody takes it */
 	}
 	if (act)
 		rq->resched = 1;
@@ -426,31 +433,34 @@ static __noinline LOCK_UNCHECKED void wake_idle_cpu(struct runqueue *rq, struct 
 	arch_irq_restore(flags);
 }
 
-/* The woken FIFO thread is better than a running one that is not FIFO. */
+/*
+ * The woken FIFO thread is better than the running one, which is not FIFO or may have to go to
+ * another CPU.
+ */
 static __noinline LOCK_UNCHECKED void wake_switch(struct runqueue *rq, struct thread *t,
 						  unsigned long flags)
 {
+	struct thread *curr = rq->curr;
+
+	if (!curr->sched.unusual && !rq->resched && !rt_may_wander(curr)) {
+		rt_put_head(&rq->rt, curr);
+		rq->nr_ready++;
+		account(rq, curr);
+		return switch_to(rq, curr, t, STOP_PREEMPTED, flags);
+	}
 	rt_put_tail(&rq->rt, t);
 	rq->nr_ready++;
 	schedule(rq, rq->curr, STOP_PREEMPTED, flags);
 }
 
-/* An idle CPU hears of @t, which waits here. */
-static __cold LOCK_UNCHECKED void kick_and_unlock(struct runqueue *rq, struct thread *t,
-						  unsigned long flags)
+/* @t, FIFO, is not better than the running one and has no other CPU. */
+static LOCK_UNCHECKED void wake_to_wait(struct runqueue *rq, struct thread *t, unsigned long flags)
 {
-	balance_kick_idle(cpu_of_rq(rq), &t->affinity);
+	t->sched.state = THREAD_RUNNABLE;
+	rt_put_tail(&rq->rt, t);
+	rq->nr_ready++;
 	spin_unlock(&rq->lock);
 	arch_irq_restore(flags);
-}
-
-/* An idle CPU hears of @curr, which waits from here on. */
-static __noinline void switch_and_kick(struct runqueue *rq, struct thread *curr,
-				       struct thread *next, unsigned long flags)
-{
-	balance_kick_idle(cpu_of_rq(rq), &curr->affinity);
-	account(rq, curr);
-	switch_to(rq, curr, next, STOP_PREEMPTED, flags);
 }
 
 /* @t, on its way to block, finds the mark. */
@@ -465,12 +475,17 @@ static LOCK_UNCHECKED void wake_running(struct runqueue *rq, struct thread *t, u
 static __noinline LOCK_UNCHECKED void wake_elsewhere(struct runqueue *rq, struct thread *t,
 						     unsigned long flags)
 {
-	bool idle = rq->curr == rq->idle && !rq->nr_ready;
-
-	if (unlikely(t->sched.state == THREAD_RUNNABLE))
-		return wake_running(rq, t, flags);
-	if (idle && t->sched.state_unusual == THREAD_BLOCKED && cpu_of_rq(rq) != arch_cpu_self())
+	if (t->sched.state_unusual != THREAD_BLOCKED) {
+		if (unlikely(t->sched.state == THREAD_RUNNABLE))
+			wake_running(rq, t, flags);
+		else
+			wake_general(rq, t, flags);
+		return;
+	}
+	if (cpu_of_rq(rq) != arch_cpu_self() && rq->curr == rq->idle && !rq->nr_ready)
 		wake_idle_cpu(rq, t, flags);
+	else if (cpu_of_rq(rq) == arch_cpu_self() && !rt_may_wander(t))
+		wake_to_wait(rq, t, flags);
 	else
 		wake_general(rq, t, flags);
 }
@@ -486,7 +501,7 @@ LOCK_UNCHECKED void sched_wake(struct thread *t, unsigned long flags)
 	curr = rq->curr;
 	better = t->sched.rank > curr->sched.rank;
 	if (unlikely(t->sched.state_unusual != THREAD_BLOCKED || cpu != self ||
-		     (!better && !cpumask_atomic_empty(&cpu_idle_mask))))
+		     (!better && rq->peers)))
 		return wake_elsewhere(rq, t, flags);
 	t->sched.state = THREAD_RUNNABLE;
 	if (!better || !arch_irq_flags_enabled(flags)) {
@@ -494,18 +509,14 @@ LOCK_UNCHECKED void sched_wake(struct thread *t, unsigned long flags)
 		rq->nr_ready++;
 		if (better)
 			rq->resched = 1;
-		else if (unlikely(somebody_idles()))
-			return kick_and_unlock(rq, t, flags);
 		spin_unlock(&rq->lock);
 		arch_irq_restore(flags);
 		return;
 	}
-	if (unlikely(curr->sched.unusual || rq->resched))
+	if (unlikely(curr->sched.unusual || rq->resched_peers))
 		return wake_switch(rq, t, flags);
 	rt_put_head(&rq->rt, curr);
 	rq->nr_ready++;
-	if (unlikely(somebody_idles()))
-		return switch_and_kick(rq, curr, t, flags);
 	account(rq, curr);
 	switch_to(rq, curr, t, STOP_PREEMPTED, flags);
 }
@@ -575,7 +586,8 @@ static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 		rt_take(&rq->rt, next);
 		rq->slice_end_ns = UINT64_MAX;
 		rq->fair_owed_ns += account(rq, prev);
-	} else if (unusual == 0 && next->sched.rank > prev->sched.rank) {
+	} else if (unusual == 0 && next->sched.rank > prev->sched.rank &&
+		   !(rq->peers && rt_may_wander(prev))) {
 		rt_take(&rq->rt, next);
 		rt_put_head(&rq->rt, prev);
 		account(rq, prev);
@@ -659,6 +671,8 @@ static __cold LOCK_UNCHECKED void idle_leave_general(struct runqueue *rq)
 		balance_pass_on(cpu_of_rq(rq));
 		spin_lock(&rq->lock);
 	}
+	if (unlikely(rq->rt.elsewhere && !rq->rt.highest))
+		rt_falls(rq, 0); /* somebody came before this CPU could pull */
 	schedule(rq, rq->idle, STOP_PREEMPTED, arch_irq_flags_masked());
 }
 

@@ -21,6 +21,9 @@
  *     only under that CPU's rq lock.
  *  S6 Whoever switches holds exactly its own CPU's rq lock, irqs masked; sched_finish() releases
  *     it.
+ *  S7 No real-time thread waits while an online CPU of its affinity runs one of a lower rank, but
+ *     until an interrupt has come that is on its way (rt_balance.c), or who yielded to an equal
+ *     that has no other CPU comes back.
  */
 #pragma once
 
@@ -162,13 +165,34 @@ void balance_keep(struct thread *t);
 /* on an IPI: takes what others sent away; no lock held */
 void balance_take_outgoing(struct cpu *cpu);
 
+/*
+ * rt_balance.c: on several CPUs the best real-time threads run. rq->lock held unless said
+ * otherwise.
+ */
+/* where @t, in no queue, should run if nobody is idle: on @cpu, or on a CPU that runs a worse one */
+struct cpu *rt_select(const struct thread *t, struct cpu *cpu);
+/* @t begins to wait on @rq, not to run at once: sees that no CPU where it may run runs a worse one */
+void rt_waits(struct runqueue *rq, const struct thread *t);
+/* @rq's CPU is to run something of @priority (0: not of this class), which is worse than before */
+void rt_falls(struct runqueue *rq, uint32_t priority);
+/* on an IPI, what was asked for meanwhile; no lock held */
+void rt_answer(struct cpu *cpu);
+/* idle or less busy @cpu takes the best that waits elsewhere; no lock held, irqs masked */
+bool rt_pull(struct cpu *cpu);
+
+/* Other CPUs are in its mask, whether they are online or not. */
+static inline bool rt_may_wander(const struct thread *t)
+{
+	return cpumask_several(&t->affinity);
+}
+
 /* ---- the real-time queue, inline because the fast paths of sched.c use it without the table -- */
 
 /* Cold halves, called without saving registers. */
 void rt_put_tail_behind(void *rt_queue, unsigned long thread);
 void rt_put_head_behind(void *rt_queue, unsigned long thread);
 void rt_take_queued(void *rt_queue, unsigned long thread);
-void rt_find_highest(void *rt_queue, unsigned long unused);
+void rt_find_highest(void *rt_queue, unsigned long thread);
 
 static inline void rt_set_front(struct rt_queue *q, struct thread *t)
 {
@@ -205,10 +229,10 @@ static inline void rt_take(struct rt_queue *q, struct thread *t)
 		return;
 	}
 	q->front = NULL;
-	if (likely(!q->nr_listed))
+	if (likely(!q->nr_listed_elsewhere))
 		q->highest = 0;
 	else
-		arch_cold_call(rt_find_highest, q, 0);
+		arch_cold_call(rt_find_highest, q, (unsigned long)t);
 }
 
 /* The best that waits; q->highest is not 0. */

@@ -265,6 +265,26 @@ static void check_conserved(void)
 		CHECK(!host_cpu_is_idle(i) || !is_online(cpu_at(i)) || !wastes(cpu_at(i)));
 }
 
+/*
+ * No real-time thread waits while a CPU where it may run runs a worse one. One that is about to
+ * leave is not asked for more.
+ */
+static void check_rt_waiting(const struct thread *t)
+{
+	for (unsigned i = 0; i < cpu_count; i++)
+		CHECK(!is_online(cpu_at(i)) || !cpumask_test(&t->affinity, i) ||
+		      cpu_at(i)->rq.curr->sched.rank >= t->sched.rank);
+}
+
+static void check_best_run(const struct runqueue *rq)
+{
+	if (rq->rt.front)
+		check_rt_waiting(rq->rt.front);
+	for (unsigned level = 1; level < 100; level++)
+		list_for_each(node, &rq->rt.level[level])
+			check_rt_waiting(container_of(node, struct thread, sched.node));
+}
+
 /* Every CPU has been up; from then on it is up or off. */
 static bool all_up(void)
 {
@@ -298,4 +318,6 @@ void check_machine(bool quiet)
 		check_quiet(cpu_at(i));
 	if (quiet && check_conservation)
 		check_conserved();
+	for (unsigned i = 0; quiet && check_conservation && i < cpu_count; i++)
+		check_best_run(&cpu_at(i)->rq);
 }

@@ -125,6 +125,18 @@ static void *do_yield(void *arg)
 	return NULL;
 }
 
+static bool let_go[THREADS];
+
+/* Until the test lets it end. */
+static void *spin_on(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	while (!atomic_load_relaxed(&let_go[(uintptr_t)arg]))
+		host_compute(10 * NSEC_PER_USEC);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
 static void *do_compute(void *arg)
 {
 	semaphore_wait(&gate[(uintptr_t)arg]);
@@ -470,6 +482,31 @@ static void steal_rt(void)
 	go(0);
 	go(1);
 	finish(3);
+}
+
+/*
+ * D, the worst, waits and is offered, so CPU 1 looks when A ends there and C is next. B, better than
+ * C, is woken meanwhile and has to wait for the first: it runs on CPU 1 then, whoever is earlier.
+ */
+static void rt_fall(void)
+{
+	begin(1, SCHED_FIFO, 40);
+	make(0, 2, SCHED_FIFO, 30, spin_on);
+	make(1, 3, SCHED_FIFO, 20, do_nothing);
+	make(2, 2, SCHED_FIFO, 10, spin_on);
+	make(3, 3, SCHED_FIFO, 5, spin_on);
+	settle();
+	go(3);
+	go(2);
+	go(0);
+	settle();
+	search_begin();
+	atomic_store_relaxed(&let_go[0], true);
+	go(1);
+	host_compute(50 * NSEC_PER_USEC);
+	CHECK(done[0] && done[1]);
+	let_go[2] = let_go[3] = true;
+	finish(4);
 }
 
 /* Two thieves, one of which may not have what waits. */
@@ -1121,6 +1158,8 @@ const struct configuration configurations[] = {
 	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
 	{ "steal-rt", "the same of real-time threads", steal_rt, 2,
 	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
+	{ "rt-fall", "a CPU goes to a worse thread while a better one begins to wait elsewhere", rt_fall,
+	  2, .bound = 2, .weak_bound = 2, .soak_bound = 3 },
 	{ "steal-three", "two thieves", steal_three, 3,
 	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
 	{ "affinity-exit", "a thread is sent away while it ends", affinity_exit, 2,
