@@ -182,6 +182,8 @@ enum {
 	SCHED_GROUPED = 8,
 	/* woken between queueing to wait and blocking: it does not block */
 	SCHED_WOKEN = 16,
+	/* real time, was given a priority while it ran: it goes to the tail of its level */
+	SCHED_TAIL = 64,
 	/*
 	 * fair, and all that is about it is in rq->fair; with SCHED_SLICED. The sign: a short test
 	 */

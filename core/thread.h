@@ -204,6 +204,13 @@ void sched_get_attr(struct thread *t, struct sched_attr *attr);
 const char *sched_attr_fault(const struct sched_attr *attr, const char **expected);
 /* The same, with the slice left as it is. Context: thread. */
 int sched_set_policy(struct thread *t, int policy, int priority, int nice);
+/*
+ * The priority alone, by the rules of pthread_setschedprio(): one that is raised goes behind those
+ * of its new priority, one that is lowered before them, the same priority changes nothing; in all
+ * other calls a real-time thread goes behind them. 0; -EINVAL: not of its policy; -ESRCH: it has
+ * ended. Context: thread.
+ */
+int sched_set_priority(struct thread *t, int priority);
 uint64_t sched_runtime_ns(struct thread *t);
 /* @t has a hook to run: it is to pass through trap_exit() soon. Context: any. */
 void sched_notify(struct thread *t);

@@ -46,17 +46,23 @@ PX_API int sched_get_priority_min(int policy)
 
 /* ---- one thread, pinned ---------------------------------------------------------------------- */
 
-/* 0 or a positive error. */
-static int set_attr(struct pthread *t, const struct sched_attr *attr)
+/* 0 or a positive error, which names the field. */
+static int check_attr(struct pthread *t, const struct sched_attr *attr)
 {
 	const char *expected, *field = sched_attr_fault(attr, &expected);
 
-	if (field) {
-		printk("sched: %s of thread %d is out of range: expected %s\n", field,
-		       (int)thread_tid(t->core), expected);
-		return EINVAL;
-	}
-	return -sched_set_attr(t->core, attr);
+	if (!field)
+		return 0;
+	printk("sched: %s of thread %d is out of range: expected %s\n", field,
+	       (int)thread_tid(t->core), expected);
+	return EINVAL;
+}
+
+static int set_attr(struct pthread *t, const struct sched_attr *attr)
+{
+	int err = check_attr(t, attr);
+
+	return err ? err : -sched_set_attr(t->core, attr);
 }
 
 /* Policy and priority; the nice value and the slice stay as far as they still mean something. */
@@ -95,7 +101,10 @@ PX_API int pthread_setschedprio(pthread_t id, int priority)
 	if (!t)
 		return ESRCH;
 	sched_get_attr(t->core, &attr);
-	err = set_param(t, (int)attr.sched_policy, priority);
+	attr.sched_priority = (uint32_t)priority;
+	err = check_attr(t, &attr);
+	if (!err)
+		err = -sched_set_priority(t->core, priority);
 	px_unpin(t);
 	return err;
 }

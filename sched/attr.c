@@ -81,6 +81,12 @@ static uint16_t own_rank(const struct sched_entity *s)
 	return is_real_time(s->policy) ? (uint16_t)(RANK_RT + s->own_priority) : RANK_FAIR;
 }
 
+/* The own rank that @a gives. */
+static uint16_t attr_rank(const struct sched_attr *a)
+{
+	return (uint16_t)(is_real_time(a->sched_policy) ? RANK_RT + a->sched_priority : RANK_FAIR);
+}
+
 /* What it runs with from now on; a borrowed rank knows no slices. */
 static void set_rank(struct sched_entity *s)
 {
@@ -151,46 +157,65 @@ static void set_attributes(struct runqueue *rq, struct thread *t, const struct s
 }
 
 /*
+ * What is to be changed about a thread: all its attributes, or only the rank that it has borrowed
+ * (@attr NULL). @head: it goes before those of its new priority, else behind them (POSIX).
+ */
+struct change {
+	const struct sched_attr *attr;
+	bool head;
+};
+
+/*
  * The thread that runs changes class: it leaves the sums of the old one and enters those of the new
  * one as its running thread.
  */
-static void change_running(struct runqueue *rq, struct thread *t, const struct sched_attr *a)
+static void change_running(struct runqueue *rq, struct thread *t, struct change c)
 {
 	bool was_fair = t->sched.rank == RANK_FAIR, has_lag = is_fair(t->sched.policy);
-	bool fair = is_fair(a ? a->sched_policy : t->sched.policy) &&
+	bool fair = is_fair(c.attr ? c.attr->sched_policy : t->sched.policy) &&
 		    t->sched.borrowed_rank < RANK_RT;
 
 	if (was_fair && !fair)
 		fair_class.stop(rq, t, STOP_BLOCKED);
-	if (a)
-		set_attributes(rq, t, a);
+	if (c.attr)
+		set_attributes(rq, t, c.attr);
 	set_rank(&t->sched);
 	if (!was_fair && fair) {
 		fair_class.enqueue(rq, t, has_lag ? EEVDF_PLACE_WAKE : EEVDF_PLACE_NEW);
 		fair_class.start(rq, t);
 	}
+	t->sched.unusual &= (uint8_t)~SCHED_TAIL;
+	if (c.attr && !c.head && !fair && t->sched.rank == own_rank(&t->sched))
+		t->sched.unusual |= SCHED_TAIL;
 	if (cpu_of_rq(rq) == arch_cpu_self())
 		rq->slice_end_ns = UINT64_MAX; /* if a rescheduling follows, it sets it */
 }
 
-/* Where a loan ends, it goes before those who have the lower rank by themselves. */
-static void change_waiting(struct runqueue *rq, struct thread *t, const struct sched_attr *a)
+/*
+ * Where a loan ends, it goes before those who have the lower rank by themselves. While it runs with
+ * a borrowed one it keeps its place, whatever its own is.
+ */
+static void change_waiting(struct runqueue *rq, struct thread *t, struct change c)
 {
 	bool runnable = t->sched.state == THREAD_RUNNABLE && !(t->sched.unusual & SCHED_MOVE);
 	bool was_fair = t->sched.rank == RANK_FAIR, has_lag = is_fair(t->sched.policy);
 	uint16_t old = t->sched.rank;
+	bool stays = c.attr && old > RANK_FAIR && old == t->sched.borrowed_rank &&
+		     attr_rank(c.attr) < old;
 
-	if (runnable)
+	if (runnable && !stays)
 		class_of(t)->dequeue(rq, t);
 	else if (was_fair && t->sched.fair.delayed)
 		fair_leave_delayed(rq, t);
-	if (a)
-		set_attributes(rq, t, a);
+	if (c.attr)
+		set_attributes(rq, t, c.attr);
 	set_rank(&t->sched);
-	if (runnable && !a && t->sched.rank > RANK_FAIR && t->sched.rank < old) {
+	if (!runnable || stays)
+		return;
+	if (t->sched.rank > RANK_FAIR && (c.attr ? c.head : t->sched.rank < old)) {
 		rt_put_head(&rq->rt, t);
 		rq->nr_ready++;
-	} else if (runnable) {
+	} else {
 		sched_enqueue(rq, t,
 			      was_fair ? EEVDF_PLACE_MOVE :
 			      has_lag  ? EEVDF_PLACE_WAKE :
@@ -198,9 +223,10 @@ static void change_waiting(struct runqueue *rq, struct thread *t, const struct s
 	}
 }
 
-/* @t, alive, gets the attributes @a, if not NULL, and the rank that follows. True: its CPU must act. */
-static bool change(struct runqueue *rq, struct thread *t, const struct sched_attr *a)
+/* @t, alive, is changed, and gets the rank that follows. True: its CPU must act. */
+static bool change(struct runqueue *rq, struct thread *t, struct change c)
 {
+	uint64_t rr_left_ns = t->sched.rr_left_ns;
 	uint16_t old = t->sched.rank;
 	bool act;
 
@@ -209,16 +235,19 @@ static bool change(struct runqueue *rq, struct thread *t, const struct sched_att
 	fair_settle(rq);
 	fair_release(rq, 0);
 	if (rq->curr == t) {
-		change_running(rq, t, a);
-		act = a || t->sched.rank < old;
+		rr_left_ns = t->sched.rr_left_ns;
+		change_running(rq, t, c);
+		act = c.attr || t->sched.rank < old;
 		if (old > RANK_RT && t->sched.rank == RANK_FAIR && rq->rt.elsewhere)
 			rt_falls(rq, 0);
 		if (rq->peers && rq->rt.highest && t->sched.rank > old)
 			rt_waits(rq, rt_first(&rq->rt)); /* was to come next, and may not now */
 	} else {
-		change_waiting(rq, t, a);
+		change_waiting(rq, t, c);
 		act = t->sched.state == THREAD_RUNNABLE && sched_check_preempt(rq, t);
 	}
+	if (c.head)
+		t->sched.rr_left_ns = rr_left_ns; /* it goes on where it was */
 	if (t->sched.rank != RANK_FAIR)
 		t->sched.unusual &= (uint8_t)~SCHED_GROUPED;
 	else if (t->sched.group)
@@ -257,7 +286,7 @@ LOCK_UNCHECKED bool sched_lend(struct thread *t, uint16_t rank)
 
 	t->sched.borrowed_rank = rank;
 	if (t->sched.state != THREAD_DEAD && MAX(own_rank(&t->sched), rank) != old)
-		act = change(rq, t, NULL);
+		act = change(rq, t, (struct change){ 0 });
 	changed = t->sched.rank != old;
 	if (act)
 		rq->resched = 1;
@@ -268,8 +297,8 @@ LOCK_UNCHECKED bool sched_lend(struct thread *t, uint16_t rank)
 }
 
 /* With @rq, the thread's, locked: unlocks it. */
-static LOCK_UNCHECKED int set_attr(struct runqueue *rq, struct thread *t,
-				   const struct sched_attr *a, unsigned long flags)
+static LOCK_UNCHECKED int set_attr(struct runqueue *rq, struct thread *t, struct change c,
+				   unsigned long flags)
 {
 	struct cpu *cpu = cpu_of_rq(rq);
 	bool act;
@@ -278,7 +307,7 @@ static LOCK_UNCHECKED int set_attr(struct runqueue *rq, struct thread *t,
 		spin_unlock_irqrestore(&rq->lock, flags);
 		return -ESRCH;
 	}
-	act = change(rq, t, a);
+	act = change(rq, t, c);
 	if (act)
 		rq->resched = 1;
 	spin_unlock(&rq->lock);
@@ -297,7 +326,7 @@ LOCK_UNCHECKED int sched_set_attr(struct thread *t, const struct sched_attr *att
 	if (sched_attr_fault(attr, &expected))
 		return -EINVAL;
 	flags = arch_irq_save();
-	return set_attr(rq_lock_thread(t), t, attr, flags);
+	return set_attr(rq_lock_thread(t), t, (struct change){ .attr = attr }, flags);
 }
 
 LOCK_UNCHECKED int sched_set_policy(struct thread *t, int policy, int priority, int nice)
@@ -318,7 +347,29 @@ LOCK_UNCHECKED int sched_set_policy(struct thread *t, int policy, int priority, 
 	rq = rq_lock_thread(t);
 	if (is_fair(t->sched.policy) && is_fair(a.sched_policy))
 		a.sched_runtime = t->sched.fair.slice_ns;
-	return set_attr(rq, t, &a, flags);
+	return set_attr(rq, t, (struct change){ .attr = &a }, flags);
+}
+
+LOCK_UNCHECKED int sched_set_priority(struct thread *t, int priority)
+{
+	const char *expected;
+	struct sched_attr a;
+	unsigned long flags = arch_irq_save();
+	struct runqueue *rq = rq_lock_thread(t);
+	int old, err = 0;
+
+	get_attr(t, &a);
+	old = (int)a.sched_priority;
+	a.sched_priority = (uint32_t)priority;
+	if (sched_attr_fault(&a, &expected))
+		err = -EINVAL;
+	else if (t->sched.state == THREAD_DEAD)
+		err = -ESRCH;
+	if (err || priority == old) {
+		spin_unlock_irqrestore(&rq->lock, flags);
+		return err;
+	}
+	return set_attr(rq, t, (struct change){ .attr = &a, .head = priority < old }, flags);
 }
 
 /* @t, runnable and not running, leaves the place where it waits. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * FIFO and round robin, priorities 1..99: one list a level and a bitmap. POSIX rules: a preempted
- * thread goes to the head of its level, one that yields or has used up its quantum to the tail. The
+ * thread goes to the head of its level, one that yields or has used up its quantum to the tail, and
+ * so does one that is given a priority; but whom sched_set_priority() lowers goes to the head. The
  * quick half of the queue, its front slot, is inline in sched.h. Caller holds rq->lock.
  */
 #include "sched/sched.h"
@@ -135,17 +136,19 @@ static void rt_stop(struct runqueue *rq, struct thread *t, enum stop_reason why)
 {
 	/* one that runs with a borrowed rank is not sliced */
 	bool used_up = (t->sched.unusual & SCHED_SLICED) && !t->sched.rr_left_ns;
+	bool last = used_up || why == STOP_YIELDED || t->sched.unusual & SCHED_TAIL;
 
 	if (used_up || why == STOP_YIELDED)
 		t->sched.rr_left_ns = RR_QUANTUM_NS;
+	t->sched.unusual &= (uint8_t)~SCHED_TAIL;
 	if (why == STOP_BLOCKED && rq->rt.elsewhere && !rq->rt.highest)
 		rt_falls(rq, 0);
 	if (why == STOP_BLOCKED)
 		return;
-	if (why == STOP_PREEMPTED && !used_up)
-		rt_put_head(&rq->rt, t);
-	else
+	if (last)
 		rt_put_tail(&rq->rt, t);
+	else
+		rt_put_head(&rq->rt, t);
 	if (rq->nr_ready++ && rq->peers)
 		rt_waits(rq, t);
 }

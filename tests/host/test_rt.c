@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -191,11 +192,236 @@ static void the_best_run(void **state)
 	run(best_first, 2, 6, 20);
 }
 
+/* ---- the order within a level, by POSIX, on one CPU ------------------------------------------ */
+
+static char order[16];
+static unsigned ordered;
+
+static void *note(void *arg)
+{
+	order[ordered++] = (char)(uintptr_t)arg;
+	return NULL;
+}
+
+enum rule { SET_POLICY, SET_PRIORITY };
+
+static void set(struct thread *t, enum rule rule, int level)
+{
+	if (rule == SET_POLICY)
+		CHECK(!sched_set_policy(t, SCHED_FIFO, level, 0));
+	else
+		CHECK(!sched_set_priority(t, level));
+}
+
+/* a and b wait at 20, c at @from: it is given @to, and then they run. */
+static void waiting(enum rule rule, int from, int to, const char *expected)
+{
+	memset(order, 0, sizeof(order));
+	ordered = 0;
+	for (unsigned i = 0; i < 2; i++)
+		threads[i] = make(SCHED_FIFO, 20, NULL, note, 'a' + i);
+	threads[2] = make(SCHED_FIFO, from, NULL, note, 'c');
+	/* the same once more, before the others */
+	threads[3] = make(SCHED_FIFO, 20, NULL, note, 'd');
+	set(threads[2], rule, to);
+	join_all(4);
+	CHECK(!strcmp(order, expected));
+}
+
+static void waiting_first(void *arg)
+{
+	(void)arg;
+	become(SCHED_FIFO, 50);
+	waiting(SET_POLICY, 10, 20, "abdc");   /* raised: behind its equals */
+	waiting(SET_PRIORITY, 10, 20, "abdc"); /* the same */
+	waiting(SET_POLICY, 30, 20, "abdc");   /* lowered: behind, too */
+	waiting(SET_PRIORITY, 30, 20, "cabd"); /* but not so by pthread_setschedprio() */
+	waiting(SET_POLICY, 20, 20, "abdc");   /* unchanged: behind */
+	waiting(SET_PRIORITY, 20, 20, "abcd"); /* nothing happens */
+	CHECK(sched_set_priority(thread_current(), 100) == -EINVAL);
+	CHECK(sched_set_priority(thread_current(), 0) == -EINVAL);
+	CHECK(thread_current()->sched.own_priority == 50);
+}
+
+static void order_of_waiting(void **state)
+{
+	(void)state;
+	run(waiting_first, 1, 1, 4);
+}
+
+/* This thread runs at @from, a and b wait at 20: does it go before them when it is given @to? */
+static void running(enum rule rule, int policy, int from, int to, const char *expected)
+{
+	memset(order, 0, sizeof(order));
+	ordered = 0;
+	become(policy, 50);
+	for (unsigned i = 0; i < 2; i++)
+		threads[i] = make(SCHED_FIFO, 20, NULL, note, 'a' + i);
+	if (from != 50)
+		CHECK(!sched_set_priority(thread_current(), from));
+	CHECK(!ordered);
+	if (rule == SET_POLICY)
+		CHECK(!sched_set_policy(thread_current(), policy, to, 0));
+	else
+		CHECK(!sched_set_priority(thread_current(), to));
+	note((void *)(uintptr_t)'m');
+	become(SCHED_FIFO, 1);
+	join_all(2);
+	CHECK(!strcmp(order, expected));
+}
+
+static void running_first(void *arg)
+{
+	(void)arg;
+	for (int policy = SCHED_FIFO; policy <= SCHED_RR; policy++) {
+		running(SET_POLICY, policy, 50, 20, "abm");
+		running(SET_PRIORITY, policy, 50, 20, "mab");
+		running(SET_POLICY, policy, 20, 20, "abm");
+		running(SET_PRIORITY, policy, 20, 20, "mab");
+		running(SET_PRIORITY, policy, 20, 19, "abm");
+		running(SET_POLICY, policy, 20, 21, "mab");
+	}
+	/* and once only: preempted later, it stays before its equals */
+	become(SCHED_FIFO, 20);
+	CHECK(!(thread_current()->sched.unusual & SCHED_TAIL));
+}
+
+static void order_of_running(void **state)
+{
+	(void)state;
+	run(running_first, 1, 1, 4);
+}
+
+static void *hold(void *arg)
+{
+	mutex_lock(&mutexes[0]);
+	semaphore_post(&sem);
+	host_compute(5 * MS);
+	mutex_unlock(&mutexes[0]);
+	return note(arg);
+}
+
+static void *want(void *arg)
+{
+	mutex_lock(&mutexes[0]);
+	mutex_unlock(&mutexes[0]);
+	return note(arg);
+}
+
+/*
+ * One that has borrowed a rank keeps its place when its own priority changes below it: it is before
+ * x, which came to the same level later, and goes on with its own when the loan ends.
+ */
+static void borrowed_first(void *arg)
+{
+	(void)arg;
+	become(SCHED_FIFO, 50);
+	mutex_init(&mutexes[0]);
+	semaphore_init(&sem, 0);
+	threads[0] = make(SCHED_FIFO, 10, NULL, hold, 'h');
+	semaphore_wait(&sem);
+	become(SCHED_FIFO, 70);
+	threads[1] = make(SCHED_FIFO, 60, NULL, want, 'w');
+	sleep_for(MS);
+	threads[2] = make(SCHED_FIFO, 60, NULL, note, 'x');
+	CHECK(threads[0]->sched.rank == RANK_RT + 60);
+	CHECK(!sched_set_policy(threads[0], SCHED_RR, 12, 0));
+	CHECK(threads[0]->sched.rank == RANK_RT + 60);
+	sleep_for(MS);
+	CHECK(!ordered);
+	join_all(3);
+	CHECK(!strcmp(order, "xwh"));
+}
+
+static void order_of_borrowed(void **state)
+{
+	(void)state;
+	run(borrowed_first, 1, 1, 10);
+}
+
+/* ---- the quantum ----------------------------------------------------------------------------- */
+
+static uint64_t first_turn_ns;
+
+static void *rr_hog(void *arg)
+{
+	uint64_t start_ns = time_now_ns();
+
+	host_compute((uintptr_t)arg);
+	if (!first_turn_ns)
+		first_turn_ns = time_now_ns() - start_ns;
+	return NULL;
+}
+
+static uint64_t used_ns(unsigned i)
+{
+	return thread_runtime_ns(threads[i]);
+}
+
+static void is_near(uint64_t ns, uint64_t expected_ns)
+{
+	CHECK(ns + 10 * US > expected_ns && ns < expected_ns + 10 * US);
+}
+
+/*
+ * A quantum is 100 ms of its own time, whatever interrupts it; a priority that is lowered leaves
+ * what is left of it, a new one begins with a new place at the tail.
+ */
+static void quantum_first(void *arg)
+{
+	uint64_t start_ns;
+
+	(void)arg;
+	become(SCHED_FIFO, 50);
+	for (unsigned i = 0; i < 2; i++)
+		threads[i] = make(SCHED_RR, 30, NULL, rr_hog, 400 * MS);
+	start_ns = time_now_ns();
+	sleep_for(40 * MS);
+	host_compute(70 * MS); /* not of its quantum */
+	sleep_for(55 * MS);
+	is_near(used_ns(0), 95 * MS);
+	sleep_for(10 * MS);
+	is_near(used_ns(0), 100 * MS);
+	is_near(used_ns(1), 5 * MS);
+	/* lowered below the other, and both once more: 95 ms are left to the second */
+	CHECK(!sched_set_priority(threads[0], 20));
+	CHECK(!sched_set_priority(threads[1], 20));
+	sleep_for(94 * MS);
+	is_near(used_ns(0), 100 * MS);
+	sleep_for(10 * MS);
+	is_near(used_ns(1), 100 * MS);
+	is_near(used_ns(0), 109 * MS);
+	/* to FIFO: no quantum any more, and behind its equal as it is given a policy */
+	CHECK(!sched_set_policy(threads[0], SCHED_FIFO, 20, 0));
+	sleep_for(150 * MS);
+	is_near(used_ns(1), 200 * MS);
+	is_near(used_ns(0), 159 * MS);
+	sleep_for(100 * MS);
+	is_near(used_ns(0), 259 * MS);
+	/* and back: a whole quantum from now on, but the other one is first */
+	CHECK(!sched_set_policy(threads[0], SCHED_RR, 20, 0));
+	sleep_for(100 * MS + 50 * MS);
+	is_near(used_ns(1), 300 * MS);
+	is_near(used_ns(0), 309 * MS);
+	join_all(2);
+	CHECK(time_now_ns() - start_ns > 800 * MS);
+}
+
+static void quantum_is_exact(void **state)
+{
+	(void)state;
+	run(quantum_first, 1, 1, 3);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(storm),
 		cmocka_unit_test(the_best_run),
+		cmocka_unit_test(order_of_waiting),
+		cmocka_unit_test(order_of_running),
+		cmocka_unit_test(order_of_borrowed),
+		cmocka_unit_test(quantum_is_exact),
 	};
 
 	if (argc > 1)

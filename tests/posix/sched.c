@@ -161,6 +161,84 @@ static void affinity(void)
 	CHECK(CPU_EQUAL(&all, &got));
 }
 
+/* ---- the order within a priority, on one CPU ------------------------------------------------- */
+
+static char order[8];
+static volatile int ordered;
+
+static void *note(void *arg)
+{
+	order[ordered++] = (char)(long)arg;
+	return NULL;
+}
+
+static pthread_t create(int priority, char c)
+{
+	struct sched_param p = { .sched_priority = priority };
+	pthread_attr_t attr;
+	cpu_set_t zero;
+	pthread_t t;
+
+	CPU_ZERO(&zero);
+	CPU_SET(0, &zero);
+	EQ(pthread_attr_init(&attr), 0);
+	EQ(pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED), 0);
+	EQ(pthread_attr_setschedpolicy(&attr, SCHED_FIFO), 0);
+	EQ(pthread_attr_setschedparam(&attr, &p), 0);
+	EQ(pthread_attr_setaffinity_np(&attr, sizeof(zero), &zero), 0);
+	EQ(pthread_create(&t, &attr, note, (void *)(long)c), 0);
+	EQ(pthread_attr_destroy(&attr), 0);
+	return t;
+}
+
+/* a and b wait at 20, c at @from; it is given @to; they run. */
+static void changed(int from, int to, int prio, const char *expected)
+{
+	struct sched_param p = { .sched_priority = to };
+	pthread_t t[3] = { create(20, 'a'), create(from, 'c'), create(20, 'b') };
+
+	if (prio)
+		EQ(pthread_setschedprio(t[1], to), 0);
+	else
+		EQ(pthread_setschedparam(t[1], SCHED_FIFO, &p), 0);
+	EQ(ordered, 0);
+	for (int i = 0; i < 3; i++)
+		EQ(pthread_join(t[i], NULL), 0);
+	order[ordered] = 0;
+	EQ(strcmp(order, expected), 0);
+	ordered = 0;
+}
+
+static void order_of_equals(void)
+{
+	struct sched_param p = { .sched_priority = 50 };
+	cpu_set_t zero, all;
+	pthread_t t;
+
+	CPU_ZERO(&zero);
+	CPU_SET(0, &zero);
+	EQ(sched_getaffinity(0, sizeof(all), &all), 0);
+	EQ(sched_setaffinity(0, sizeof(zero), &zero), 0);
+	EQ(sched_setscheduler(0, SCHED_FIFO, &p), SCHED_OTHER);
+	changed(10, 20, 0, "abc");
+	changed(10, 20, 1, "abc");
+	changed(30, 20, 0, "abc");
+	changed(30, 20, 1, "cab");
+	changed(20, 20, 0, "abc");
+	changed(20, 20, 1, "acb");
+	/* the caller: sched_setparam() puts it behind an equal, pthread_setschedprio() does not */
+	t = create(40, 'x');
+	EQ(pthread_setschedprio(pthread_self(), 40), 0);
+	EQ(ordered, 0);
+	p.sched_priority = 40;
+	EQ(sched_setparam(0, &p), 0);
+	EQ(ordered, 1);
+	EQ(pthread_join(t, NULL), 0);
+	p.sched_priority = 0;
+	EQ(sched_setscheduler(0, SCHED_OTHER, &p), SCHED_FIFO);
+	EQ(sched_setaffinity(0, sizeof(all), &all), 0);
+}
+
 int main(void)
 {
 	sem_init(&go, 0, 0);
@@ -169,5 +247,6 @@ int main(void)
 	of_another();
 	attributes();
 	affinity();
+	order_of_equals();
 	return test_end();
 }
