@@ -75,6 +75,14 @@ static inline bool cpumask_intersects(const struct cpumask *a, const struct cpum
 	return false;
 }
 
+static inline bool cpumask_equal(const struct cpumask *a, const struct cpumask *b)
+{
+	for (unsigned i = 0; i < CPUMASK_WORDS; i++)
+		if (a->bits[i] != b->bits[i])
+			return false;
+	return true;
+}
+
 static inline void cpumask_and(struct cpumask *out, const struct cpumask *a,
 			       const struct cpumask *b)
 {

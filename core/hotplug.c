@@ -30,6 +30,7 @@
 #define CHANGE_LOOK_NS    (50 * NSEC_PER_USEC) /* between two looks whether it is done */
 
 struct cpu *cpu_leaving;
+bool (*cpu_may_leave)(unsigned cpu, bool begins);
 static uint32_t changing;     /* [a] 1: a change is under way */
 static struct cpumask unseen; /* [a] CPUs still to take an interrupt of this change */
 
@@ -205,6 +206,21 @@ static int take_off(struct cpu *cpu)
 	return err;
 }
 
+/* Unless somebody needs it. */
+static int take_off_if_spare(struct cpu *cpu)
+{
+	bool (*may_leave)(unsigned, bool) = atomic_load_acquire(&cpu_may_leave);
+	int err;
+
+	if (!may_leave)
+		return take_off(cpu);
+	if (!may_leave(cpu->index, true))
+		return -EBUSY;
+	err = take_off(cpu);
+	may_leave(cpu->index, false);
+	return err;
+}
+
 static bool is_online(struct cpu *cpu)
 {
 	return atomic_load_acquire(&cpu_online_mask.bits[cpu->index / 64]) >> cpu->index % 64 & 1;
@@ -249,7 +265,7 @@ static int change(unsigned index, int (*how)(struct cpu *cpu))
 
 int cpu_offline(unsigned cpu)
 {
-	return change(cpu, take_off);
+	return change(cpu, take_off_if_spare);
 }
 
 int cpu_online(unsigned cpu)

@@ -15,7 +15,8 @@ struct cpu;
 /*
  * Takes @cpu off: its threads, timers and interrupts go to others, then it is stopped by firmware
  * or, where firmware cannot, waits. Returns when it is gone; 0 also when it was off already.
- * -EINVAL: no such CPU. -EBUSY: the last one, or another change is under way. -ETIMEDOUT: it did
+ * -EINVAL: no such CPU. -EBUSY: the last one, or another change is under way, or deadlines that were
+ * admitted need it. -ETIMEDOUT: it did
  * not let go within 10 s and is online as before; or it did, but firmware does not confirm that it
  * is off. The calling thread may be on @cpu, and is moved. Context: thread.
  */
@@ -32,6 +33,12 @@ int cpu_online(unsigned cpu);
 
 /* [a] the CPU that cpu_offline() is at; NULL: none */
 extern struct cpu *cpu_leaving;
+
+/*
+ * [a] Is asked before a CPU goes (@begins), false: it must stay; and told when that is over, whatever
+ * came of it. NULL: nobody minds.
+ */
+extern bool (*cpu_may_leave)(unsigned cpu, bool begins);
 
 /* From sched_ipi() while a change is under way. May stop this CPU: on its idle thread then. */
 void cpu_change_seen(struct cpu *cpu);

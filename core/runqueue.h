@@ -17,11 +17,18 @@
 struct thread;
 struct thread_group;
 struct cpu;
+struct deadline;
 
 /* Ranks: class and real-time priority in one number; idle 0, real time RANK_RT + priority. */
 #define RANK_IDLE 0u
 #define RANK_FAIR 0x100u
 #define RANK_RT   0x200u
+/*
+ * All SCHED_DEADLINE threads: as if it were the level above 99, where sched/deadline.c chooses. So
+ * what compares ranks or looks for the best level that waits knows of them without another test.
+ */
+#define DEADLINE_LEVEL 100
+#define RANK_DEADLINE  (RANK_RT + DEADLINE_LEVEL)
 
 /* ---- fair (rules: sched/eevdf_tree.h, sched/eevdf.h) ----------------------------------------- */
 
@@ -200,6 +207,8 @@ enum {
 	SCHED_WOKEN = 16,
 	/* real time, was given a priority while it ran: it goes to the tail of its level */
 	SCHED_TAIL = 64,
+	/* runnable, but its budget is used up: it waits for the next one, and not for the CPU */
+	SCHED_THROTTLED = 32,
 	/*
 	 * fair, and all that is about it is in rq->fair; with SCHED_SLICED. The sign: a short test
 	 */
@@ -231,7 +240,7 @@ struct sched_entity {
 		uint16_t state_unusual;
 	};
 	uint8_t policy;         /* [q] SCHED_* */
-	uint8_t priority;       /* [q] of rank: 1..99 real time, 0 otherwise */
+	uint8_t priority;       /* [q] of rank: 1..99 real time, DEADLINE_LEVEL, 0 otherwise */
 	uint8_t own_priority;   /* [q] of policy: the same */
 	int8_t nice;            /* [q] -20..19 */
 	uint16_t borrowed_rank; /* [q] 0: none */
@@ -245,4 +254,6 @@ struct sched_entity {
 	struct eevdf_entity fair __aligned_to(64);
 	struct util util;         /* [q] */
 	struct standing standing; /* [q] */
+	/* [q] while its policy is SCHED_DEADLINE; NULL: it is not */
+	struct deadline *deadline;
 };

@@ -135,6 +135,12 @@ struct thread *thread_alloc_idle(struct cpu *cpu);
 #ifndef SCHED_OTHER /* <sched.h> has them too, and the structure below */
 enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDLE = 5 };
 #endif
+#ifndef SCHED_DEADLINE
+/* For sched_set_attr(), in programs that call sched_deadline_use(): sched/deadline.h. */
+#define SCHED_DEADLINE           6
+#define SCHED_FLAG_RESET_ON_FORK 1 /* taken and of no effect: no thread is made with this policy */
+#define SCHED_FLAG_DL_OVERRUN    4 /* is told when it has used up its budget */
+#endif
 
 #ifndef SCHED_ATTR_SIZE_VER0
 #define SCHED_ATTR_SIZE_VER0 48
@@ -142,13 +148,13 @@ enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDL
 struct sched_attr {
 	uint32_t size; /* sizeof(struct sched_attr) */
 	uint32_t sched_policy;
-	uint64_t sched_flags;    /* 0 */
+	uint64_t sched_flags;    /* SCHED_FLAG_*, of SCHED_DEADLINE; else 0 */
 	int32_t sched_nice;      /* -20..19; 0 for FIFO and RR */
 	uint32_t sched_priority; /* 1..99 for FIFO and RR, else 0 */
 	/* fair policies: the slice, SCHED_SLICE_MIN_NS..SCHED_SLICE_MAX_NS; 0: the default */
-	uint64_t sched_runtime;
-	uint64_t sched_deadline; /* 0 */
-	uint64_t sched_period;   /* 0 */
+	uint64_t sched_runtime;  /* SCHED_DEADLINE: so much CPU time, ns, ... */
+	uint64_t sched_deadline; /* ... within so many ns from its wake-up, ... */
+	uint64_t sched_period;   /* ... once in so many ns; 0: the deadline. Other policies: 0 */
 };
 #endif
 
@@ -187,12 +193,12 @@ bool sched_lend(struct thread *t, uint16_t rank);
 /* The last act of a thread; irqs masked. */
 __noreturn void sched_exit(void);
 __noreturn void sched_idle_loop(void);
-/* -EINVAL: no online CPU in @mask. Context: thread. */
+/* -EINVAL: no online CPU in @mask; -EBUSY: sched/deadline.h. Context: thread. */
 int sched_set_affinity(struct thread *t, const struct cpumask *mask);
 /*
  * Changes all attributes of @t, or none. Takes effect before it returns; a fair thread keeps its
  * lag, and what is left of its request if the slice allows. 0; -EINVAL: sched_attr_fault() says
- * what is wrong; -ESRCH: it has ended. Context: thread.
+ * what is wrong; -ESRCH: it has ended; -EBUSY, -ENOMEM: sched/deadline.h. Context: thread.
  */
 int sched_set_attr(struct thread *t, const struct sched_attr *attr);
 /* Context: thread. */

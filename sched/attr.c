@@ -9,6 +9,8 @@
 #include "sched/util.h"
 #include "core/irq.h"
 
+const struct deadline_hooks *deadline_hooks;
+
 _Static_assert(sizeof(struct sched_attr) == 48, "as sched_attr_fault() says");
 
 void sched_init_cpu(struct cpu *cpu, struct thread *idle)
@@ -46,8 +48,12 @@ const char *sched_attr_fault(const struct sched_attr *a, const char **expected)
 	*expected = "0";
 	if (a->size != sizeof(*a))
 		return *expected = "48, the size of the structure", "size";
+	if (a->sched_policy == SCHED_DEADLINE && atomic_load_acquire(&deadline_hooks))
+		return deadline_hooks->fault(a, expected);
 	if (!rt && !is_fair(a->sched_policy))
-		return *expected = "OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5", "sched_policy";
+		return *expected = "OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5; DEADLINE 6 after "
+				   "sched_deadline_use()",
+		       "sched_policy";
 	if (a->sched_flags)
 		return "sched_flags";
 	if (!rt && (a->sched_nice < -20 || a->sched_nice > 19))
@@ -79,7 +85,7 @@ static uint64_t slice_of(const struct sched_attr *a)
 
 static uint16_t own_rank(const struct sched_entity *s)
 {
-	return is_real_time(s->policy) ? (uint16_t)(RANK_RT + s->own_priority) : RANK_FAIR;
+	return s->own_priority ? (uint16_t)(RANK_RT + s->own_priority) : RANK_FAIR;
 }
 
 /* The own rank that @a gives. */
@@ -98,7 +104,7 @@ static void set_rank(struct sched_entity *s)
 	s->unusual &= (uint8_t) ~(SCHED_SLICED | SCHED_FLAT);
 	if (s->rank == RANK_FAIR)
 		s->unusual |= s->unusual & SCHED_GROUPED ? SCHED_SLICED : SCHED_SLICED | SCHED_FLAT;
-	else if (s->rank == own && s->policy == SCHED_RR)
+	else if (s->rank == own && (s->policy == SCHED_RR || s->policy == SCHED_DEADLINE))
 		s->unusual |= SCHED_SLICED;
 }
 
@@ -128,6 +134,7 @@ int sched_thread_init(struct thread *t, const struct thread_attr *attr)
 	s->unusual = 0;
 	s->cpu = NULL;
 	s->group = NULL;
+	s->deadline = NULL;
 	s->runtime_ns = 0;
 	s->standing.weight = 0;
 	s->util = (struct util){ .avg = UTIL_NEW << UTIL_SHIFT, .at_ns = time_now_ns() };
@@ -146,6 +153,8 @@ static void set_attributes(struct runqueue *rq, struct thread *t, const struct s
 	bool was_fair = is_fair(t->sched.policy);
 
 	set_policy(&t->sched, a);
+	if (unlikely(t->sched.deadline || a->sched_policy == SCHED_DEADLINE))
+		deadline_hooks->change(rq, t, a);
 	if (!is_fair(a->sched_policy))
 		return;
 	if (!was_fair)
@@ -269,6 +278,8 @@ static void get_attr(const struct thread *t, struct sched_attr *a)
 		.sched_priority = s->own_priority,
 		.sched_runtime = is_fair(s->policy) ? s->fair.slice_ns : 0,
 	};
+	if (unlikely(s->deadline))
+		deadline_hooks->get_attr(t, a);
 }
 
 LOCK_UNCHECKED void sched_get_attr(struct thread *t, struct sched_attr *a)
@@ -280,6 +291,7 @@ LOCK_UNCHECKED void sched_get_attr(struct thread *t, struct sched_attr *a)
 	spin_unlock_irqrestore(&rq->lock, flags);
 }
 
+/* A thread that waits with a deadline lends the rank below it: it has no budget to lend. */
 LOCK_UNCHECKED bool sched_lend(struct thread *t, uint16_t rank)
 {
 	struct runqueue *rq = rq_lock_thread(t);
@@ -287,6 +299,7 @@ LOCK_UNCHECKED bool sched_lend(struct thread *t, uint16_t rank)
 	uint16_t old = t->sched.rank;
 	bool act = false, changed;
 
+	rank = MIN(rank, (uint16_t)(RANK_DEADLINE - 1));
 	t->sched.borrowed_rank = rank;
 	if (t->sched.state != THREAD_DEAD && MAX(own_rank(&t->sched), rank) != old)
 		act = change(rq, t, (struct change){ 0 });
@@ -328,8 +341,22 @@ LOCK_UNCHECKED int sched_set_attr(struct thread *t, const struct sched_attr *att
 
 	if (sched_attr_fault(attr, &expected))
 		return -EINVAL;
+	if (unlikely(attr->sched_policy == SCHED_DEADLINE))
+		return deadline_hooks->set_attr(t, attr);
 	flags = arch_irq_save();
 	return set_attr(rq_lock_thread(t), t, (struct change){ .attr = attr }, flags);
+}
+
+LOCK_UNCHECKED int sched_apply_attr(struct thread *t, const struct sched_attr *a,
+				    const struct cpumask *mask, const struct deadline *d)
+{
+	unsigned long flags = arch_irq_save();
+	struct runqueue *rq = rq_lock_thread(t);
+
+	if (t->sched.deadline == d && cpumask_equal(&t->affinity, mask))
+		return set_attr(rq, t, a, flags);
+	spin_unlock_irqrestore(&rq->lock, flags);
+	return -EAGAIN;
 }
 
 LOCK_UNCHECKED int sched_set_policy(struct thread *t, int policy, int priority, int nice)
@@ -425,7 +452,7 @@ static LOCK_UNCHECKED void unlock_and_act(struct runqueue *rq, bool act, unsigne
 	sched_reschedule_self(flags);
 }
 
-LOCK_UNCHECKED int sched_set_affinity(struct thread *t, const struct cpumask *mask)
+static LOCK_UNCHECKED int set_affinity(struct thread *t, const struct cpumask *mask, bool admitted)
 {
 	unsigned long flags;
 	struct cpumask usable;
@@ -434,6 +461,10 @@ LOCK_UNCHECKED int sched_set_affinity(struct thread *t, const struct cpumask *ma
 
 	flags = arch_irq_save();
 	rq = rq_lock_thread(t);
+	if (unlikely(t->sched.deadline && !admitted)) {
+		spin_unlock_irqrestore(&rq->lock, flags);
+		return deadline_hooks->set_affinity(t, mask);
+	}
 	cpumask_atomic_and(&usable, mask, &cpu_online_mask);
 	if (cpumask_empty(&usable)) {
 		spin_unlock_irqrestore(&rq->lock, flags);
@@ -446,6 +477,16 @@ LOCK_UNCHECKED int sched_set_affinity(struct thread *t, const struct cpumask *ma
 		balance_kick_idle(cpu_of_rq(rq), mask); /* it may now run where nobody does */
 	unlock_and_act(rq, act, flags);
 	return 0;
+}
+
+int sched_set_affinity(struct thread *t, const struct cpumask *mask)
+{
+	return set_affinity(t, mask, false);
+}
+
+int sched_apply_affinity(struct thread *t, const struct cpumask *mask)
+{
+	return set_affinity(t, mask, true);
 }
 
 LOCK_UNCHECKED uint64_t sched_runtime_ns(struct thread *t)

@@ -189,7 +189,7 @@ static struct thread *rt_steal(const struct runqueue *rq, const struct cpumask *
 	return NULL;
 }
 
-const struct sched_class rt_class = {
+struct sched_class rt_class = {
 	.name = "rt",
 	.rank = RANK_RT,
 	.enqueue = rt_enqueue,

@@ -130,7 +130,8 @@ static __noinline void remind_of_hook(struct runqueue *rq, struct thread *next)
 static __cold void kick_for_waiting(struct runqueue *rq, struct thread *prev)
 {
 	bool displaced = prev->sched.state == THREAD_RUNNABLE && prev != rq->curr &&
-			 prev != rq->idle && !(prev->sched.unusual & SCHED_MOVE);
+			 prev != rq->idle &&
+			 !(prev->sched.unusual & (SCHED_MOVE | SCHED_THROTTLED));
 
 	if (displaced)
 		balance_kick_idle(cpu_of_rq(rq), &prev->affinity);

@@ -74,7 +74,9 @@ struct sched_class {
 	struct thread *(*steal)(const struct runqueue *rq, const struct cpumask *cpus);
 };
 
-extern const struct sched_class rt_class, idle_class;
+extern const struct sched_class idle_class;
+/* FIFO and RR; sched_deadline_use() puts deadline.c's functions here, which call those. */
+extern struct sched_class rt_class;
 /* Without groups; the first one that is created puts group.c's functions here. */
 extern struct sched_class fair_class;
 /* Highest first. Adding a class is one file and one entry here. */
@@ -144,6 +146,32 @@ void fair_release(void *runqueue, unsigned long unused);
  * not. Sees that it goes where it may; true: rq's CPU must act.
  */
 bool sched_affinity_changed(struct runqueue *rq, struct thread *t, bool allowed);
+
+/*
+ * What deadline.c adds to the calls about attributes; NULL: this program has no SCHED_DEADLINE. A
+ * thread whose sched.deadline is not NULL says that it is there.
+ */
+struct deadline_hooks {
+	const char *(*fault)(const struct sched_attr *a, const char **expected);
+	/* instead of sched_set_attr(), for SCHED_DEADLINE */
+	int (*set_attr)(struct thread *t, const struct sched_attr *a);
+	/* instead of sched_set_affinity(), for threads with a deadline */
+	int (*set_affinity)(struct thread *t, const struct cpumask *mask);
+	/*
+	 * rq->lock held: @t, charged and in no queue, has the policy of @a from now on; one of the
+	 * two policies is SCHED_DEADLINE
+	 */
+	void (*change)(struct runqueue *rq, struct thread *t, const struct sched_attr *a);
+	void (*get_attr)(const struct thread *t, struct sched_attr *a);
+};
+extern const struct deadline_hooks *deadline_hooks; /* [a] */
+/*
+ * attr.c, for these: without asking them. -EAGAIN: the affinity of @t is not @mask any more, or it
+ * has not the server @d.
+ */
+int sched_apply_attr(struct thread *t, const struct sched_attr *a, const struct cpumask *mask,
+		     const struct deadline *d);
+int sched_apply_affinity(struct thread *t, const struct cpumask *mask);
 
 /* balance.c: which CPU a thread runs on. The only place where two rq locks are held at once. */
 /* idle @cpu takes one waiting thread; no lock held */

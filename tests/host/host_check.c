@@ -11,6 +11,7 @@
 
 #include "core/hotplug.h"
 #include "core/timer.h"
+#include "sched/deadline.h"
 #include "sched/group.h"
 #include "sched/sched.h"
 #include "tests/host/host_seeds.h"
@@ -66,6 +67,54 @@ static unsigned check_rt(const struct runqueue *rq)
 	}
 	CHECK(rq->rt.highest == highest);
 	return n;
+}
+
+static bool is_earlier(const struct rb_node *a, const struct rb_node *b)
+{
+	return container_of(a, struct deadline, node)->deadline_ns <
+	       container_of(b, struct deadline, node)->deadline_ns;
+}
+
+static bool is_due_earlier(const struct rb_node *a, const struct rb_node *b)
+{
+	return container_of(a, struct deadline, node)->at_ns <
+	       container_of(b, struct deadline, node)->at_ns;
+}
+
+/* D1 and D2 of sched/deadline.c. The first one that waits was counted in the front slot. */
+static unsigned check_deadlines(const struct runqueue *rq)
+{
+	const struct thread *front = rq->rt.front;
+	const struct deadline_queue *q;
+	unsigned n = 0;
+
+	if (!deadline_queues)
+		return 0;
+	q = deadline_queue_of(rq);
+	CHECK(rb_check(&q->ready, is_earlier) >= 0 && rb_check(&q->throttled, is_due_earlier) >= 0);
+	CHECK((front && front->sched.rank == RANK_DEADLINE) == !rb_empty(&q->ready));
+	for (struct rb_node *node = rb_first(&q->ready); node; node = rb_next(node), n++) {
+		struct deadline *d = container_of(node, struct deadline, node);
+
+		CHECK(n || d->thread == front);
+		CHECK(d->thread->sched.deadline == d && d->left_ns > 0);
+		CHECK(!(d->thread->sched.unusual & SCHED_THROTTLED));
+		CHECK(d->thread->sched.rank == RANK_DEADLINE);
+		CHECK(rq->resched || rq->curr->sched.rank < RANK_DEADLINE ||
+		      rq->curr->sched.deadline->deadline_ns <= d->deadline_ns);
+		if (n)
+			check_waits(rq, d->thread);
+	}
+	for (struct rb_node *node = rb_first(&q->throttled); node; node = rb_next(node)) {
+		struct deadline *d = container_of(node, struct deadline, node);
+
+		CHECK(d->thread->sched.deadline == d && d->left_ns <= 0);
+		CHECK(d->thread->sched.unusual & SCHED_THROTTLED);
+		CHECK(d->thread->sched.rank == RANK_DEADLINE && d->thread != rq->curr);
+		CHECK(&d->thread->sched.cpu->rq == rq && d->thread->sched.state == THREAD_RUNNABLE);
+		found(d->thread);
+	}
+	return n ? n - 1 : 0;
 }
 
 /* What waits in a tree; sums are eevdf_check()'s. */
@@ -172,7 +221,8 @@ static void check_rq(struct cpu *cpu, bool quiet)
 {
 	struct runqueue *rq = &cpu->rq;
 	struct thread *front = rq->fair_curr;
-	unsigned waits = check_rt(rq) + check_fair(rq, cpu->index) + (front && front != rq->curr);
+	unsigned waits = check_rt(rq) + check_deadlines(rq) + check_fair(rq, cpu->index) +
+			 (front && front != rq->curr);
 
 	CHECK(rq->curr->sched.state == THREAD_RUNNABLE && rq->curr->sched.cpu == cpu);
 	CHECK(!front || (front->sched.rank == RANK_FAIR && front->sched.state == THREAD_RUNNABLE &&

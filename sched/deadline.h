@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * SCHED_DEADLINE: a thread gets `runtime` of CPU time within `deadline` of each wake-up, once in a
+ * `period`, before all threads of other policies; the earliest absolute deadline runs. A constant
+ * bandwidth server holds it to its budget: one that wants more waits for the next period, so it
+ * delays nobody. What has been admitted fits: see deadline_admit.c. docs/SCHED.md has the rules.
+ *
+ * Lock legend: [q] the rq lock of the CPU of the thread, [m] the mutex of deadline_admit.c,
+ * [a] atomic, [i] immutable after init.
+ */
+#pragma once
+
+#include "sched/sched.h"
+#include "core/timer.h"
+
+/* ---- for programs ---------------------------------------------------------------------------- */
+
+/*
+ * From now on sched_set_attr() takes SCHED_DEADLINE. A program that never calls this has none of
+ * its code. Again: no effect. 0; -ENOMEM. Context: thread.
+ *
+ * sched_set_attr() then: sched_runtime 1024 ns.., sched_deadline from that, sched_period from that,
+ * 100 us..4194304 us (0: the deadline). -EBUSY: it does not fit beside those that are admitted, and
+ * the log says how much is in use; -ENOMEM. A thread with a deadline that yields gives up the rest
+ * of its budget and goes on in its next period.
+ *
+ * sched_set_affinity() and cpu_offline() answer -EBUSY where those that are admitted would not fit
+ * any more.
+ */
+int sched_deadline_use(void);
+/*
+ * @fn is called by each thread with SCHED_FLAG_DL_OVERRUN that has used up its budget: by itself,
+ * when it runs again, at the end of an interrupt, irqs enabled. NULL: none. Context: any.
+ */
+void deadline_on_overrun(void (*fn)(struct thread *self));
+/*
+ * So much of each CPU may be given away, servers included, in 1/1000; 950 at first. -EINVAL:
+ * outside 1..1000; -EBUSY: more is in use. Context: thread.
+ */
+int deadline_set_limit(unsigned permille);
+/* Of all CPUs, admitted and reserved, in millionths of one CPU. Context: thread. */
+uint64_t deadline_in_use(void);
+
+/*
+ * deadline_server.c, in programs without deadlines, too: so much of @cpu is kept for a server of
+ * another class, instead of what was kept before; 0, 0: nothing. -EINVAL: no such CPU, or more than
+ * the period; -EBUSY: it does not fit beside the threads that are admitted. Context: thread.
+ */
+int deadline_reserve_server(unsigned cpu, uint64_t runtime_ns, uint64_t period_ns);
+
+/* ---- inside ---------------------------------------------------------------------------------- */
+
+#define DEADLINE_RUNTIME_MIN_NS 1024ull
+#define DEADLINE_PERIOD_MIN_NS  (100 * NSEC_PER_USEC)
+#define DEADLINE_PERIOD_MAX_NS  (4194304 * NSEC_PER_USEC) /* two of them multiply within 64 bits */
+#define DEADLINE_BW_SHIFT       20
+#define DEADLINE_BW_ONE         (1u << DEADLINE_BW_SHIFT) /* one CPU */
+
+/* The server of a thread. It outlives the thread until the bandwidth may be given to others. */
+struct deadline {
+	/* [q] in its queue's ready or throttled tree; in neither while it runs or is blocked */
+	struct rb_node node;
+	struct thread *thread; /* [a] written under [q]; NULL: the thread has left the class */
+	uint64_t deadline_ns;  /* [q] absolute; 0: has had no job */
+	int64_t left_ns;       /* [q] of the budget; less than 0: ran too long */
+	uint64_t at_ns;        /* [q] while throttled: gets its next budget then */
+	uint64_t runtime_ns;   /* [q] budget ... */
+	uint64_t relative_ns;  /* [q] ... until so long after the wake-up ... */
+	uint64_t period_ns;    /* [q] ... in so much time */
+	uint32_t flags;        /* [q] SCHED_FLAG_* */
+	bool overrun;          /* [q] to be told so */
+	uint64_t gone_ns;      /* [q] of one that left: until then its bandwidth is in use */
+	struct list_head all;  /* [m] */
+	struct cpumask cpus;   /* [m] where it was admitted */
+	uint32_t bw;           /* [m] of one CPU, rounded up */
+	uint32_t nr_cpus;      /* [m] of those that are online */
+};
+
+/* Of a CPU. */
+struct deadline_queue {
+	struct rb_root ready;     /* [q] those that wait, by absolute deadline */
+	struct rb_root throttled; /* [q] by at_ns */
+	struct timer timer;       /* [q] at the first of these, or earlier */
+	struct cpu *cpu;          /* [i] */
+} __aligned_to(64);
+
+extern struct deadline_queue *deadline_queues; /* [i] one a CPU; NULL: not in use */
+extern uint32_t deadline_server_bw[];          /* [a] one a CPU: kept for servers */
+extern int (*deadline_check_server)(unsigned cpu, uint32_t bw); /* [a] admits it and stores it */
+
+static inline struct deadline_queue *deadline_queue_of(const struct runqueue *rq)
+{
+	return &deadline_queues[container_of(rq, struct cpu, rq)->index];
+}
+
+/* deadline.c */
+int deadline_install(void);
+void deadline_change(struct runqueue *rq, struct thread *t, const struct sched_attr *a);
+/* What deadline_change() is to give to a thread that has none. [m] */
+extern struct deadline *deadline_next;

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Deadlines on the target: a budget is exact and delays nobody, periods by yielding, the order of
+ * deadlines, who is admitted, several CPUs. Bounds are tight in virtual time.
+ */
+#include "sched/deadline.h"
+#include "sched/sched.h"
+#include "tests/target/test.h"
+
+#define MS NSEC_PER_MSEC
+
+/* Its code, and what QEMU without virtual time adds. */
+static uint64_t slack_ns(void)
+{
+	return test_time_is_virtual() ? 20000 : 2 * MS;
+}
+
+static int set_deadline(struct thread *t, uint64_t runtime_ns, uint64_t deadline_ns,
+			uint64_t period_ns, uint64_t flags)
+{
+	const struct sched_attr a = { .size = sizeof(a),
+				      .sched_policy = SCHED_DEADLINE,
+				      .sched_flags = flags,
+				      .sched_runtime = runtime_ns,
+				      .sched_deadline = deadline_ns,
+				      .sched_period = period_ns };
+
+	REQUIRE(!sched_deadline_use());
+	return sched_set_attr(t, &a);
+}
+
+/* What was given to threads of the test before is free after this. */
+static void let_bandwidth_go(void)
+{
+	for (unsigned i = 0; i < 100 && deadline_in_use(); i++)
+		sleep_us(10000);
+	CHECK_EQ(deadline_in_use(), 0);
+}
+
+static volatile bool stop;
+
+static void *spin(void *arg)
+{
+	while (!stop)
+		;
+	return arg;
+}
+
+/* 3 ms of each 10 ms, and the rest is for a fair thread. */
+TEST(deadline_budget_is_exact)
+{
+	struct thread *t, *fair;
+	uint64_t t_ns, fair_ns;
+
+	become(0, SCHED_FIFO, 90);
+	stop = false;
+	t = spawn(0, SCHED_OTHER, 0, spin, NULL);
+	fair = spawn(0, SCHED_OTHER, 0, spin, NULL);
+	CHECK_EQ(set_deadline(t, 3 * MS, 10 * MS, 10 * MS, 0), 0);
+	t_ns = thread_runtime_ns(t);
+	fair_ns = thread_runtime_ns(fair);
+	sleep_us(200000);
+	t_ns = thread_runtime_ns(t) - t_ns;
+	fair_ns = thread_runtime_ns(fair) - fair_ns;
+	CHECK_TIMED_LE(t_ns, 63 * MS + 20 * slack_ns());
+	CHECK_TIMED_GE(t_ns, 57 * MS - 20 * slack_ns());
+	CHECK_TIMED_GE(fair_ns, 135 * MS - 20 * slack_ns());
+	stop = true;
+	join(t);
+	join(fair);
+	let_bandwidth_go();
+}
+
+struct periodic {
+	uint64_t at_ns[8];
+	uint32_t ready;
+};
+
+static void *yield_periods(void *arg)
+{
+	struct periodic *p = arg;
+
+	CHECK_EQ(set_deadline(thread_current(), 2 * MS, 5 * MS, 7 * MS, 0), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(p->at_ns); i++) {
+		sched_yield_current();
+		p->at_ns[i] = time_now_ns();
+		spin_us(100);
+	}
+	return arg;
+}
+
+TEST(deadline_yield_ends_with_the_period)
+{
+	struct periodic p = { .ready = 0 };
+	struct thread *t, *fair;
+
+	become(0, SCHED_FIFO, 90);
+	stop = false;
+	fair = spawn(0, SCHED_OTHER, 0, spin, NULL);
+	t = spawn(0, SCHED_FIFO, 50, yield_periods, &p);
+	join(t);
+	stop = true;
+	join(fair);
+	/* in real time the host may let it miss a period */
+	for (unsigned i = 1; test_time_is_virtual() && i < ARRAY_SIZE(p.at_ns); i++) {
+		CHECK_TIMED_LE(p.at_ns[i], p.at_ns[0] + i * 7 * MS + slack_ns());
+		CHECK_TIMED_GE(p.at_ns[i] + slack_ns(), p.at_ns[0] + i * 7 * MS);
+	}
+	let_bandwidth_go();
+}
+
+static struct semaphore gate;
+static struct log order;
+
+static void *log_after_gate(void *arg)
+{
+	semaphore_wait(&gate);
+	log_add(&order, (char)(uintptr_t)arg);
+	spin_us(100);
+	log_add(&order, (char)(uintptr_t)arg);
+	return NULL;
+}
+
+static uint64_t order_from_ns;
+
+static void *log_later(void *arg)
+{
+	unsigned i = (unsigned)(uintptr_t)arg;
+
+	thread_sleep_until(order_from_ns + i * 400000);
+	log_add(&order, (char)('a' + i));
+	spin_us(1200);
+	log_add(&order, (char)('a' + i));
+	return NULL;
+}
+
+/* Whoever comes with an earlier deadline interrupts, one with a later one waits, and FIFO 99, too. */
+TEST(deadline_order)
+{
+	static const unsigned relative_ms[] = { 30, 20, 40 };
+	struct thread *t[4];
+
+	become(0, SCHED_FIFO, 98);
+	order = (struct log){ 0 };
+	order_from_ns = time_now_ns() + 20 * MS;
+	for (unsigned i = 0; i < 4; i++) {
+		t[i] = spawn(0, SCHED_FIFO, 99, log_later, (void *)(uintptr_t)((i + 3) % 4));
+		if (i)
+			CHECK_EQ(set_deadline(t[i], 3 * MS, relative_ms[i - 1] * MS, 50 * MS, 0),
+				 0);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		join(t[i]);
+	if (test_time_is_virtual())
+		CHECK_TEXT(order.text, "abbaccdd");
+	let_bandwidth_go();
+}
+
+TEST(deadline_is_admitted_by_cpu)
+{
+	struct thread *t[2];
+
+	become(0, SCHED_FIFO, 90);
+	semaphore_init(&gate, 0);
+	for (unsigned i = 0; i < 2; i++)
+		t[i] = spawn(0, SCHED_OTHER, 0, log_after_gate, (void *)(uintptr_t)'a');
+	CHECK_EQ(set_deadline(t[0], 6 * MS, 10 * MS, 10 * MS, 0), 0);
+	CHECK_EQ(set_deadline(t[1], 4 * MS, 10 * MS, 10 * MS, 0), -EBUSY);
+	CHECK_EQ(set_deadline(t[1], 3 * MS, 10 * MS, 10 * MS, 0), 0);
+	CHECK_EQ(set_deadline(t[1], 3 * MS, 2 * MS, 10 * MS, 0), -EINVAL);
+	if (test_cpus() > 1) {
+		struct cpumask other = one_cpu(1);
+
+		CHECK_EQ(thread_set_affinity(t[0], &other), 0);
+		CHECK_EQ(set_deadline(t[1], 9 * MS, 10 * MS, 10 * MS, 0), 0);
+		CHECK_EQ(thread_set_affinity(t[1], &other), -EBUSY);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		semaphore_post(&gate);
+	for (unsigned i = 0; i < 2; i++)
+		join(t[i]);
+	let_bandwidth_go();
+}
+
+static uint32_t told;
+
+static void tell(struct thread *self)
+{
+	CHECK(self == thread_current());
+	atomic_fetch_add_relaxed(&told, 1u);
+}
+
+TEST(deadline_overrun_is_told)
+{
+	struct thread *t;
+
+	become(0, SCHED_FIFO, 90);
+	stop = false;
+	told = 0;
+	deadline_on_overrun(tell);
+	t = spawn(0, SCHED_OTHER, 0, spin, NULL);
+	CHECK_EQ(set_deadline(t, MS, 10 * MS, 10 * MS, SCHED_FLAG_DL_OVERRUN), 0);
+	sleep_us(100000);
+	stop = true;
+	join(t);
+	CHECK_GE(told, test_time_is_virtual() ? 9 : 1);
+	CHECK_LE(told, 11);
+	deadline_on_overrun(NULL);
+	let_bandwidth_go();
+}
