@@ -354,7 +354,7 @@ LOCK_UNCHECKED int sched_apply_attr(struct thread *t, const struct sched_attr *a
 	struct runqueue *rq = rq_lock_thread(t);
 
 	if (t->sched.deadline == d && cpumask_equal(&t->affinity, mask))
-		return set_attr(rq, t, a, flags);
+		return set_attr(rq, t, (struct change){ .attr = a }, flags);
 	spin_unlock_irqrestore(&rq->lock, flags);
 	return -EAGAIN;
 }
