@@ -319,3 +319,6 @@ static inline int px_fail(int error)
  * @init runs once, under px_lock. False: it is not such an object.
  */
 bool px_object_ready(uint32_t *word, uint32_t magic, uint32_t mask, void (*init)(void *));
+
+/* deadline.c: from now on there is SCHED_DEADLINE. 0 or -ENOMEM. */
+int px_deadline_use(void);

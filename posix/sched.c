@@ -27,7 +27,7 @@ static bool is_real_time(int policy)
 static bool is_policy(int policy)
 {
 	return is_real_time(policy) || policy == SCHED_OTHER || policy == SCHED_BATCH ||
-	       policy == SCHED_IDLE;
+	       policy == SCHED_IDLE || policy == SCHED_DEADLINE;
 }
 
 PX_API int sched_get_priority_max(int policy)
@@ -75,6 +75,8 @@ static int set_param(struct pthread *t, int policy, int priority)
 		attr.sched_runtime = 0;
 	if (is_real_time(policy))
 		attr.sched_nice = 0;
+	if (attr.sched_policy == SCHED_DEADLINE)
+		attr = (struct sched_attr){ .size = sizeof(attr) };
 	attr.sched_policy = (uint32_t)policy;
 	attr.sched_priority = (uint32_t)priority;
 	return set_attr(t, &attr);
@@ -195,8 +197,10 @@ PX_API int sched_rr_get_interval(pid_t pid, struct timespec *interval)
 		return px_fail(err ? err : EFAULT);
 	if (attr.sched_policy == SCHED_RR)
 		*interval = px_timespec(RR_QUANTUM_NS);
+	else if (attr.sched_policy == SCHED_FIFO || attr.sched_policy == SCHED_DEADLINE)
+		*interval = px_timespec(0);
 	else
-		*interval = px_timespec(attr.sched_policy == SCHED_FIFO ? 0 : attr.sched_runtime);
+		*interval = px_timespec(attr.sched_runtime);
 	return 0;
 }
 
@@ -217,6 +221,8 @@ PX_API int sched_setattr(pid_t pid, struct sched_attr *attr, unsigned flags)
 		attr->size = SCHED_ATTR_SIZE_VER0;
 		return px_fail(E2BIG);
 	}
+	if (copy.sched_policy == SCHED_DEADLINE && px_deadline_use())
+		return px_fail(ENOMEM);
 	t = px_pin_tid(pid);
 	if (!t)
 		return px_fail(ESRCH);

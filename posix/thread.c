@@ -139,11 +139,14 @@ static void *start(void *record)
 	return NULL;
 }
 
+/* But no deadline: it is admitted for one thread. */
 static void attr_inherited(struct thread_attr *to)
 {
 	struct sched_attr from;
 
 	sched_get_attr(thread_current(), &from);
+	if (from.sched_policy == SCHED_DEADLINE)
+		return;
 	to->policy = (uint8_t)from.sched_policy;
 	to->priority = (uint8_t)from.sched_priority;
 	to->nice = (int8_t)from.sched_nice;

@@ -24,6 +24,12 @@ extern "C" {
 #define SCHED_IDLE  5
 #endif
 #define SCHED_NORMAL SCHED_OTHER
+/* By sched_setattr() only. Also in core/thread.h. */
+#ifndef SCHED_DEADLINE
+#define SCHED_DEADLINE           6
+#define SCHED_FLAG_RESET_ON_FORK 1 /* of no effect: threads do not inherit deadlines */
+#define SCHED_FLAG_DL_OVERRUN    4 /* SIGXCPU for the thread that has used up its budget */
+#endif
 
 struct sched_param {
 	int sched_priority; /* 1..99 for FIFO and RR, else 0 */
@@ -50,8 +56,8 @@ struct sched_attr {
 	int32_t sched_nice;      /* -20..19 */
 	uint32_t sched_priority; /* 1..99 for FIFO and RR */
 	uint64_t sched_runtime;  /* ns; of OTHER, BATCH and IDLE the slice; 0: the default */
-	uint64_t sched_deadline;
-	uint64_t sched_period;
+	uint64_t sched_deadline; /* ns; of DEADLINE */
+	uint64_t sched_period;   /* ns; of DEADLINE; 0: the deadline */
 };
 #endif
 

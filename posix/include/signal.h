@@ -94,6 +94,7 @@ struct sigevent {
 #define SI_ASYNCIO 4
 #define SI_MESGQ   5
 #define SI_TKILL   6
+#define SI_KERNEL  128
 
 /* For programs that name them: no signal here comes with one of these. */
 #define ILL_ILLOPC    16
