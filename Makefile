@@ -242,7 +242,7 @@ endif
 
 # ---- targets ----------------------------------------------------------------------------------------------------------
 
-.PHONY: help run test search soak bench posix-suite sim sim-program fairness image app gdb lint clean compile_commands host-tests app-check
+.PHONY: help run test search soak bench posix-suite sim sim-program fairness deadline image app gdb lint clean compile_commands host-tests app-check
 
 app-check:
 	@test -n "$(APP_SRC)" || { echo "make: APP=$(APP): neither a name under apps/ nor a folder with C files" >&2; exit 2; }
@@ -282,6 +282,10 @@ fairness: $(if $(filter-out host,$(BOARD_GIVEN)),,sim-program)
 		$(if $(SCENARIO),'$(SCENARIO)',$(sort $(wildcard tests/sim/*.scn tests/sim/long/*.scn))))
 	$(if $(filter host,$(BOARD_GIVEN))$(SCENARIO),,@$(PYTHON) tools/fairness.py --out build/fairness $(addprefix --board ,$(BOARD_GIVEN)))
 
+# Random sets of threads with deadlines: the simulator, then QEMU for both boards; BOARD= given: that one alone (host: the simulator).
+deadline: $(if $(filter-out host,$(BOARD_GIVEN)),,sim-program)
+	@$(PYTHON) tools/deadline.py --out build/deadline $(addprefix --board ,$(BOARD_GIVEN))
+
 test:
 	@$(PYTHON) tests/run_all.py --san $(SAN)
 
@@ -313,6 +317,7 @@ help:
 	@echo "  make soak    the same with higher bounds and more seeds: hours"
 	@echo "  make bench   counted instructions of the hot paths, beside the peers and the limits"
 	@echo "  make sim     scenarios in the simulator (SCENARIO=file SEED=number CPUS=number), docs/SIM.md"
+	@echo "  make deadline  random sets of threads with deadlines: misses, responses; the simulator and QEMU [BOARD=]"
 	@echo "  make fairness  the same with the long ones (300 and 10,000 virtual seconds), then busy threads in QEMU"
 	@echo "               (BOARD=host: the simulator alone; BOARD=virt-arm64, virt-riscv64: that one alone)"
 	@echo "  make posix-suite SUITE=folder  programs of a POSIX test suite, unmodified, on both boards (SUITE_ARGS='--only ...')"

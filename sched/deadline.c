@@ -235,6 +235,20 @@ static LOCK_UNCHECKED void replenish_due(struct timer *timer)
 		ipi_send(q->cpu);
 }
 
+int64_t deadline_left_ns(void)
+{
+	unsigned long flags = arch_irq_save();
+	struct runqueue *rq = &arch_cpu_self()->rq;
+	int64_t left_ns = 0;
+
+	spin_lock(&rq->lock);
+	if (rq->curr->sched.deadline)
+		left_ns =
+			rq->curr->sched.deadline->left_ns - (int64_t)(time_now_ns() - rq->since_ns);
+	spin_unlock_irqrestore(&rq->lock, flags);
+	return MAX(left_ns, 0);
+}
+
 /* ---- overruns -------------------------------------------------------------------------------- */
 
 void deadline_on_overrun(void (*fn)(struct thread *self))

@@ -38,6 +38,13 @@ void deadline_on_overrun(void (*fn)(struct thread *self));
  * outside 1..1000; -EBUSY: more is in use. Context: thread.
  */
 int deadline_set_limit(unsigned permille);
+/*
+ * What is left of the budget of the calling thread, in ns: it is throttled when there is none. 0: it
+ * has no deadline. Context: thread.
+ */
+int64_t deadline_left_ns(void);
+/* As sched_attr_fault(), of SCHED_DEADLINE, whether it is in use or not. Context: any. */
+const char *deadline_attr_fault(const struct sched_attr *a, const char **expected);
 /* Of all CPUs, admitted and reserved, in millionths of one CPU. Context: thread. */
 uint64_t deadline_in_use(void);
 

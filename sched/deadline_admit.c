@@ -46,7 +46,7 @@ static uint64_t period_of(const struct sched_attr *a)
 	return a->sched_period ? a->sched_period : a->sched_deadline;
 }
 
-static const char *fault(const struct sched_attr *a, const char **expected)
+const char *deadline_attr_fault(const struct sched_attr *a, const char **expected)
 {
 	*expected = "0 with DEADLINE";
 	if (a->sched_flags & ~(uint64_t)(SCHED_FLAG_RESET_ON_FORK | SCHED_FLAG_DL_OVERRUN))
@@ -345,7 +345,7 @@ static int set_affinity(struct thread *t, const struct cpumask *mask)
 }
 
 static const struct deadline_hooks hooks = {
-	.fault = fault,
+	.fault = deadline_attr_fault,
 	.set_attr = set_attr,
 	.set_affinity = set_affinity,
 	.change = deadline_change,

@@ -33,7 +33,7 @@ import xml.etree.ElementTree as ET
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OUT = os.path.join("build", "test")
 BOARDS = ("virt-arm64", "virt-riscv64")
-APPS = ("selftest", "hello", "latency", "sim", "fairness")
+APPS = ("selftest", "hello", "latency", "sim", "fairness", "deadline")
 JOBS = 2
 FUZZ_SECONDS = 20
 SEARCH_SECONDS = 900

@@ -145,15 +145,19 @@ def figures(scene, short):
 
 # ---- running ---------------------------------------------------------------------------------------------------------
 
-def build(board):
+def build_app(board, app):
     # As a make of its own, not as a part of the one that called us.
     env = {key: value for key, value in os.environ.items()
            if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "BOARD", "APP", "SAN", "CPUS", "ARGS")}
-    done = subprocess.run(["make", f"BOARD={board}", "APP=fairness", "app"], cwd=ROOT, env=env,
+    done = subprocess.run(["make", f"BOARD={board}", f"APP={app}", "app"], cwd=ROOT, env=env,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
         raise FairnessError(f"building for {board} failed:\n{done.stdout}")
-    return os.path.join(ROOT, "build", board, "fairness", "Image" + ("-llvm" if os.environ.get("LLVM") == "1" else ""))
+    return os.path.join(ROOT, "build", board, app, "Image" + ("-llvm" if os.environ.get("LLVM") == "1" else ""))
+
+
+def build(board):
+    return build_app(board, "fairness")
 
 
 def boot(board, image, cpus, times):

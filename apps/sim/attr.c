@@ -2,6 +2,8 @@
 /* See attr.h. st->attr keeps what the thread has, so that a change names only what it changes. */
 #include "apps/sim/attr.h"
 
+#include "sched/deadline.h"
+
 static void merge(struct change *now, const struct change *c)
 {
 	if (c->given & GIVEN_POLICY) {
@@ -14,6 +16,11 @@ static void merge(struct change *now, const struct change *c)
 		now->nice = c->nice;
 	if (c->given & GIVEN_SLICE)
 		now->slice_ns = c->slice_ns;
+	if (c->policy == POLICY_DEADLINE) {
+		now->runtime_ns = c->runtime_ns;
+		now->deadline_ns = c->deadline_ns;
+		now->period_ns = c->period_ns;
+	}
 }
 
 static const struct cpumask *mask_of(const struct sim_thread *st, const struct change *c,
@@ -28,10 +35,23 @@ static const struct cpumask *mask_of(const struct sim_thread *st, const struct c
 
 static bool is_real_time(const struct change *c)
 {
-	return c->policy == POLICY_FIFO || c->policy == POLICY_RR;
+	return c->policy == POLICY_FIFO || c->policy == POLICY_RR || c->policy == POLICY_DEADLINE;
 }
 
-static int set_attr(struct sim_thread *st)
+static int set_deadline(struct sim_thread *st)
+{
+	const struct change *c = &st->attr;
+	const struct sched_attr attr = { .size = sizeof(attr),
+					 .sched_policy = SCHED_DEADLINE,
+					 .sched_runtime = c->runtime_ns,
+					 .sched_deadline = c->deadline_ns,
+					 .sched_period = c->period_ns };
+	int err = sched_deadline_use();
+
+	return err ? err : sched_set_attr(st->thread, &attr);
+}
+
+static int set_policy(struct sim_thread *st)
 {
 	const struct change *c = &st->attr;
 	bool rt = is_real_time(c);
@@ -44,6 +64,13 @@ static int set_attr(struct sim_thread *st)
 	};
 
 	return sched_set_attr(st->thread, &attr);
+}
+
+static int set_attr(struct sim_thread *st)
+{
+	if (st->attr.policy == POLICY_DEADLINE)
+		return set_deadline(st);
+	return set_policy(st);
 }
 
 int attr_create(struct sim_thread *st, const struct change *c, void *(*entry)(void *))
@@ -59,7 +86,16 @@ int attr_create(struct sim_thread *st, const struct change *c, void *(*entry)(vo
 	attr.priority = st->attr.priority;
 	attr.nice = st->attr.nice;
 	attr.slice_ns = st->attr.slice_ns;
+	if (attr.policy == POLICY_DEADLINE) { /* attr_begin() follows */
+		attr.policy = SCHED_FIFO;
+		attr.priority = 98;
+	}
 	return thread_create(&st->thread, &attr, entry, st);
+}
+
+int attr_begin(struct sim_thread *st)
+{
+	return st->attr.policy == POLICY_DEADLINE ? set_deadline(st) : 0;
 }
 
 int attr_attach(struct sim_thread *st, int group)

@@ -9,3 +9,5 @@ int attr_create(struct sim_thread *st, const struct change *c, void *(*entry)(vo
 /* -ESRCH: it has ended already. */
 int attr_attach(struct sim_thread *st, int group);
 int attr_set(struct sim_thread *st, const struct change *c);
+/* The first thing that @st does itself: its deadline, if it has one. */
+int attr_begin(struct sim_thread *st);

@@ -33,6 +33,9 @@ static const struct {
 	[METRIC_ALL_BUSY] = { "all_busy", UNIT_NS, OF_ALL, 't' },
 	[METRIC_IDLE_WHILE_WAITING] = { "idle_while_waiting", UNIT_NS, OF_ALL, 0 },
 	[METRIC_THROTTLED] = { "throttled", UNIT_NS, OF_GROUPS, 0 },
+	[METRIC_JOBS] = { "jobs", UNIT_COUNT, OF_THREADS, 0 },
+	[METRIC_MISSES] = { "misses", UNIT_COUNT, OF_THREADS, 0 },
+	[METRIC_RESPONSE] = { "response.max", UNIT_NS, OF_THREADS, 0 },
 	[METRIC_SIMULATOR_TIME] = { "simulator_time", UNIT_NS, OF_ALL, 0 },
 };
 

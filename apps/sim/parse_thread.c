@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "apps/sim/parse.h"
+#include "sched/deadline.h"
 #include "sched/eevdf.h"
 
 /* ---- attributes ------------------------------------------------------------------------------ */
@@ -23,11 +24,11 @@ static void read_cpus(struct change *c)
 		cpumask_set(&c->cpus, i);
 }
 
-#define POLICIES  "fair fifo rr batch idle"
-#define ATTR_KEYS "policy priority nice slice cpus group"
+#define POLICIES  "fair fifo rr batch idle deadline"
+#define ATTR_KEYS "policy priority nice slice cpus group runtime deadline period"
 
-static const uint8_t policies[] = { POLICY_FAIR, POLICY_FIFO, POLICY_RR, POLICY_BATCH,
-				    POLICY_IDLE };
+static const uint8_t policies[] = { POLICY_FAIR,  POLICY_FIFO, POLICY_RR,
+				    POLICY_BATCH, POLICY_IDLE, POLICY_DEADLINE };
 
 /* in.word is the key. */
 static void read_attr(struct change *c, const char *keys)
@@ -54,6 +55,15 @@ static void read_attr(struct change *c, const char *keys)
 	case 4:
 		read_cpus(c);
 		break;
+	case 6:
+		c->runtime_ns = in_time_of("runtime");
+		break;
+	case 7:
+		c->deadline_ns = in_time_of("deadline");
+		break;
+	case 8:
+		c->period_ns = in_time_of("period");
+		break;
 	default:
 		in_next();
 		c->group = in_is("none") ?
@@ -68,22 +78,48 @@ static bool is_real_time(const struct change *c)
 	return c->policy == POLICY_FIFO || c->policy == POLICY_RR;
 }
 
-/* What the kernel would refuse is a mistake of the file. */
-static void check_attr(const struct change *c, int line)
+/* All three, or what is missing is the one after it. */
+static void check_deadline(struct change *c, int line)
 {
+	struct sched_attr a = { .size = sizeof(a), .sched_policy = SCHED_DEADLINE };
+	const char *field, *expected;
+
+	if (!c->period_ns)
+		c->period_ns = c->deadline_ns;
+	if (!c->deadline_ns)
+		c->deadline_ns = c->period_ns;
+	a.sched_runtime = c->runtime_ns;
+	a.sched_deadline = c->deadline_ns;
+	a.sched_period = c->period_ns;
+	field = deadline_attr_fault(&a, &expected);
+	if (field)
+		in_mistake(line, field, "out of range", expected);
+}
+
+/* What the kernel would refuse is a mistake of the file. */
+static void check_attr(struct change *c, int line)
+{
+	bool budget = c->given & (GIVEN_RUNTIME | GIVEN_DEADLINE | GIVEN_CYCLE);
+
+	if (budget && c->policy != POLICY_DEADLINE)
+		in_mistake(line, "runtime", "given",
+			   "policy=deadline with runtime, deadline, period");
 	if (!(c->given & GIVEN_POLICY))
 		return;
 	if (is_real_time(c) && !(c->given & GIVEN_PRIORITY))
 		in_mistake(line, "priority", "", "priority=1..99 with policy=fifo and policy=rr");
 	if (is_real_time(c) && c->given & (GIVEN_NICE | GIVEN_SLICE))
 		in_mistake(line, "policy", "fifo or rr", "no nice and no slice with it");
+	if (c->policy == POLICY_DEADLINE)
+		check_deadline(c, line);
 	if (!is_real_time(c) && c->given & GIVEN_PRIORITY)
 		in_mistake(line, "priority", "given", "none with policy fair, batch or idle");
 }
 
 /* ---- behaviours ------------------------------------------------------------------------------ */
 
-#define STATEMENTS "run sleep period lock unlock wait post yield block wake start set loop exit"
+#define STATEMENTS \
+	"run sleep period exhaust lock unlock wait post yield block wake start set loop exit"
 
 void parse_change(struct op *op, int line)
 {
@@ -147,9 +183,9 @@ static void read_run(struct op *op)
 /* in.word is the statement. */
 static void read_statement(struct spec *spec, unsigned depth)
 {
-	static const enum op_code codes[] = { OP_RUN,   OP_SLEEP, OP_PERIOD, OP_LOCK,  OP_UNLOCK,
-					      OP_WAIT,  OP_POST,  OP_YIELD,  OP_BLOCK, OP_WAKE,
-					      OP_START, OP_SET,   OP_LOOP,   OP_EXIT };
+	static const enum op_code codes[] = { OP_RUN,    OP_SLEEP, OP_PERIOD, OP_EXHAUST, OP_LOCK,
+					      OP_UNLOCK, OP_WAIT,  OP_POST,   OP_YIELD,   OP_BLOCK,
+					      OP_WAKE,   OP_START, OP_SET,    OP_LOOP,    OP_EXIT };
 	enum op_code code = codes[in_one_of("statement", STATEMENTS)];
 	struct op *op;
 
@@ -164,6 +200,8 @@ static void read_statement(struct spec *spec, unsigned depth)
 		in_time_range("sleep", &op->a, &op->b);
 	else if (code == OP_PERIOD && !(op->a = in_time_of("period")))
 		in_bad("period", "more than 0");
+	else if (code == OP_EXHAUST && !(op->a = in_time_of("exhaust")))
+		in_bad("exhaust", "more than 0");
 	else if (code == OP_LOCK || code == OP_UNLOCK)
 		op->a = in_find_named("mutex", in.s->mutexes, in.s->nr_mutexes);
 	else if (code == OP_WAIT || code == OP_POST)

@@ -16,6 +16,7 @@
 #include "core/hotplug.h"
 #include "core/panic.h"
 #include "core/time.h"
+#include "sched/deadline.h"
 
 /* A semaphore with the times at which it was posted, oldest first. */
 struct timed_semaphore {
@@ -253,11 +254,46 @@ static unsigned do_loop(struct loops *l, const struct op *op, unsigned i)
 	return (unsigned)op->a;
 }
 
+/* It began with the period before, and had until its deadline; without one until the next. */
+static void end_job(struct sim_thread *st, uint64_t now_ns)
+{
+	uint64_t took_ns = now_ns - st->release_ns;
+
+	if (!st->release_ns || now_ns < start_ns + scenario->from_ns)
+		return;
+	st->jobs++;
+	st->response_ns = MAX(st->response_ns, took_ns);
+	st->misses += st->attr.deadline_ns && took_ns > st->attr.deadline_ns;
+}
+
+/*
+ * Uses its budget until @rest_ns of it are left: by halves, because interrupts take their part of
+ * it meanwhile.
+ */
+static void exhaust(uint64_t rest_ns)
+{
+	uint64_t left_ns;
+
+	while ((left_ns = (uint64_t)deadline_left_ns()) > rest_ns)
+		host_compute((left_ns - rest_ns + 1) / 2);
+}
+
 static void next_period(struct sim_thread *st, uint64_t begin_ns, uint64_t period_ns)
 {
-	uint64_t done = (time_now_ns() - begin_ns) / period_ns;
+	uint64_t now_ns = time_now_ns(), done = (now_ns - begin_ns) / period_ns;
 
+	end_job(st, now_ns);
+	st->release_ns = begin_ns + (done + 1) * period_ns;
 	sleep_until(st, begin_ns + (done + 1) * period_ns);
+}
+
+/* With a deadline it ends the job, and the next one begins with the next period. */
+static void yield(struct sim_thread *st)
+{
+	end_job(st, time_now_ns());
+	if (st->release_ns)
+		st->release_ns += st->attr.period_ns;
+	sched_yield_current();
 }
 
 static void do_op(struct sim_thread *st, const struct op *op, uint64_t begin_ns)
@@ -268,6 +304,9 @@ static void do_op(struct sim_thread *st, const struct op *op, uint64_t begin_ns)
 		break;
 	case OP_SLEEP:
 		sleep_until(st, time_now_ns() + draw(st, op->a, op->b));
+		break;
+	case OP_EXHAUST:
+		exhaust(op->a);
 		break;
 	case OP_PERIOD:
 		next_period(st, begin_ns, op->a);
@@ -282,7 +321,7 @@ static void do_op(struct sim_thread *st, const struct op *op, uint64_t begin_ns)
 		wait_for(st, &semaphores[op->a]);
 		break;
 	case OP_YIELD:
-		sched_yield_current();
+		yield(st);
 		break;
 	case OP_BLOCK:
 		semaphore_wait(&st->woken);
@@ -297,8 +336,13 @@ static void *thread_main(void *arg)
 	struct sim_thread *st = arg;
 	const struct spec *spec = st->spec;
 	struct loops loops = { .depth = 0 };
-	uint64_t begin_ns = time_now_ns();
+	uint64_t begin_ns;
 	unsigned i = 0;
+
+	must(attr_begin(st), "deadline", st);
+	begin_ns = time_now_ns();
+	if (spec->attr.policy == POLICY_DEADLINE)
+		st->release_ns = begin_ns;
 
 	while (i < spec->nr_ops && spec->ops[i].code != OP_EXIT) {
 		const struct op *op = &spec->ops[i];

@@ -23,10 +23,11 @@
 #define NOT_A_NUMBER   INT64_MIN /* a value that could not be taken: no expectation holds for it */
 
 enum op_code {
-	OP_RUN,    /* CPU time, a..b ns */
-	OP_SLEEP,  /* a..b ns from now */
-	OP_PERIOD, /* until the next multiple of a ns since the thread began */
-	OP_LOCK,   /* mutex a */
+	OP_RUN,     /* CPU time, a..b ns */
+	OP_SLEEP,   /* a..b ns from now */
+	OP_PERIOD,  /* until the next multiple of a ns since the thread began */
+	OP_EXHAUST, /* its deadline budget, but for a ns */
+	OP_LOCK,    /* mutex a */
 	OP_UNLOCK,
 	OP_WAIT, /* semaphore a */
 	OP_POST,
@@ -60,7 +61,8 @@ enum sim_policy {
 	POLICY_FIFO = 1,
 	POLICY_RR = 2,
 	POLICY_BATCH = 3,
-	POLICY_IDLE = 5
+	POLICY_IDLE = 5,
+	POLICY_DEADLINE = 6
 };
 
 /* Attributes given in a declaration or by `set`; only those marked in @given count. */
@@ -71,6 +73,9 @@ enum {
 	GIVEN_SLICE = 8,
 	GIVEN_CPUS = 16,
 	GIVEN_GROUP = 32,
+	GIVEN_RUNTIME = 64,
+	GIVEN_DEADLINE = 128,
+	GIVEN_CYCLE = 256,
 };
 
 struct change {
@@ -79,7 +84,8 @@ struct change {
 	int8_t nice;
 	bool each_cpu; /* thread i on CPU i, modulo the number of CPUs */
 	uint64_t slice_ns;
-	int group; /* NO_GROUP: to none */
+	uint64_t runtime_ns, deadline_ns, period_ns; /* of policy deadline */
+	int group;                                   /* NO_GROUP: to none */
 	struct cpumask cpus;
 };
 
@@ -135,6 +141,9 @@ enum metric {
 	METRIC_ALL_BUSY,
 	METRIC_IDLE_WHILE_WAITING,
 	METRIC_THROTTLED,
+	METRIC_JOBS,
+	METRIC_MISSES,
+	METRIC_RESPONSE,
 	METRIC_SIMULATOR_TIME,
 };
 

@@ -121,8 +121,19 @@ static int64_t total(const struct expect *e, const struct sim_thread *st, unsign
 		       e->metric == METRIC_DONE       ? st->exited :
 		       e->metric == METRIC_SWITCHES   ? st->switches :
 		       e->metric == METRIC_MIGRATIONS ? st->migrations :
+		       e->metric == METRIC_JOBS       ? st->jobs :
+		       e->metric == METRIC_MISSES     ? st->misses :
 							0;
 	return (int64_t)sum;
+}
+
+static int64_t longest_response(const struct sim_thread *st, unsigned n)
+{
+	uint64_t longest = 0;
+
+	for (; n; n--, st++)
+		longest = MAX(longest, st->response_ns);
+	return longest ? (int64_t)longest : NOT_A_NUMBER;
 }
 
 static int64_t stint(const struct sim_thread *st, unsigned n, bool longest)
@@ -180,6 +191,8 @@ static int64_t measured(const struct expect *e)
 	case METRIC_STINT_MIN:
 	case METRIC_STINT_MAX:
 		return stint(st, n, e->metric == METRIC_STINT_MAX);
+	case METRIC_RESPONSE:
+		return longest_response(st, n);
 	case METRIC_CLOCK_ERROR:
 		return (int64_t)watch.clock_error_ns;
 	case METRIC_LAG_DIFFERENCE:

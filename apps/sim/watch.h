@@ -26,6 +26,9 @@ struct sim_thread {
 	unsigned cpu;      /* where it ran last */
 	uint64_t whole_ns; /* CPU time since its start, as compare_clocks() left it */
 	bool exited;
+	uint64_t release_ns; /* when its job began; 0: none has */
+	uint64_t response_ns, misses,
+		jobs; /* since `from`: longest, and those after the deadline */
 };
 
 /* On one CPU: its members' queue, and what competes for it in its parent's. */
