@@ -26,6 +26,9 @@ struct balance_hotplug {
 };
 extern const struct balance_hotplug *balance_hotplug; /* [a] NULL until the first change */
 
+/* [a] On an interrupt while balance_outgoing is not 0, no lock held; NULL: nothing more to do. */
+extern void (*balance_seek)(struct cpu *cpu);
+
 /*
  * Threads wait on @cpu that will not run there at once: an idle CPU with one is about to run it.
  * Any context, no lock: a guess.

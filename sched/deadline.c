@@ -145,6 +145,10 @@ static void put_ready(struct runqueue *rq, struct deadline *d)
 	else if (rb_first(&q->ready) == &d->node)
 		rt_set_front(&rq->rt, d->thread);
 	rq->nr_ready++;
+	d->movable = deadline_is_movable(d->thread);
+	q->nr_movable += d->movable;
+	if (d->movable)
+		deadline_publish(q);
 }
 
 static void take_ready(struct runqueue *rq, struct deadline *d)
@@ -152,11 +156,39 @@ static void take_ready(struct runqueue *rq, struct deadline *d)
 	struct deadline_queue *q = deadline_queue_of(rq);
 
 	rb_erase(&q->ready, &d->node);
+	q->nr_movable -= d->movable;
+	if (d->movable)
+		deadline_publish(q);
 	if (rb_empty(&q->ready))
 		rt_take(&rq->rt, d->thread);
 	else
 		rt_set_front(&rq->rt, deadline_of(rb_first(&q->ready))->thread);
 	rq->nr_ready--;
+}
+
+/* Others of the class go first. */
+static bool has_to_wait(const struct runqueue *rq, const struct deadline *d)
+{
+	const struct deadline_queue *q = deadline_queue_of(rq);
+
+	return rb_first(&q->ready) != &d->node || q->running_ns <= d->deadline_ns;
+}
+
+/* @d waits here, or is sent to a CPU where it runs at once. */
+static void put_or_push(struct runqueue *rq, struct deadline *d)
+{
+	struct cpu *to;
+
+	put_ready(rq, d);
+	if (likely(!d->movable) || !has_to_wait(rq, d))
+		return;
+	to = deadline_find_cpu(rq, d);
+	if (!to)
+		return;
+	take_ready(rq, d);
+	d->thread->sched.unusual |= SCHED_MOVE;
+	rq->push_to = to;
+	balance_send_away(rq, d->thread);
 }
 
 /* Any CPU's timer queue will do: the function looks at @q's. */
@@ -292,7 +324,7 @@ static void deadline_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_p
 	if (place != EEVDF_PLACE_MOVE || !d->deadline_ns)
 		begin_job(d, now_ns);
 	if (d->left_ns > 0 || !throttle(rq, d, now_ns))
-		put_ready(rq, d);
+		put_or_push(rq, d);
 }
 
 static void deadline_dequeue(struct runqueue *rq, struct thread *t)
@@ -325,6 +357,7 @@ static void leave(struct thread *t)
 
 static void deadline_stop(struct runqueue *rq, struct thread *t, enum stop_reason why)
 {
+	struct deadline_queue *q = deadline_queue_of(rq);
 	struct deadline *d = t->sched.deadline;
 
 	if (!has_deadline(t)) {
@@ -335,20 +368,25 @@ static void deadline_stop(struct runqueue *rq, struct thread *t, enum stop_reaso
 		d->left_ns = MIN(d->left_ns, 0);
 	else if (d->left_ns <= 0 && why == STOP_PREEMPTED)
 		note_overrun(t);
+	atomic_store_relaxed(&q->running_ns, UINT64_MAX);
 	if (why == STOP_BLOCKED) {
 		if (t->sched.state == THREAD_DEAD)
 			leave(t);
 	} else if (d->left_ns > 0 || !throttle(rq, d, rq->since_ns)) {
-		put_ready(rq, d);
+		put_or_push(rq, d);
+		return;
 	}
+	deadline_look_elsewhere(rq);
 }
 
 static void deadline_start(struct runqueue *rq, struct thread *t)
 {
-	if (has_deadline(t))
-		take_ready(rq, t->sched.deadline);
-	else
+	if (!has_deadline(t)) {
 		rt.start(rq, t);
+		return;
+	}
+	take_ready(rq, t->sched.deadline);
+	atomic_store_relaxed(&deadline_queue_of(rq)->running_ns, t->sched.deadline->deadline_ns);
 }
 
 static uint64_t deadline_slice_ns(const struct runqueue *rq, const struct thread *t)
@@ -362,7 +400,7 @@ static bool deadline_preempts(struct runqueue *rq, struct thread *t)
 {
 	if (!has_deadline(t))
 		return rt.preempts && rt.preempts(rq, t);
-	return !(t->sched.unusual & SCHED_THROTTLED) &&
+	return !(t->sched.unusual & (SCHED_THROTTLED | SCHED_MOVE)) &&
 	       t->sched.deadline->deadline_ns < rq->curr->sched.deadline->deadline_ns;
 }
 
@@ -404,6 +442,8 @@ void deadline_change(struct runqueue *rq, struct thread *t, const struct sched_a
 		balance_kick_idle(cpu_of_rq(rq), &t->affinity);
 	if (a->sched_policy != SCHED_DEADLINE) {
 		leave(t);
+		if (rq->curr == t)
+			atomic_store_relaxed(&deadline_queue_of(rq)->running_ns, UINT64_MAX);
 		return;
 	}
 	if (!t->sched.deadline) {
@@ -415,7 +455,23 @@ void deadline_change(struct runqueue *rq, struct thread *t, const struct sched_a
 	set_parameters(d, a, now_ns);
 	if (rq->curr == t && !d->deadline_ns)
 		begin_job(d, now_ns);
+	if (rq->curr == t)
+		atomic_store_relaxed(&deadline_queue_of(rq)->running_ns, d->deadline_ns);
 	t->sched.own_priority = DEADLINE_LEVEL;
+}
+
+LOCK_UNCHECKED void deadline_affinity_changed(struct thread *t)
+{
+	unsigned long flags = arch_irq_save();
+	struct runqueue *rq = rq_lock_thread(t);
+	bool waits = t->sched.deadline && t->sched.state == THREAD_RUNNABLE && rq->curr != t &&
+		     !(t->sched.unusual & (SCHED_THROTTLED | SCHED_MOVE));
+
+	if (waits) {
+		take_ready(rq, t->sched.deadline);
+		put_or_push(rq, t->sched.deadline);
+	}
+	spin_unlock_irqrestore(&rq->lock, flags);
 }
 
 /* Until there is a deadline thread anybody may call either function: for others they are equal. */
@@ -445,8 +501,11 @@ int deadline_install(void)
 	for (unsigned i = 0; i < cpu_count; i++) {
 		timer_init(&queues[i].timer, replenish_due);
 		queues[i].cpu = cpu_at(i);
+		queues[i].running_ns = UINT64_MAX;
+		queues[i].movable_ns = UINT64_MAX;
 	}
 	deadline_queues = queues;
+	atomic_store_release(&balance_seek, deadline_pull);
 	take_class();
 	return 0;
 }

@@ -75,7 +75,7 @@ struct deadline {
 	uint64_t relative_ns;  /* [q] ... until so long after the wake-up ... */
 	uint64_t period_ns;    /* [q] ... in so much time */
 	uint32_t flags;        /* [q] SCHED_FLAG_* */
-	bool overrun;          /* [q] to be told so */
+	bool movable;          /* [q] while it waits: may run on other CPUs, too */
 	uint64_t gone_ns;      /* [q] of one that left: until then its bandwidth is in use */
 	struct list_head all;  /* [m] */
 	struct cpumask cpus;   /* [m] where it was admitted */
@@ -89,6 +89,12 @@ struct deadline_queue {
 	struct rb_root throttled; /* [q] by at_ns */
 	struct timer timer;       /* [q] at the first of these, or earlier */
 	struct cpu *cpu;          /* [i] */
+	/* [a] written under [q]: absolute deadline of what runs; UINT64_MAX: no deadline thread */
+	uint64_t running_ns;
+	/* [a] written under [q]: of the first that waits and could go; UINT64_MAX: there is none */
+	uint64_t movable_ns;
+	uint32_t nr_movable; /* [q] in ready */
+	bool pulls;          /* [o] an interrupt is under way that looks for one elsewhere */
 } __aligned_to(64);
 
 extern struct deadline_queue *deadline_queues; /* [i] one a CPU; NULL: not in use */
@@ -100,7 +106,16 @@ static inline struct deadline_queue *deadline_queue_of(const struct runqueue *rq
 	return &deadline_queues[container_of(rq, struct cpu, rq)->index];
 }
 
+/* deadline_global.c */
+bool deadline_is_movable(const struct thread *t);
+void deadline_publish(struct deadline_queue *q);
+struct cpu *deadline_find_cpu(struct runqueue *rq, const struct deadline *d);
+void deadline_look_elsewhere(struct runqueue *rq);
+void deadline_pull(struct cpu *cpu);
+
 /* deadline.c */
+/* @t has another affinity. No lock held, any context */
+void deadline_affinity_changed(struct thread *t);
 int deadline_install(void);
 void deadline_change(struct runqueue *rq, struct thread *t, const struct sched_attr *a);
 /* What deadline_change() is to give to a thread that has none. [m] */

@@ -340,6 +340,8 @@ static int set_affinity(struct thread *t, const struct cpumask *mask)
 		say_refused(t, d->bw, d->bw, d->nr_cpus);
 	if (err)
 		d->cpus = old;
+	else
+		deadline_affinity_changed(t);
 	mutex_unlock(&admit.mutex);
 	return err;
 }

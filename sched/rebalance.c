@@ -126,13 +126,18 @@ static void take_from(struct cpu *cpu, struct cpu *from)
 	spin_unlock(&rq->lock);
 }
 
+void (*balance_seek)(struct cpu *cpu);
+
 void balance_take_all(struct cpu *cpu)
 {
 	const struct balance_hotplug *hotplug = atomic_load_acquire(&balance_hotplug);
+	void (*seek)(struct cpu *) = atomic_load_acquire(&balance_seek);
 
 	rt_answer(cpu);
 	if (unlikely(hotplug))
 		hotplug->seen(cpu);
+	if (unlikely(seek))
+		seek(cpu);
 	if (!cpumask_atomic_test(&cpu_online_mask, cpu->index))
 		return;
 	for (unsigned i = 0; i < cpu_count; i++) {

@@ -117,6 +117,27 @@ static unsigned check_deadlines(const struct runqueue *rq)
 	return n ? n - 1 : 0;
 }
 
+/* The machine is quiet: no CPU that @t may use runs what is later. */
+static void check_runs_later(const struct thread *t)
+{
+	for (unsigned i = 0; i < cpu_count; i++) {
+		const struct thread *curr = cpu_at(i)->rq.curr;
+
+		if (!cpumask_test(&t->affinity, i) || !cpumask_test(&cpu_online_mask, i))
+			continue;
+		CHECK(curr->sched.rank == RANK_DEADLINE &&
+		      curr->sched.deadline->deadline_ns <= t->sched.deadline->deadline_ns);
+	}
+}
+
+static void check_earliest_run(void)
+{
+	for (unsigned i = 0; deadline_queues && i < cpu_count; i++)
+		for (struct rb_node *node = rb_first(&deadline_queues[i].ready); node;
+		     node = rb_next(node))
+			check_runs_later(container_of(node, struct deadline, node)->thread);
+}
+
 /* What waits in a tree; sums are eevdf_check()'s. */
 struct waiting {
 	unsigned members, threads, groups;
@@ -368,6 +389,8 @@ void check_machine(bool quiet)
 		host_each_thread(check_places, NULL);
 	for (unsigned i = 0; quiet && i < cpu_count; i++)
 		check_quiet(cpu_at(i));
+	if (quiet && !cpu_leaving)
+		check_earliest_run();
 	if (quiet && check_conservation)
 		check_conserved();
 	for (unsigned i = 0; quiet && check_conservation && i < cpu_count; i++)

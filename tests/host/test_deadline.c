@@ -277,6 +277,41 @@ static void partitioned_sets(void **state)
 	run(partition_first, 4, 4, 10);
 }
 
+/*
+ * Threads that may run anywhere, with parts small enough that earliest deadline first keeps all
+ * deadlines on several CPUs: the sum is at most M - (M - 1) * the largest part.
+ */
+static void global_first(void *arg)
+{
+	unsigned n = 2 * cpu_count + (unsigned)draw(6), largest = 300, sum = 0;
+
+	(void)arg;
+	become_maker();
+	while (nr_tasks < n) {
+		uint64_t period_ns = random_period();
+		unsigned permille = 50 + (unsigned)draw(largest - 50);
+		struct task *k;
+
+		if (sum + permille > cpu_count * 1000 - (cpu_count - 1) * largest - 50)
+			break;
+		sum += permille;
+		k = make(-1, period_ns * permille / 1000, period_ns, period_ns, task_main);
+		k->work_ns = k->runtime_ns - k->runtime_ns / 20 - 8 * US;
+		admit(k);
+	}
+	for (unsigned i = 0; i < cpu_count; i++)
+		make_others(i);
+	go_and_join(40 * MS);
+	check_no_misses();
+	join_others();
+}
+
+static void global_sets(void **state)
+{
+	(void)state;
+	run(global_first, 2, 4, 10);
+}
+
 /* ---- a thread that never stops --------------------------------------------------------------- */
 
 static void hog_first(void *arg)
@@ -827,6 +862,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(admitted_on_subsets),
 		cmocka_unit_test(random_sets),
 		cmocka_unit_test(partitioned_sets),
+		cmocka_unit_test(global_sets),
 		cmocka_unit_test(never_stops),
 		cmocka_unit_test(everything_at_once),
 		cmocka_unit_test(everything_while_cpus_go),

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Deadlines over several CPUs: of the threads that may run on more than one, those with the earliest
+ * deadlines run, each on a CPU of its affinity. Who has to wait is sent to a CPU that runs something
+ * later ("push"); a CPU whose deadline thread stops looks for an earlier one that waits elsewhere
+ * ("pull"). Pinned threads take no part: a set that is divided by CPUs has no migration, and no look
+ * at another CPU.
+ *
+ * Each queue says for all to read what it runs and what first could go from it. Both are hints: a push
+ * goes by the list of threads that change CPU (balance.c) and is decided anew where it arrives; a
+ * pull is decided with both locks held, from an interrupt that the CPU sends itself, since whoever
+ * stops holds the lock of its own CPU already.
+ *
+ * push vs pull
+ *   CPU 0: T begins to wait                CPU 1: its deadline thread stops
+ *   movable_ns = T's deadline              running_ns = none
+ *   fence                                  fence
+ *   reads running_ns of CPU 1              reads movable_ns of CPU 0
+ *   one of the two sees the other
+ */
+#include "sched/deadline.h"
+#include "core/irq.h"
+#include "sched/balance.h"
+
+static struct deadline *deadline_of(struct rb_node *n)
+{
+	return container_of(n, struct deadline, node);
+}
+
+bool deadline_is_movable(const struct thread *t)
+{
+	bool one = false;
+
+	for (unsigned i = 0; i < CPUMASK_WORDS; i++) {
+		uint64_t w = t->affinity.bits[i];
+
+		if (!w)
+			continue;
+		if (one || w & (w - 1))
+			return true;
+		one = true;
+	}
+	return false;
+}
+
+/* rq->lock held; what waits in @q has changed. */
+void deadline_publish(struct deadline_queue *q)
+{
+	struct rb_node *n = rb_first(&q->ready);
+	uint64_t first_ns = UINT64_MAX;
+
+	for (unsigned i = 0; q->nr_movable && n && i < STEAL_SCAN; n = rb_next(n), i++)
+		if (deadline_of(n)->movable) {
+			first_ns = deadline_of(n)->deadline_ns;
+			break;
+		}
+	atomic_store_relaxed(&q->movable_ns, first_ns);
+}
+
+/* ---- push ------------------------------------------------------------------------------------ */
+
+/* What would have to be later than a thread's deadline, so that it runs there at once. */
+static uint64_t deadline_on(const struct cpu *cpu)
+{
+	const struct deadline_queue *q = &deadline_queues[cpu->index];
+
+	return atomic_load_relaxed(&q->running_ns);
+}
+
+/* The CPU that runs what is later than @d, latest first, the lowest rank among those without. */
+static struct cpu *find_later(const struct runqueue *rq, const struct deadline *d)
+{
+	struct cpumask others;
+	struct cpu *best = NULL;
+	uint64_t best_ns = d->deadline_ns;
+	uint32_t best_rank = UINT32_MAX;
+
+	cpumask_atomic_and(&others, &d->thread->affinity, &cpu_online_mask);
+	cpumask_reset(&others, container_of(rq, struct cpu, rq)->index);
+	cpumask_for_each(i, &others) {
+		struct cpu *cpu = cpu_at(i);
+		uint64_t ns = deadline_on(cpu);
+		uint32_t rank =
+			atomic_peek_relaxed(&atomic_load_relaxed(&cpu->rq.curr)->sched.rank);
+
+		if (ns > best_ns || (best && ns == best_ns && rank < best_rank)) {
+			best = cpu;
+			best_ns = ns;
+			best_rank = rank;
+		}
+	}
+	return best;
+}
+
+/* rq->lock held. Where @d, which waits on @rq behind others, could run now; NULL: nowhere. */
+struct cpu *deadline_find_cpu(struct runqueue *rq, const struct deadline *d)
+{
+	struct cpu *cpu;
+
+	atomic_fence_seq_cst();
+	cpu = balance_claim(&d->thread->affinity, cpu_of_rq(rq)->index, false);
+	return cpu ? cpu : find_later(rq, d);
+}
+
+/* ---- pull ------------------------------------------------------------------------------------ */
+
+/* What the next thread of @q will have at best. */
+static uint64_t next_ns(const struct deadline_queue *q)
+{
+	struct rb_node *n = rb_first(&q->ready);
+	uint64_t first_ns = n ? deadline_of(n)->deadline_ns : UINT64_MAX;
+
+	return MIN(first_ns, atomic_load_relaxed(&q->running_ns));
+}
+
+/* The CPU where somebody waits with the earliest deadline, before @before_ns; NULL: nobody does. */
+static struct cpu *find_earlier(const struct cpu *self, uint64_t before_ns)
+{
+	struct cpu *best = NULL;
+
+	for (unsigned i = 0; i < cpu_count; i++) {
+		uint64_t ns = atomic_load_relaxed(&deadline_queues[i].movable_ns);
+
+		if (i != self->index && ns < before_ns) {
+			best = cpu_at(i);
+			before_ns = ns;
+		}
+	}
+	return best;
+}
+
+/* Own CPU, rq->lock held: a deadline thread has stopped. */
+void deadline_look_elsewhere(struct runqueue *rq)
+{
+	struct deadline_queue *q = deadline_queue_of(rq);
+
+	if (cpu_count == 1)
+		return;
+	atomic_fence_seq_cst();
+	if (q->pulls || !find_earlier(q->cpu, next_ns(q)))
+		return;
+	q->pulls = true;
+	atomic_fetch_add_acq_rel(&balance_outgoing,
+				 1u); /* the interrupt comes by deadline_pull() */
+	ipi_send(q->cpu);
+}
+
+/* Both locked: the first that may come. */
+static struct thread *find_movable(const struct deadline_queue *from, const struct cpu *to)
+{
+	struct rb_node *n = rb_first(&from->ready);
+
+	for (unsigned i = 0; n && i < STEAL_SCAN; n = rb_next(n), i++)
+		if (cpumask_test(&deadline_of(n)->thread->affinity, to->index))
+			return deadline_of(n)->thread;
+	return NULL;
+}
+
+static LOCK_UNCHECKED void pull_from(struct cpu *cpu, struct cpu *victim)
+{
+	struct runqueue *rq = &cpu->rq;
+	struct thread *t;
+
+	spin_lock_pair(&rq->lock, &victim->rq.lock);
+	t = find_movable(deadline_queue_of(&victim->rq), cpu);
+	if (t && cpumask_atomic_test(&cpu_online_mask, cpu->index) &&
+	    t->sched.deadline->deadline_ns < next_ns(deadline_queue_of(rq))) {
+		balance_move(&victim->rq, rq, t);
+		sched_check_preempt(rq, t);
+	}
+	spin_unlock(&victim->rq.lock);
+	spin_unlock(&rq->lock);
+}
+
+/* On an inter-processor interrupt, no lock held. */
+void deadline_pull(struct cpu *cpu)
+{
+	struct deadline_queue *q = &deadline_queues[cpu->index];
+	struct cpu *victim;
+
+	if (!q->pulls)
+		return;
+	q->pulls = false;
+	atomic_fetch_add_acq_rel(&balance_outgoing, -1u);
+	victim = find_earlier(cpu, atomic_load_relaxed(&q->running_ns));
+	if (victim)
+		pull_from(cpu, victim);
+}
