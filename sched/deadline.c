@@ -267,16 +267,19 @@ static LOCK_UNCHECKED void replenish_due(struct timer *timer)
 		ipi_send(q->cpu);
 }
 
-int64_t deadline_left_ns(void)
+int64_t deadline_left_ns(uint64_t *until_ns)
 {
 	unsigned long flags = arch_irq_save();
 	struct runqueue *rq = &arch_cpu_self()->rq;
+	struct deadline *d = rq->curr->sched.deadline;
 	int64_t left_ns = 0;
 
 	spin_lock(&rq->lock);
-	if (rq->curr->sched.deadline)
-		left_ns =
-			rq->curr->sched.deadline->left_ns - (int64_t)(time_now_ns() - rq->since_ns);
+	if (d) {
+		left_ns = d->left_ns - (int64_t)(time_now_ns() - rq->since_ns);
+		if (until_ns)
+			*until_ns = d->deadline_ns;
+	}
 	spin_unlock_irqrestore(&rq->lock, flags);
 	return MAX(left_ns, 0);
 }

@@ -40,9 +40,9 @@ void deadline_on_overrun(void (*fn)(struct thread *self));
 int deadline_set_limit(unsigned permille);
 /*
  * What is left of the budget of the calling thread, in ns: it is throttled when there is none. 0: it
- * has no deadline. Context: thread.
+ * has no deadline; else *@until_ns, if not NULL, is the absolute one. Context: thread.
  */
-int64_t deadline_left_ns(void);
+int64_t deadline_left_ns(uint64_t *until_ns);
 /* As sched_attr_fault(), of SCHED_DEADLINE, whether it is in use or not. Context: any. */
 const char *deadline_attr_fault(const struct sched_attr *a, const char **expected);
 /* Of all CPUs, admitted and reserved, in millionths of one CPU. Context: thread. */

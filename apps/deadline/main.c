@@ -64,7 +64,7 @@ static void exhaust(uint64_t rest_ns)
 {
 	uint64_t left_ns;
 
-	while ((left_ns = (uint64_t)deadline_left_ns()) > rest_ns) {
+	while ((left_ns = (uint64_t)deadline_left_ns(NULL)) > rest_ns) {
 		uint64_t until_ns = time_now_ns() + (left_ns - rest_ns) / 2;
 
 		while (time_now_ns() < until_ns)
@@ -81,13 +81,15 @@ static void end_job(struct task *k, uint64_t release_ns)
 	k->worst_ns = MAX(k->worst_ns, took_ns);
 }
 
-/* The first wake-up begins the periods. */
+/* After a yield a period has just begun; the wake-up may have been within one. */
 static void run_by_yielding(struct task *k)
 {
-	uint64_t at_ns;
+	uint64_t at_ns = 0;
 
 	thread_sleep_until(k->begin_ns);
-	for (at_ns = time_now_ns(); at_ns < k->end_ns; at_ns += k->period_ns) {
+	sched_yield_current();
+	deadline_left_ns(&at_ns);
+	for (at_ns -= k->period_ns; at_ns < k->end_ns; at_ns += k->period_ns) {
 		while (k->hog && time_now_ns() < k->end_ns)
 			;
 		exhaust(YIELD_REST_NS);

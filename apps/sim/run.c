@@ -274,7 +274,7 @@ static void exhaust(uint64_t rest_ns)
 {
 	uint64_t left_ns;
 
-	while ((left_ns = (uint64_t)deadline_left_ns()) > rest_ns)
+	while ((left_ns = (uint64_t)deadline_left_ns(NULL)) > rest_ns)
 		host_compute((left_ns - rest_ns + 1) / 2);
 }
 
@@ -341,8 +341,8 @@ static void *thread_main(void *arg)
 
 	must(attr_begin(st), "deadline", st);
 	begin_ns = time_now_ns();
-	if (spec->attr.policy == POLICY_DEADLINE)
-		st->release_ns = begin_ns;
+	if (spec->attr.policy == POLICY_DEADLINE && deadline_left_ns(&st->release_ns))
+		st->release_ns -= spec->attr.deadline_ns;
 
 	while (i < spec->nr_ops && spec->ops[i].code != OP_EXIT) {
 		const struct op *op = &spec->ops[i];

@@ -161,7 +161,7 @@ MISTAKES = [
     ("thread a x0: exit\n", "1: thread: 'x0': expected xN, with N 1..1000000"),
     ("thread 9: exit\n", "1: thread: '9': expected a name"),
     ("thread a: exit\nthread a: exit\n", "2: thread: 'a': expected a name that is not taken"),
-    ("thread a: dance\n", "1: statement: 'dance': expected run sleep period lock unlock wait post"),
+    ("thread a: dance\n", "1: statement: 'dance': expected run sleep period exhaust lock unlock wait post"),
     ("thread a:\n", "1: thread: 'a': expected run sleep"),
     ("thread a: run\n", "1: run: 'end of line': expected a time such as"),
     ("thread a: run 3ms..1ms\n", "1: run: '3ms..1ms': expected the smaller time before"),
