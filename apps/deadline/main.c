@@ -72,10 +72,8 @@ static void exhaust(uint64_t rest_ns)
 	}
 }
 
-static void end_job(struct task *k, uint64_t release_ns)
+static void end_job(struct task *k, uint64_t took_ns)
 {
-	uint64_t took_ns = time_now_ns() - release_ns;
-
 	k->jobs++;
 	k->misses += took_ns > k->period_ns;
 	k->worst_ns = MAX(k->worst_ns, took_ns);
@@ -87,7 +85,7 @@ static void end_job(struct task *k, uint64_t release_ns)
  */
 static void run_by_yielding(struct task *k)
 {
-	uint64_t until_ns = 0, now_until_ns;
+	uint64_t until_ns = 0, now_until_ns, end_ns;
 
 	thread_sleep_until(k->begin_ns);
 	while (until_ns < k->end_ns) {
@@ -96,9 +94,10 @@ static void run_by_yielding(struct task *k)
 		while (k->hog && time_now_ns() < k->end_ns)
 			;
 		exhaust(YIELD_REST_NS);
+		end_ns = time_now_ns();
 		deadline_left_ns(&now_until_ns);
 		if (now_until_ns == until_ns)
-			end_job(k, until_ns - k->period_ns);
+			end_job(k, end_ns + k->period_ns - until_ns);
 		else
 			k->cut++;
 	}
@@ -116,7 +115,7 @@ static void *task_main(void *arg)
 	for (uint64_t at_ns = k->begin_ns; at_ns < k->end_ns; at_ns += k->period_ns) {
 		thread_sleep_until(at_ns);
 		exhaust(REST_NS);
-		end_job(k, at_ns);
+		end_job(k, time_now_ns() - at_ns);
 	}
 	return NULL;
 }
