@@ -139,6 +139,7 @@ enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDL
 /* For sched_set_attr(), in programs that call sched_deadline_use(): sched/deadline.h. */
 #define SCHED_DEADLINE           6
 #define SCHED_FLAG_RESET_ON_FORK 1 /* taken and of no effect: no thread is made with this policy */
+#define SCHED_FLAG_RECLAIM       2 /* may use what others are admitted for and do not need */
 #define SCHED_FLAG_DL_OVERRUN    4 /* is told when it has used up its budget */
 #endif
 

@@ -40,6 +40,11 @@ struct deadline *deadline_next;
 
 static void (*overrun_fn)(struct thread *self);
 
+static bool reclaims(const struct deadline *d)
+{
+	return d->flags & SCHED_FLAG_RECLAIM;
+}
+
 static bool has_deadline(const struct thread *t)
 {
 	return t->sched.rank == RANK_DEADLINE;
@@ -323,6 +328,9 @@ static void deadline_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_p
 		rt.enqueue(rq, t, place);
 		return;
 	}
+	if (has_deadline(rq->curr) && reclaims(rq->curr->sched.deadline))
+		sched_charge_curr(rq); /* before anybody else counts */
+	deadline_count(rq, d);
 	now_ns = time_now_ns();
 	if (place != EEVDF_PLACE_MOVE || !d->deadline_ns)
 		begin_job(d, now_ns);
@@ -332,29 +340,37 @@ static void deadline_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_p
 
 static void deadline_dequeue(struct runqueue *rq, struct thread *t)
 {
-	if (!has_deadline(t))
+	if (!has_deadline(t)) {
 		rt.dequeue(rq, t);
-	else if (t->sched.unusual & SCHED_THROTTLED)
+		return;
+	}
+	if (t->sched.unusual & SCHED_THROTTLED)
 		take_throttled(rq, t->sched.deadline);
 	else
 		take_ready(rq, t->sched.deadline);
+	deadline_uncount(rq, t->sched.deadline);
 }
 
 static void deadline_charge(struct runqueue *rq, struct thread *t, uint64_t delta_ns)
 {
-	if (has_deadline(t))
-		t->sched.deadline->left_ns -= (int64_t)delta_ns;
-	else
+	struct deadline *d = t->sched.deadline;
+
+	if (!has_deadline(t))
 		rt.charge(rq, t, delta_ns);
+	else if (reclaims(d))
+		d->left_ns -= (int64_t)deadline_reclaimed(rq, d, delta_ns);
+	else
+		d->left_ns -= (int64_t)delta_ns;
 }
 
 /* @t is not of the class any more; its bandwidth is in use a while longer. */
-static void leave(struct thread *t)
+static void leave(struct runqueue *rq, struct thread *t)
 {
 	struct deadline *d = t->sched.deadline;
 
 	t->sched.deadline = NULL;
 	d->gone_ns = zero_lag_ns(d, time_now_ns());
+	deadline_gone(rq, d);
 	atomic_store_release(&d->thread, (struct thread *)NULL);
 }
 
@@ -372,9 +388,12 @@ static void deadline_stop(struct runqueue *rq, struct thread *t, enum stop_reaso
 	else if (d->left_ns <= 0 && why == STOP_PREEMPTED)
 		note_overrun(t);
 	atomic_store_relaxed(&q->running_ns, UINT64_MAX);
-	if (why == STOP_BLOCKED) {
-		if (t->sched.state == THREAD_DEAD)
-			leave(t);
+	if (why == STOP_BLOCKED && t->sched.state == THREAD_DEAD) {
+		leave(rq, t);
+	} else if (why == STOP_BLOCKED && t->sched.state == THREAD_BLOCKED) {
+		deadline_owe(rq, d, zero_lag_ns(d, rq->since_ns));
+	} else if (why == STOP_BLOCKED) { /* it goes to another CPU */
+		deadline_uncount(rq, d);
 	} else if (d->left_ns > 0 || !throttle(rq, d, rq->since_ns)) {
 		put_or_push(rq, d);
 		return;
@@ -396,13 +415,19 @@ static uint64_t deadline_slice_ns(const struct runqueue *rq, const struct thread
 {
 	if (!has_deadline(t))
 		return rt.slice_ns(rq, t);
-	return (uint64_t)MAX(t->sched.deadline->left_ns, 0);
+	if (t->sched.deadline->left_ns <= 0)
+		return 0;
+	if (reclaims(t->sched.deadline))
+		return deadline_reclaim_slice_ns(rq, t->sched.deadline);
+	return (uint64_t)t->sched.deadline->left_ns;
 }
 
 static bool deadline_preempts(struct runqueue *rq, struct thread *t)
 {
 	if (!has_deadline(t))
 		return rt.preempts && rt.preempts(rq, t);
+	if (reclaims(rq->curr->sched.deadline)) /* it needs another slice */
+		return true;
 	return !(t->sched.unusual & (SCHED_THROTTLED | SCHED_MOVE)) &&
 	       t->sched.deadline->deadline_ns < rq->curr->sched.deadline->deadline_ns;
 }
@@ -444,7 +469,7 @@ void deadline_change(struct runqueue *rq, struct thread *t, const struct sched_a
 	if (rq->curr != t) /* throttled so far, it may begin to wait for the CPU */
 		balance_kick_idle(cpu_of_rq(rq), &t->affinity);
 	if (a->sched_policy != SCHED_DEADLINE) {
-		leave(t);
+		leave(rq, t);
 		if (rq->curr == t)
 			atomic_store_relaxed(&deadline_queue_of(rq)->running_ns, UINT64_MAX);
 		return;
@@ -456,23 +481,34 @@ void deadline_change(struct runqueue *rq, struct thread *t, const struct sched_a
 	}
 	d = t->sched.deadline;
 	set_parameters(d, a, now_ns);
+	deadline_recount(rq, d);
 	if (rq->curr == t && !d->deadline_ns)
 		begin_job(d, now_ns);
+	if (rq->curr == t)
+		deadline_count(rq, d);
 	if (rq->curr == t)
 		atomic_store_relaxed(&deadline_queue_of(rq)->running_ns, d->deadline_ns);
 	t->sched.own_priority = DEADLINE_LEVEL;
 }
 
-LOCK_UNCHECKED void deadline_affinity_changed(struct thread *t)
+LOCK_UNCHECKED void deadline_affinity_changes(struct thread *t, bool begins)
 {
 	unsigned long flags = arch_irq_save();
 	struct runqueue *rq = rq_lock_thread(t);
-	bool waits = t->sched.deadline && t->sched.state == THREAD_RUNNABLE && rq->curr != t &&
-		     !(t->sched.unusual & (SCHED_THROTTLED | SCHED_MOVE));
+	struct deadline *d = t->sched.deadline;
+	bool here = t->sched.state == THREAD_RUNNABLE && !(t->sched.unusual & SCHED_MOVE);
 
-	if (waits) {
-		take_ready(rq, t->sched.deadline);
-		put_or_push(rq, t->sched.deadline);
+	if (d) {
+		d->moving = begins;
+		if (begins)
+			deadline_uncount(rq, d);
+	}
+	if (d && !begins && here) {
+		deadline_count(rq, d);
+		if (rq->curr != t && !(t->sched.unusual & SCHED_THROTTLED)) {
+			take_ready(rq, d);
+			put_or_push(rq, d);
+		}
 	}
 	spin_unlock_irqrestore(&rq->lock, flags);
 }

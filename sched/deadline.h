@@ -75,12 +75,16 @@ struct deadline {
 	uint64_t relative_ns;  /* [q] ... until so long after the wake-up ... */
 	uint64_t period_ns;    /* [q] ... in so much time */
 	uint32_t flags;        /* [q] SCHED_FLAG_* */
-	bool movable;          /* [q] while it waits: may run on other CPUs, too */
-	uint64_t gone_ns;      /* [q] of one that left: until then its bandwidth is in use */
-	struct list_head all;  /* [m] */
-	struct cpumask cpus;   /* [m] where it was admitted */
-	uint32_t bw;           /* [m] of one CPU, rounded up */
-	uint32_t nr_cpus;      /* [m] of those that are online */
+	/* [q] bandwidth that it counts with on its CPU: deadline_reclaim.c */
+	uint32_t counted_bw;
+	bool owes;            /* [q] it blocks and counts until at_ns */
+	bool moving;          /* [q] its affinity is about to change */
+	bool movable;         /* [q] while it waits: may run on other CPUs, too */
+	uint64_t gone_ns;     /* [q] of one that left: until then its bandwidth is in use */
+	struct list_head all; /* [m] */
+	struct cpumask cpus;  /* [m] where it was admitted */
+	uint32_t bw;          /* [a] written under [m]: of one CPU, rounded up */
+	uint32_t nr_cpus;     /* [m] of those that are online */
 };
 
 /* Of a CPU. */
@@ -93,8 +97,13 @@ struct deadline_queue {
 	uint64_t running_ns;
 	/* [a] written under [q]: of the first that waits and could go; UINT64_MAX: there is none */
 	uint64_t movable_ns;
-	uint32_t nr_movable; /* [q] in ready */
-	bool pulls;          /* [o] an interrupt is under way that looks for one elsewhere */
+	uint32_t nr_movable;  /* [q] in ready */
+	uint32_t active_bw;   /* [q] of pinned threads that compete or owe, and of those gone */
+	uint32_t fixed_bw;    /* [a] written under [m]: servers, and threads that may come */
+	struct rb_root owing; /* [q] blocked, by at_ns */
+	uint32_t gone_bw;     /* [q] part of active_bw ... */
+	uint64_t gone_ns;     /* [q] ... until then */
+	bool pulls;           /* [o] an interrupt is under way that looks for one elsewhere */
 } __aligned_to(64);
 
 extern struct deadline_queue *deadline_queues; /* [i] one a CPU; NULL: not in use */
@@ -106,6 +115,17 @@ static inline struct deadline_queue *deadline_queue_of(const struct runqueue *rq
 	return &deadline_queues[container_of(rq, struct cpu, rq)->index];
 }
 
+extern uint32_t deadline_limit; /* [a] written under [m]: of one CPU */
+
+/* deadline_reclaim.c */
+void deadline_count(struct runqueue *rq, struct deadline *d);
+void deadline_uncount(struct runqueue *rq, struct deadline *d);
+void deadline_recount(struct runqueue *rq, struct deadline *d);
+void deadline_owe(struct runqueue *rq, struct deadline *d, uint64_t until_ns);
+void deadline_gone(struct runqueue *rq, struct deadline *d);
+uint64_t deadline_reclaimed(struct runqueue *rq, struct deadline *d, uint64_t delta_ns);
+uint64_t deadline_reclaim_slice_ns(const struct runqueue *rq, const struct deadline *d);
+
 /* deadline_global.c */
 bool deadline_is_movable(const struct thread *t);
 void deadline_publish(struct deadline_queue *q);
@@ -114,8 +134,8 @@ void deadline_look_elsewhere(struct runqueue *rq);
 void deadline_pull(struct cpu *cpu);
 
 /* deadline.c */
-/* @t has another affinity. No lock held, any context */
-void deadline_affinity_changed(struct thread *t);
+/* @t is about to get another affinity (@begins), or has got it. No lock held, any context. */
+void deadline_affinity_changes(struct thread *t, bool begins);
 int deadline_install(void);
 void deadline_change(struct runqueue *rq, struct thread *t, const struct sched_attr *a);
 /* What deadline_change() is to give to a thread that has none. [m] */

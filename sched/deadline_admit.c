@@ -28,16 +28,17 @@
 
 static struct {
 	struct mutex mutex;
-	struct list_head all;  /* [m] servers in use */
-	struct list_head free; /* [m] */
-	uint32_t *room;        /* [m] of each CPU, in the middle of a test */
-	uint32_t limit;        /* [m] of one CPU */
-	unsigned leaving;      /* [m] that CPU is about to be off; ARCH_CPU_MAX: none is */
+	struct list_head all;          /* [m] servers in use */
+	struct list_head free;         /* [m] */
+	uint32_t *room;                /* [m] of each CPU, in the middle of a test */
+	const struct deadline *moving; /* [m] its affinity is about to change */
+	unsigned leaving;              /* [m] that CPU is about to be off; ARCH_CPU_MAX: none is */
 } admit = { .mutex = MUTEX_INIT,
 	    .all = { &admit.all, &admit.all },
 	    .free = { &admit.free, &admit.free },
-	    .limit = DEADLINE_BW_ONE / 20 * 19,
 	    .leaving = ARCH_CPU_MAX };
+
+uint32_t deadline_limit = DEADLINE_BW_ONE / 20 * 19;
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
@@ -49,8 +50,9 @@ static uint64_t period_of(const struct sched_attr *a)
 const char *deadline_attr_fault(const struct sched_attr *a, const char **expected)
 {
 	*expected = "0 with DEADLINE";
-	if (a->sched_flags & ~(uint64_t)(SCHED_FLAG_RESET_ON_FORK | SCHED_FLAG_DL_OVERRUN))
-		return *expected = "RESET_ON_FORK 1, DL_OVERRUN 4", "sched_flags";
+	if (a->sched_flags &
+	    ~(uint64_t)(SCHED_FLAG_RESET_ON_FORK | SCHED_FLAG_RECLAIM | SCHED_FLAG_DL_OVERRUN))
+		return *expected = "RESET_ON_FORK 1, RECLAIM 2, DL_OVERRUN 4", "sched_flags";
 	if (a->sched_nice)
 		return "sched_nice";
 	if (a->sched_priority)
@@ -149,7 +151,7 @@ static bool pour(const struct deadline *d)
 {
 	uint32_t left = d->bw;
 
-	if (left > admit.limit) /* it runs on one at a time */
+	if (left > deadline_limit) /* it runs on one at a time */
 		return false;
 	while (left) {
 		uint32_t *room = most_room(d), part;
@@ -168,9 +170,9 @@ static bool set_rooms(void)
 	for (unsigned i = 0; i < cpu_count; i++) {
 		uint32_t kept = atomic_load_relaxed(&deadline_server_bw[i]);
 
-		if (kept > admit.limit)
+		if (kept > deadline_limit)
 			return false;
-		admit.room[i] = is_usable(i) ? admit.limit - kept : 0;
+		admit.room[i] = is_usable(i) ? deadline_limit - kept : 0;
 	}
 	return true;
 }
@@ -187,6 +189,26 @@ static uint32_t next_count(uint32_t than)
 			next = MIN(next, n);
 	}
 	return next;
+}
+
+/*
+ * [m] What is in use on each CPU whoever is active, for those who reclaim: servers, and threads that
+ * may come to it. Before somebody is there who may come, and after he is gone.
+ */
+static void set_fixed(void)
+{
+	for (unsigned i = 0; i < cpu_count; i++)
+		admit.room[i] = atomic_load_relaxed(&deadline_server_bw[i]);
+	list_for_each(node, &admit.all) {
+		const struct deadline *d = container_of(node, struct deadline, all);
+
+		cpumask_for_each(i, &d->cpus) {
+			if (i < cpu_count && (d == admit.moving || cpumask_count(&d->cpus) > 1))
+				admit.room[i] += d->bw;
+		}
+	}
+	for (unsigned i = 0; i < cpu_count; i++)
+		atomic_store_relaxed(&deadline_queues[i].fixed_bw, admit.room[i]);
 }
 
 /* [m] Do all that are in the list find room? */
@@ -209,6 +231,15 @@ static bool all_fit(void)
 	return true;
 }
 
+static bool all_fit_now(void)
+{
+	bool fit = all_fit();
+
+	if (fit)
+		set_fixed();
+	return fit;
+}
+
 static uint64_t in_use(void)
 {
 	uint64_t sum = 0;
@@ -227,7 +258,7 @@ static void say_refused(const struct thread *t, uint32_t bw, uint32_t old_bw, un
 {
 	uint64_t asks = (uint64_t)bw * 1000000 >> DEADLINE_BW_SHIFT;
 	uint64_t used = in_use() - asks + ((uint64_t)old_bw * 1000000 >> DEADLINE_BW_SHIFT);
-	uint64_t limit = (uint64_t)admit.limit * 1000000 >> DEADLINE_BW_SHIFT;
+	uint64_t limit = (uint64_t)deadline_limit * 1000000 >> DEADLINE_BW_SHIFT;
 
 	printk("sched: deadline of thread %d is refused: it asks for %u.%02u %% of a CPU on %u of "
 	       "them; in use %u.%02u %% of one, limit %u.%02u %% of each of %u\n",
@@ -271,7 +302,7 @@ static int admit_new(struct thread *t, const struct sched_attr *a, const struct 
 	d->bw = density_of(a);
 	d->cpus = *mask;
 	deadline_next = d;
-	if (all_fit())
+	if (all_fit_now())
 		err = sched_apply_attr(t, a, mask, NULL);
 	else
 		say_refused(t, d->bw, 0, d->nr_cpus);
@@ -289,7 +320,7 @@ static int admit_again(struct thread *t, const struct sched_attr *a, const struc
 	int err = -EBUSY;
 
 	d->bw = density_of(a);
-	if (all_fit())
+	if (all_fit_now())
 		err = sched_apply_attr(t, a, mask, d);
 	else
 		say_refused(t, d->bw, old_bw, d->nr_cpus);
@@ -335,13 +366,20 @@ static int set_affinity(struct thread *t, const struct cpumask *mask)
 	if (!d->nr_cpus)
 		err = -EINVAL;
 	else if (all_fit())
-		err = sched_apply_affinity(t, mask);
+		err = 0;
 	else
 		say_refused(t, d->bw, d->bw, d->nr_cpus);
+	if (!err) {
+		admit.moving = d;
+		set_fixed();
+		deadline_affinity_changes(t, true);
+		err = sched_apply_affinity(t, mask);
+		deadline_affinity_changes(t, false);
+		admit.moving = NULL;
+	}
 	if (err)
 		d->cpus = old;
-	else
-		deadline_affinity_changed(t);
+	set_fixed();
 	mutex_unlock(&admit.mutex);
 	return err;
 }
@@ -384,7 +422,9 @@ static int check_server(unsigned cpu, uint32_t bw)
 	collect();
 	old = atomic_load_relaxed(&deadline_server_bw[cpu]);
 	atomic_store_relaxed(&deadline_server_bw[cpu], bw);
-	if (bw > old && !all_fit()) {
+	if (bw <= old || all_fit()) {
+		set_fixed();
+	} else {
 		atomic_store_relaxed(&deadline_server_bw[cpu], old);
 		err = -EBUSY;
 	}
@@ -401,10 +441,10 @@ int deadline_set_limit(unsigned permille)
 		return -EINVAL;
 	mutex_lock(&admit.mutex);
 	collect();
-	old = admit.limit;
-	admit.limit = (uint32_t)((uint64_t)DEADLINE_BW_ONE * permille / 1000);
-	if (admit.limit < old && admit.room && !all_fit()) {
-		admit.limit = old;
+	old = deadline_limit;
+	deadline_limit = (uint32_t)((uint64_t)DEADLINE_BW_ONE * permille / 1000);
+	if (deadline_limit < old && admit.room && !all_fit()) {
+		deadline_limit = old;
 		err = -EBUSY;
 	}
 	mutex_unlock(&admit.mutex);

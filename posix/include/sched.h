@@ -28,6 +28,7 @@ extern "C" {
 #ifndef SCHED_DEADLINE
 #define SCHED_DEADLINE           6
 #define SCHED_FLAG_RESET_ON_FORK 1 /* of no effect: threads do not inherit deadlines */
+#define SCHED_FLAG_RECLAIM       2
 #define SCHED_FLAG_DL_OVERRUN    4 /* SIGXCPU for the thread that has used up its budget */
 #endif
 

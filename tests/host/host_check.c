@@ -86,7 +86,7 @@ static unsigned check_deadlines(const struct runqueue *rq)
 {
 	const struct thread *front = rq->rt.front;
 	const struct deadline_queue *q;
-	unsigned n = 0;
+	unsigned n = 0, counted_bw = 0;
 
 	if (!deadline_queues)
 		return 0;
@@ -105,6 +105,14 @@ static unsigned check_deadlines(const struct runqueue *rq)
 		if (n)
 			check_waits(rq, d->thread);
 	}
+	for (struct rb_node *node = rb_first(&q->owing); node; node = rb_next(node)) {
+		struct deadline *d = container_of(node, struct deadline, node);
+
+		CHECK(d->owes && d->counted_bw && d->thread->sched.state == THREAD_BLOCKED);
+		CHECK(&d->thread->sched.cpu->rq == rq);
+		counted_bw += d->counted_bw;
+	}
+	CHECK(q->active_bw >= counted_bw + q->gone_bw);
 	for (struct rb_node *node = rb_first(&q->throttled); node; node = rb_next(node)) {
 		struct deadline *d = container_of(node, struct deadline, node);
 

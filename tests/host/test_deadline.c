@@ -567,13 +567,105 @@ static void overruns_are_told(void **state)
 	run(overrun_first, 1, 2, 5);
 }
 
-/* ---- admission ------------------------------------------------------------------------------- */
-
 static void *wait_at_gate(void *arg)
 {
 	semaphore_wait(&((struct task *)arg)->go);
 	return NULL;
 }
+
+/* ---- what others do not need ------------------------------------------------------------------ */
+
+static uint64_t used_ns(struct thread *t, uint64_t ns)
+{
+	uint64_t before_ns = thread_runtime_ns(t);
+
+	sleep_for(ns);
+	return thread_runtime_ns(t) - before_ns;
+}
+
+static bool is_near(uint64_t ns, uint64_t ideal_ns)
+{
+	return ns + ideal_ns / 100 >= ideal_ns && ns <= ideal_ns + ideal_ns / 100;
+}
+
+/*
+ * 20 % that reclaim, beside 30 % that run and 25 % that sleep: budget goes down at U / 0.95, so the
+ * first has 20 % * 0.95 / 0.50 of the CPU; alone all of 95 %, and 90 % beside a server.
+ */
+static void reclaim_first(void *arg)
+{
+	struct task *k[3];
+
+	(void)arg;
+	become_maker();
+	k[0] = make(0, 2 * MS, 10 * MS, 10 * MS, spin_until_stopped);
+	k[1] = make(0, 3 * MS, 10 * MS, 10 * MS, spin_until_stopped);
+	k[2] = make(0, 5 * MS, 20 * MS, 20 * MS, wait_at_gate);
+	make_others(0);
+	CHECK(!set_deadline(k[0]->thread, 2 * MS, 10 * MS, 10 * MS, SCHED_FLAG_RECLAIM));
+	admit(k[2]);
+	CHECK(!semaphore_post(&k[0]->go));
+	sleep_for(50 * MS);
+	CHECK(is_near(used_ns(k[0]->thread, 200 * MS), 190 * MS));
+	admit(k[1]);
+	CHECK(!semaphore_post(&k[1]->go));
+	sleep_for(50 * MS);
+	CHECK(is_near(used_ns(k[0]->thread, 200 * MS), 200 * MS * 20 / 100 * 95 / 50));
+	CHECK(is_near(used_ns(k[1]->thread, 200 * MS), 60 * MS));
+	CHECK(!deadline_reserve_server(0, 50 * MS, 1000 * MS));
+	sleep_for(50 * MS);
+	CHECK(is_near(used_ns(k[0]->thread, 200 * MS), 200 * MS * 20 / 100 * 95 / 55));
+	CHECK(!sched_set_policy(k[1]->thread, SCHED_OTHER, 0, 0));
+	sleep_for(50 * MS);
+	CHECK(is_near(used_ns(k[0]->thread, 200 * MS), 200 * MS * 20 / 100 * 95 / 25));
+	CHECK(!set_deadline(k[0]->thread, 2 * MS, 10 * MS, 10 * MS, 0));
+	sleep_for(50 * MS);
+	CHECK(is_near(used_ns(k[0]->thread, 200 * MS), 40 * MS));
+	CHECK(!semaphore_post(&k[2]->go));
+	stop = true;
+	for (unsigned i = 0; i < 3; i++)
+		CHECK(!thread_join(k[i]->thread, NULL));
+	join_others();
+}
+
+static void unused_bandwidth_is_reclaimed(void **state)
+{
+	(void)state;
+	run(reclaim_first, 1, 2, 3);
+}
+
+/* Jobs shorter than their budgets, and threads that take all they can get: nobody is late. */
+static void reclaim_sets_first(void *arg)
+{
+	struct task *hogs[2];
+
+	(void)arg;
+	become_maker();
+	CHECK(!deadline_reserve_server(0, 50 * MS, 1000 * MS));
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t period_ns = random_period();
+
+		hogs[i] = make(0, period_ns / 10, period_ns, period_ns, task_main);
+		CHECK(!set_deadline(hogs[i]->thread, period_ns / 10, period_ns, period_ns,
+				    SCHED_FLAG_RECLAIM));
+	}
+	make_set(0, 2 + (unsigned)draw(5), 690);
+	for (unsigned i = 2; i < nr_tasks; i++)
+		if (draw(2))
+			tasks[i].work_ns = tasks[i].work_ns / (1 + draw(5));
+	make_others(0);
+	go_and_join(60 * MS);
+	check_no_misses();
+	join_others();
+}
+
+static void reclaiming_delays_nobody(void **state)
+{
+	(void)state;
+	run(reclaim_sets_first, 1, 1, 30);
+}
+
+/* ---- admission ------------------------------------------------------------------------------- */
 
 static struct task *sleeper(int cpu)
 {
@@ -794,7 +886,7 @@ static void change_anything(struct task *k)
 		break;
 	default:
 		err = set_deadline(k->thread, runtime_ns, runtime_ns + draw(period_ns),
-				   2 * period_ns, draw(2) * SCHED_FLAG_DL_OVERRUN);
+				   2 * period_ns, draw(8));
 		CHECK(!err || err == -EBUSY || err == -ESRCH);
 	}
 }
@@ -864,6 +956,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(partitioned_sets),
 		cmocka_unit_test(global_sets),
 		cmocka_unit_test(never_stops),
+		cmocka_unit_test(unused_bandwidth_is_reclaimed),
+		cmocka_unit_test(reclaiming_delays_nobody),
 		cmocka_unit_test(everything_at_once),
 		cmocka_unit_test(everything_while_cpus_go),
 	};
