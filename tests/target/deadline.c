@@ -208,3 +208,61 @@ TEST(deadline_overrun_is_told)
 	deadline_on_overrun(NULL);
 	let_bandwidth_go();
 }
+
+/* One more than there are CPUs: all get what they were promised, though somebody has to move. */
+TEST(deadline_threads_share_all_cpus)
+{
+	struct thread *t[9];
+	uint64_t before_ns[9], from_ns, ns;
+	unsigned n = MIN(test_cpus(), 8u) + 1;
+
+	become(0, SCHED_FIFO, 90);
+	stop = false;
+	for (unsigned i = 0; i < n; i++) {
+		t[i] = spawn(ANY_CPU, SCHED_OTHER, 0, spin, NULL);
+		CHECK_EQ(set_deadline(t[i], 8 * MS, 20 * MS, 20 * MS, 0), 0);
+	}
+	from_ns = time_now_ns();
+	for (unsigned i = 0; i < n; i++)
+		before_ns[i] = thread_runtime_ns(t[i]);
+	sleep_us(400000);
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t used_ns = thread_runtime_ns(t[i]) - before_ns[i];
+
+		ns = time_now_ns() - from_ns;
+		CHECK_TIMED_GE(used_ns, ns / 4);
+		CHECK_TIMED_LE(used_ns, ns / 2 + 16 * MS);
+	}
+	stop = true;
+	for (unsigned i = 0; i < n; i++)
+		join(t[i]);
+	let_bandwidth_go();
+}
+
+/* 20 % become 95 % when nobody else needs his, and the fair thread has the rest. */
+TEST(deadline_reclaims_what_is_unused)
+{
+	struct thread *t, *sleeper;
+	uint64_t from_ns, ns, used_ns;
+
+	become(0, SCHED_FIFO, 90);
+	stop = false;
+	semaphore_init(&gate, 0);
+	sleeper = spawn(0, SCHED_OTHER, 0, log_after_gate, (void *)(uintptr_t)'a');
+	t = spawn(0, SCHED_OTHER, 0, spin, NULL);
+	CHECK_EQ(set_deadline(sleeper, 5 * MS, 10 * MS, 10 * MS, 0), 0);
+	CHECK_EQ(set_deadline(t, 2 * MS, 10 * MS, 10 * MS, SCHED_FLAG_RECLAIM), 0);
+	sleep_us(50000);
+	from_ns = time_now_ns();
+	used_ns = thread_runtime_ns(t);
+	sleep_us(200000);
+	ns = time_now_ns() - from_ns;
+	used_ns = thread_runtime_ns(t) - used_ns;
+	CHECK_TIMED_GE(used_ns, test_time_is_virtual() ? ns / 100 * 94 : ns / 2);
+	CHECK_TIMED_LE(used_ns, ns / 100 * 96 + 10 * MS);
+	stop = true;
+	semaphore_post(&gate);
+	join(sleeper);
+	join(t);
+	let_bandwidth_go();
+}
