@@ -8,6 +8,7 @@ ARGS   ?=
 SAN    ?= 0
 LLVM   ?= 0
 LARGE  ?= 0
+METER  ?= 0
 ICOUNT ?= 0
 BAUD   ?=
 TIMEOUT ?= 120
@@ -72,7 +73,9 @@ KASANFLAGS := $(if $(filter 1,$(LLVM)),,-fsanitize=kernel-address \
 SANFLAGS_1 := $(KASANFLAGS) -fsanitize=undefined -fno-sanitize=alignment -DFAIRLEAD_SAN=1
 SANFLAGS := $(SANFLAGS_$(SAN))
 DEBUGFLAGS_1 := -DLOCK_DEBUG=1
-VARIANT := $(if $(filter 1,$(SAN)),-san)$(if $(filter 1,$(LLVM)),-llvm)
+# METER=1: the longest stretch with interrupts masked is counted: core/meter.h.
+METERFLAGS_1 := -DMASK_METER=1
+VARIANT := $(if $(filter 1,$(SAN)),-san)$(if $(filter 1,$(METER)),-meter)$(if $(filter 1,$(LLVM)),-llvm)
 
 OUT  := build/$(BOARD)
 OBJ  := $(OUT)/obj$(VARIANT)
@@ -81,7 +84,7 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wmissi
 CFLAGS := -std=gnu11 -O2 -g $(WARN) -ffreestanding -nostdinc -isystem $(PICOLIBC)/include -isystem $(CCINCLUDE) -isystem $(CCFIXED) \
 	-I. -Iarch/$(ARCH) $(ARCHFLAGS) -fno-pic -fno-pie -ffunction-sections -fdata-sections -fno-common \
 	-fno-strict-aliasing -fno-omit-frame-pointer -ftls-model=local-exec -fno-stack-protector \
-	-fno-asynchronous-unwind-tables $(SANFLAGS) $(DEBUGFLAGS_$(SAN))
+	-fno-asynchronous-unwind-tables $(SANFLAGS) $(DEBUGFLAGS_$(SAN)) $(METERFLAGS_$(METER))
 ASFLAGS := $(filter-out -std=gnu11,$(CFLAGS)) -D__ASSEMBLY__
 
 # POSIX's headers go before the C library's.
@@ -113,6 +116,8 @@ NOSAN := core/string.c core/panic.c core/symbol.c core/lock.c core/mem/page.c co
 # The linker puts checked ones in front of these functions: core/mem/san.c, posix/malloc_san.c.
 WRAP_1 := $(addprefix --wrap=,memcpy memmove memset memcmp strlen malloc free cfree calloc realloc memalign aligned_alloc \
 	malloc_usable_size)
+# And counting ones in front of these: core/meter.c.
+METER_WRAP_1 := $(addprefix --wrap=,trap_irq trap_timer trap_ipi trap_exit arch_cpu_idle arch_cpu_stop)
 
 # ---- sources ----------------------------------------------------------------------------------------------------------
 
@@ -121,7 +126,7 @@ DRIVERS_ALL := $(wildcard drivers/*/*.c)
 DRIVERS := $(filter-out $(shell grep -l 'Only for: ' /dev/null $(DRIVERS_ALL)),$(DRIVERS_ALL)) \
 	$(shell grep -l 'Only for: $(ARCH)$$' /dev/null $(DRIVERS_ALL))
 SAN_SRC := core/mem/san.c posix/malloc_san.c
-KERNEL_SRC := $(wildcard arch/$(ARCH)/*.S arch/$(ARCH)/*.c) $(filter-out $(SAN_SRC),$(wildcard core/*.c core/mem/*.c)) \
+KERNEL_SRC := $(wildcard arch/$(ARCH)/*.S arch/$(ARCH)/*.c) $(filter-out $(SAN_SRC) $(if $(filter 1,$(METER)),,core/meter.c),$(wildcard core/*.c core/mem/*.c)) \
 	$(if $(filter 1,$(SAN)),$(filter core/%,$(SAN_SRC))) $(wildcard sched/*.c) $(DRIVERS)
 POSIX_SRC := $(filter-out $(SAN_SRC),$(wildcard posix/*.c)) $(if $(filter 1,$(SAN)),$(filter posix/%,$(SAN_SRC)))
 APP_DIR := $(if $(wildcard apps/$(APP)/*.c),apps/$(APP),$(APP))
@@ -176,7 +181,7 @@ $(OBJ)/%.S.o: %.S $(OBJ)/.flags
 	$(Q)$(CC) $(ASFLAGS) -MMD -MP -c $< -o $@
 
 LINK = $(LD) -static -nostdlib --gc-sections --build-id=none -z noexecstack -z max-page-size=4096 \
-	$(if $(filter 1,$(LLVM)),,--no-warn-rwx-segments) $(WRAP_$(SAN)) -T arch/$(ARCH)/link.ld
+	$(if $(filter 1,$(LLVM)),,--no-warn-rwx-segments) $(WRAP_$(SAN)) $(METER_WRAP_$(METER)) -T arch/$(ARCH)/link.ld
 OBJECTS = $(KERNEL_OBJ) $(POSIX_OBJ) $(APP_OBJ)
 LIBS = --start-group $(LIBC) $(LIBGCC) --end-group
 
@@ -242,7 +247,7 @@ endif
 
 # ---- targets ----------------------------------------------------------------------------------------------------------
 
-.PHONY: help run test search soak bench posix-suite sim sim-program fairness deadline image app gdb lint clean compile_commands host-tests app-check
+.PHONY: help run test search soak bench masked posix-suite sim sim-program fairness deadline image app gdb lint clean compile_commands host-tests app-check
 
 app-check:
 	@test -n "$(APP_SRC)" || { echo "make: APP=$(APP): neither a name under apps/ nor a folder with C files" >&2; exit 2; }
@@ -262,6 +267,9 @@ posix-suite:
 
 bench:
 	@$(PYTHON) tools/bench.py --out build/bench $(addprefix --board ,$(BOARD_GIVEN))
+
+masked:
+	@$(PYTHON) tools/masked.py --out build/masked $(addprefix --board ,$(BOARD_GIVEN))
 
 # The simulator is a program of this machine, whatever BOARD is. What is given on the command line goes before the scenario's own.
 SCENARIO ?=
@@ -316,6 +324,7 @@ help:
 	@echo "  make search  interleavings of the scheduler, explored up to a bound (part of make test)"
 	@echo "  make soak    the same with higher bounds and more seeds: hours"
 	@echo "  make bench   counted instructions of the hot paths, beside the peers and the limits"
+	@echo "  make masked  the longest stretch with interrupts masked, under a load that tries everything"
 	@echo "  make sim     scenarios in the simulator (SCENARIO=file SEED=number CPUS=number), docs/SIM.md"
 	@echo "  make deadline  random sets of threads with deadlines: misses, responses; the simulator and QEMU [BOARD=]"
 	@echo "  make fairness  the same with the long ones (300 and 10,000 virtual seconds), then busy threads in QEMU"
@@ -330,4 +339,4 @@ help:
 	@echo "  APP=$(APP)         of: $(notdir $(patsubst %/,%,$(wildcard apps/*/))), or a folder of C files"
 	@echo "  make run BOARD=host APP=hello   the same kernel inside one process of this machine (SEED=1)"
 	@echo "  CPUS=$(CPUS)  ARGS='…' for the application  TIMEOUT=$(TIMEOUT) seconds  ICOUNT=1 virtual time (1 instruction = 1 ns)"
-	@echo "  CROSS_COMPILE=prefix-  LLVM=1 (clang, lld)  SAN=1  LARGE=1 (programs over 1 MiB, arm64)  V=1 (show commands)"
+	@echo "  CROSS_COMPILE=prefix-  LLVM=1 (clang, lld)  SAN=1  LARGE=1 (programs over 1 MiB, arm64)  METER=1 (APP=masked)  V=1 (show commands)"

@@ -20,6 +20,8 @@
  *   ARCH_NAME ("arm64"), ARCH_CPU_MAX (64), ARCH_CACHE_LINE_BYTES, ARCH_STACK_ALIGN,
  *   ARCH_TLS_TCB_BYTES (bytes between the TLS register's value and the start of the TLS image:
  *   arm64 16, riscv 0), ARCH_STACK_MIN_BYTES
+ *   ARCH_TRAP_ENTRY_INSTRUCTIONS, ARCH_TRAP_EXIT_INSTRUCTIONS   of an interrupt, before its upcall
+ *   and behind trap_exit(): for core/meter.h
  *   struct arch_context   first member of struct thread: saved sp, interrupt state, `uintptr_t tls`, FP flags
  *   struct arch_fpu       FP/SIMD registers of a thread that used them (last member of struct thread)
  *   struct arch_cpu       first member of struct cpu: what trap entry needs (fault stack top, ...)
@@ -58,6 +60,8 @@ static inline uint32_t arch_cpu_lock_id(void);
 static inline uintptr_t arch_tls_get(void);
 static inline void arch_tls_set(uintptr_t tls);
 static inline void arch_cpu_relax(void); /* in a spin loop */
+/* where this is, in code: measurement only */
+static inline uintptr_t arch_pc(void);
 /* masks; returns what arch_irq_restore() takes */
 static inline unsigned long arch_irq_save(void);
 static inline void arch_irq_restore(unsigned long flags);
@@ -223,6 +227,11 @@ __noreturn void thread_entry(struct thread *t);
 void sched_finish(struct thread *prev, unsigned long irq_flags);
 
 #include <arch_inline.h>
+
+#include "core/meter.h"
+#if MASK_METER
+#include "core/meter_inline.h" /* counts before it masks and unmasks */
+#endif
 
 /*
  * ASSERT for functions of the hot path: the same, but the failing branch is no ordinary call, so it

@@ -69,7 +69,7 @@ void spin_lock_slow(void *lock, unsigned long self_id)
 	lock_take_head(l, self, node);
 }
 
-unsigned long spin_lock_irqsave(struct spinlock *l)
+unsigned long(spin_lock_irqsave)(struct spinlock *l)
 {
 	unsigned long flags = arch_irq_save();
 

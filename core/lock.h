@@ -135,7 +135,22 @@ static inline bool spin_is_locked(const struct spinlock *l)
 /* A call: where instructions are counted, its two steps are written out. */
 unsigned long spin_lock_irqsave(struct spinlock *l) LOCK_ACQUIRES(*l);
 
-static inline void spin_unlock_irqrestore(struct spinlock *l, unsigned long flags) LOCK_RELEASES(*l)
+#if MASK_METER /* with the place of the caller, not of a function here */
+#define LOCK_INLINE inline __attribute__((always_inline))
+static LOCK_INLINE unsigned long spin_lock_irqsave_here(struct spinlock *l) LOCK_ACQUIRES(*l)
+{
+	unsigned long flags = arch_irq_save();
+
+	spin_lock(l);
+	return flags;
+}
+#define spin_lock_irqsave(l) spin_lock_irqsave_here(l)
+#else
+#define LOCK_INLINE inline
+#endif
+
+static LOCK_INLINE void spin_unlock_irqrestore(struct spinlock *l, unsigned long flags)
+	LOCK_RELEASES(*l)
 {
 	spin_unlock(l);
 	arch_irq_restore(flags);

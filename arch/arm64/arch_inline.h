@@ -17,7 +17,9 @@
  * An interrupt frame, a switch frame and the frames of a handler between them, with room for the
  * thread's own.
  */
-#define ARCH_STACK_MIN_BYTES 2048
+#define ARCH_STACK_MIN_BYTES         2048
+#define ARCH_TRAP_ENTRY_INSTRUCTIONS 15 /* vectors.S, to trap_irq() */
+#define ARCH_TRAP_EXIT_INSTRUCTIONS  15
 
 /* Offsets are known to switch.S (regs.h). */
 struct arch_context {
@@ -84,6 +86,14 @@ static inline void arch_tls_set(uintptr_t tls)
 static inline void arch_cpu_relax(void)
 {
 	__asm__ volatile("yield" : : : "memory");
+}
+
+static inline uintptr_t arch_pc(void)
+{
+	uintptr_t pc;
+
+	__asm__ volatile("adr %0, ." : "=r"(pc));
+	return pc;
 }
 
 static inline unsigned long arch_irq_save(void)

@@ -9,14 +9,16 @@
 #include "arch/host/regs.h"
 #include "core/base.h"
 
-#define ARCH_NAME             "host"
+#define ARCH_NAME "host"
 #ifndef ARCH_CPU_MAX
 #define ARCH_CPU_MAX 1024
 #endif
-#define ARCH_CACHE_LINE_BYTES 64
-#define ARCH_STACK_ALIGN      16
-#define ARCH_TLS_TCB_BYTES    0
-#define ARCH_STACK_MIN_BYTES  2048
+#define ARCH_CACHE_LINE_BYTES        64
+#define ARCH_STACK_ALIGN             16
+#define ARCH_TLS_TCB_BYTES           0
+#define ARCH_STACK_MIN_BYTES         2048
+#define ARCH_TRAP_ENTRY_INSTRUCTIONS 0
+#define ARCH_TRAP_EXIT_INSTRUCTIONS  0
 /* A physical address is the address in the process. */
 #define ARCH_DIRECT_MAP_BASE 0ul
 
@@ -92,6 +94,11 @@ static inline void arch_cpu_relax(void)
  * An interrupt that is due is taken before the CPU is masked, or after it is unmasked: both are
  * tried.
  */
+static inline uintptr_t arch_pc(void)
+{
+	return 0;
+}
+
 static inline unsigned long arch_irq_save(void)
 {
 	if (!host_self->irqs_on)

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "arch/riscv/regs.h"
-#include "core/base.h"
+#include "core/meter.h"
 
 #define ARCH_NAME             "riscv64"
 #define ARCH_CPU_MAX          64
@@ -20,7 +20,9 @@
  * Interrupt frame, handlers and the deepest call chain of the scheduler, twice for a timer window
  * that opens inside.
  */
-#define ARCH_STACK_MIN_BYTES 2048
+#define ARCH_STACK_MIN_BYTES         2048
+#define ARCH_TRAP_ENTRY_INSTRUCTIONS 21 /* vectors.S, to the upcall */
+#define ARCH_TRAP_EXIT_INSTRUCTIONS  22
 
 struct arch_context {
 	uintptr_t ra;            /* [q] */
@@ -66,9 +68,9 @@ struct sbi_ret {
 };
 
 /* SBI keeps every register but a0 and a1, so a call costs its caller no register saves. */
-static inline struct sbi_ret sbi_call(unsigned long extension, unsigned long function,
-				      unsigned long arg0, unsigned long arg1, unsigned long arg2,
-				      unsigned long arg3)
+static inline struct sbi_ret sbi_ecall(unsigned long extension, unsigned long function,
+				       unsigned long arg0, unsigned long arg1, unsigned long arg2,
+				       unsigned long arg3)
 {
 	register unsigned long a0 __asm__("a0") = arg0;
 	register unsigned long a1 __asm__("a1") = arg1;
@@ -82,6 +84,18 @@ static inline struct sbi_ret sbi_call(unsigned long extension, unsigned long fun
 			 : "r"(a2), "r"(a3), "r"(a6), "r"(a7)
 			 : "memory");
 	return (struct sbi_ret){ (long)a0, (long)a1 };
+}
+
+static inline struct sbi_ret sbi_call(unsigned long extension, unsigned long function,
+				      unsigned long arg0, unsigned long arg1, unsigned long arg2,
+				      unsigned long arg3)
+{
+	struct sbi_ret ret;
+
+	meter_firmware_begin();
+	ret = sbi_ecall(extension, function, arg0, arg1, arg2, arg3);
+	meter_firmware_end();
+	return ret;
 }
 
 static inline struct cpu *arch_cpu_self(void)
@@ -116,6 +130,14 @@ static inline void arch_tls_set(uintptr_t tls)
 static inline void arch_cpu_relax(void)
 {
 	__asm__ volatile(".4byte 0x0100000f" ::: "memory");
+}
+
+static inline uintptr_t arch_pc(void)
+{
+	uintptr_t pc;
+
+	__asm__ volatile("auipc %0, 0" : "=r"(pc));
+	return pc;
 }
 
 static inline unsigned long arch_irq_save(void)
