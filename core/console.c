@@ -22,6 +22,7 @@
 #include "core/frame.h"
 #include "core/irq.h"
 #include "core/print.h"
+#include "core/string.h"
 #include "core/sync.h"
 #include "core/thread.h"
 #include "core/time.h"
@@ -30,7 +31,8 @@
 #define RX_BYTES     512u           /* power of two */
 #define RESUME_BYTES (TX_BYTES / 4) /* room that wakes writers and lets losses be reported */
 #define PIECE_BYTES  160u /* text queued in one go; fits RESUME_BYTES with every byte a line end */
-#define BURST_BYTES  32u  /* per interrupt or call; fills the FIFO of any PL011 */
+#define TAKE_BYTES   64u  /* of input in one go */
+#define BURST_BYTES  12u  /* per interrupt or call; more than the mark (1/8) in any PL011 */
 #define POLL_TRIES   200000u /* reads of a status register before a byte is given up: > 10 ms */
 #define POLL_READ_NS (2 * NSEC_PER_MSEC)
 #define IDLE_WAIT_NS (200 * NSEC_PER_USEC)
@@ -96,16 +98,15 @@ static uint32_t tx_room(void) LOCK_REQUIRES(con.lock)
 	return TX_BYTES - tx_used() - con.held_bytes;
 }
 
-static void tx_put(uint8_t byte) LOCK_REQUIRES(con.lock)
-{
-	tx_ring[con.tx_head % TX_BYTES] = byte;
-	con.tx_head++;
-}
-
+/* @n, for which there is room, in at most two pieces. */
 static void tx_put_all(const uint8_t *bytes, size_t n) LOCK_REQUIRES(con.lock)
 {
-	for (size_t i = 0; i < n; i++)
-		tx_put(bytes[i]);
+	uint32_t at = con.tx_head % TX_BYTES;
+	size_t first = MIN(n, (size_t)(TX_BYTES - at));
+
+	memcpy(tx_ring + at, bytes, first);
+	memcpy(tx_ring, bytes + first, n - first);
+	atomic_store_release(&con.tx_head, con.tx_head + (uint32_t)n);
 }
 
 static void held_release(void) LOCK_REQUIRES(con.lock)
@@ -114,24 +115,42 @@ static void held_release(void) LOCK_REQUIRES(con.lock)
 	con.held_bytes = 0;
 }
 
-static void tx_put_text_byte(uint8_t c) LOCK_REQUIRES(con.lock)
-{
-	tx_put(c);
-	if (c != '\r')
-		con.line_open = c != '\n';
-	if (!con.line_open)
-		held_release();
-}
+/*
+ * Text as the wire wants it: "\r\n" ends lines, and no byte 0, which delimits frames. Made without
+ * the lock, so that what is done with it is to copy.
+ */
+struct wire_text {
+	size_t n;
+	size_t line_end; /* bytes up to and with the first end of a line; 0: there is none */
+	uint8_t byte[2 * PIECE_BYTES];
+};
 
-/* Text as the wire wants it: "\r\n" ends lines, and no byte 0, which delimits frames. */
-static void text_expand(void (*put)(uint8_t c), const char *s, size_t n)
+/* @n at most PIECE_BYTES. */
+static void text_expand(struct wire_text *w, const char *s, size_t n)
 {
+	w->n = w->line_end = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (s[i] == '\n')
-			put('\r');
+			w->byte[w->n++] = '\r';
 		if (s[i])
-			put((uint8_t)s[i]);
+			w->byte[w->n++] = (uint8_t)s[i];
+		if (s[i] == '\n' && !w->line_end)
+			w->line_end = w->n;
 	}
+}
+
+/* Held frames go behind the first line that ends, or before all when none is open. */
+static void tx_put_text(const struct wire_text *w) LOCK_REQUIRES(con.lock)
+{
+	if (!w->n)
+		return;
+	if (!con.line_open)
+		held_release();
+	tx_put_all(w->byte, w->line_end);
+	if (w->line_end)
+		held_release();
+	tx_put_all(w->byte + w->line_end, w->n - w->line_end);
+	con.line_open = w->byte[w->n - 1] != '\n';
 }
 
 /* Sends up to @max bytes of the ring without waiting. */
@@ -178,7 +197,7 @@ static void tx_irq_update(void) LOCK_REQUIRES(con.lock)
 }
 
 /*
- * After bytes were queued. Interrupt-driven, an idle UART is primed by filling its FIFO: a PL011
+ * After bytes were queued. Interrupt-driven, an idle UART is primed by a burst: a PL011
  * interrupts when the FIFO runs low, not because it is empty. A UART at work will interrupt by
  * itself.
  */
@@ -213,37 +232,56 @@ static void rx_fill(void) LOCK_REQUIRES(con.lock)
 
 static __printf_like(1, 2) void notice(const char *fmt, ...) LOCK_REQUIRES(con.lock)
 {
+	struct wire_text wire;
 	char line[80];
 	va_list ap;
 	int n;
 
+	line[0] = '\n';
 	va_start(ap, fmt);
-	n = fmt_vbuf(line, sizeof(line), fmt, ap);
+	n = fmt_vbuf(line + 1, sizeof(line) - 1, fmt, ap);
 	va_end(ap);
+	n = MIN(n, (int)sizeof(line) - 2);
 	if (con.line_open)
-		text_expand(tx_put_text_byte, "\n", 1);
-	text_expand(tx_put_text_byte, line, MIN((size_t)n, sizeof(line) - 1));
+		text_expand(&wire, line, (size_t)n + 1);
+	else
+		text_expand(&wire, line + 1, (size_t)n);
+	tx_put_text(&wire);
 }
 
-/* Says what was lost once there is room again, in the place where it is missing. */
+/* One channel's discarded frames. True: there was something to say. */
+static bool discards_report(void) LOCK_REQUIRES(con.lock)
+{
+	for (unsigned i = 1; i <= FRAME_CHANNEL_MAX; i++) {
+		struct channel *ch = &con.channels[i];
+
+		if (ch->discarded == ch->reported)
+			continue;
+		notice("[console: %u frames of channel %u discarded]\n",
+		       ch->discarded - ch->reported, i);
+		ch->reported = ch->discarded;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Says what was lost once there is room again, in the place where it is missing. One line a time:
+ * each is made with the lock held.
+ */
 static void losses_report(void) LOCK_REQUIRES(con.lock)
 {
 	if (!con.lost || tx_room() < RESUME_BYTES)
 		return;
-	con.lost = false;
-	if (con.text_dropped)
+	if (con.text_dropped) {
 		notice("[console: %llu bytes dropped]\n", (unsigned long long)con.text_dropped);
-	if (con.rx_dropped)
+		con.text_dropped = 0;
+	} else if (con.rx_dropped) {
 		notice("[console: %llu bytes of input dropped]\n",
 		       (unsigned long long)con.rx_dropped);
-	con.text_dropped = con.rx_dropped = 0;
-	for (unsigned i = 1; i <= FRAME_CHANNEL_MAX; i++) {
-		struct channel *ch = &con.channels[i];
-
-		if (ch->discarded != ch->reported)
-			notice("[console: %u frames of channel %u discarded]\n",
-			       ch->discarded - ch->reported, i);
-		ch->reported = ch->discarded;
+		con.rx_dropped = 0;
+	} else {
+		con.lost = discards_report();
 	}
 }
 
@@ -336,36 +374,40 @@ static void panic_put(uint8_t byte)
 }
 
 /*
- * Queues all of @s or nothing. After a loss nothing passes until the loss is reported, so that it
+ * Queues all of @w or nothing. After a loss nothing passes until the loss is reported, so that it
  * is reported in its place.
  */
-static bool text_put(const char *s, size_t n) LOCK_REQUIRES(con.lock)
+static bool text_put(const struct wire_text *w) LOCK_REQUIRES(con.lock)
 {
-	size_t need = n;
-
-	for (size_t i = 0; i < n; i++)
-		need += s[i] == '\n';
 	losses_report();
-	if (con.text_dropped || need > tx_room())
+	if (con.text_dropped || w->n > tx_room())
 		return false;
-	text_expand(tx_put_text_byte, s, n);
+	tx_put_text(w);
 	tx_kick();
 	return true;
+}
+
+static void panic_text(const struct wire_text *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		panic_put(w->byte[i]);
 }
 
 /* False: no room, and waiting for the transmit interrupt is what helps. */
 static bool text_emit(const char *s, size_t n, bool may_wait)
 {
+	struct wire_text wire;
 	unsigned long flags;
 	bool done;
 
+	text_expand(&wire, s, n);
 	if (panic_mode()) {
 		if (panic_is_mine())
-			text_expand(panic_put, s, n);
+			panic_text(&wire);
 		return true;
 	}
 	flags = spin_lock_irqsave(&con.lock);
-	done = text_put(s, n);
+	done = text_put(&wire);
 	if (!done && !(may_wait && con.irq_driven)) {
 		con.text_dropped += n;
 		con.lost = true;
@@ -447,8 +489,8 @@ static int frame_queue(const uint8_t *wire, size_t n) LOCK_REQUIRES(con.lock)
 		return -EAGAIN;
 	if (con.line_open && !con.readers) {
 		if (con.held_bytes + n <= sizeof(held)) {
-			for (size_t i = 0; i < n; i++)
-				held[con.held_bytes++] = wire[i];
+			memcpy(held + con.held_bytes, wire, n);
+			con.held_bytes += (uint32_t)n;
 			return 0;
 		}
 		held_release();
@@ -484,8 +526,12 @@ static int frame_emit(unsigned channel, const void *payload, size_t n, bool may_
 		return 0;
 	}
 	flags = spin_lock_irqsave(&con.lock);
-	if (ch->sent != seq)
-		size = frame_encode(wire, sizeof(wire), channel, (uint16_t)ch->sent, payload, n);
+	while (unlikely(ch->sent != seq)) { /* somebody else was quicker */
+		seq = ch->sent;
+		spin_unlock_irqrestore(&con.lock, flags);
+		size = frame_encode(wire, sizeof(wire), channel, (uint16_t)seq, payload, n);
+		flags = spin_lock_irqsave(&con.lock);
+	}
 	err = frame_queue(wire, size);
 	*waits = err && may_wait && con.irq_driven;
 	if (!err) {
@@ -566,10 +612,13 @@ void console_exit_record(int status)
 
 /* ---- input ----------------------------------------------------------------------------------- */
 
+/* At most TAKE_BYTES at a time: interrupts are masked. */
 static size_t rx_take(char *buf, size_t n)
 {
 	unsigned long flags = spin_lock_irqsave(&con.lock);
 	size_t got = 0;
+
+	n = MIN(n, (size_t)TAKE_BYTES);
 
 	if (con.uart && !con.irq_driven)
 		rx_fill();
@@ -726,6 +775,8 @@ void console_panic_takeover(void) LOCK_UNCHECKED
 	}
 	tx_poll();
 	panic_frame(held, con.held_bytes);
-	if (con.line_open)
-		text_expand(panic_put, "\n", 1);
+	if (con.line_open) {
+		panic_put('\r');
+		panic_put('\n');
+	}
 }
