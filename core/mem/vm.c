@@ -17,12 +17,14 @@
 #include "core/mem/san.h"
 
 #define TABLE_POOL_PAGES  24 /* image and direct map of the first GiB with its holes */
-#define UNMAP_BATCH_PAGES 16
+#define SPARE_TABLES      2
+#define UNMAP_BATCH_PAGES 6 /* with interrupts masked */
 
 static struct spinlock mm_lock = SPINLOCK_INIT(LOCK_MM);
 
 static uint8_t table_pool[TABLE_POOL_PAGES][PAGE_SIZE] __aligned_to(PAGE_SIZE);
-static unsigned table_pool_used; /* under mm_lock, or boot */
+static unsigned table_pool_used;         /* under mm_lock, or boot */
+static void *spare_tables[SPARE_TABLES]; /* the same; cleared pages, or NULL */
 
 void *table_page_alloc(void)
 {
@@ -30,17 +32,51 @@ void *table_page_alloc(void)
 	 * Boot code may ask before there are caches, without which locks do not work: no lock until
 	 * there is need for one.
 	 */
-	void *page = page_total_bytes() ? page_alloc_zero(0) : NULL;
+	void *page = NULL;
 
+	for (unsigned i = 0; i < SPARE_TABLES && !page; i++) {
+		page = spare_tables[i];
+		spare_tables[i] = NULL;
+	}
+	if (!page && page_total_bytes())
+		page = page_alloc_zero(0);
 	if (page || table_pool_used == TABLE_POOL_PAGES)
 		return page;
 	return table_pool[table_pool_used++]; /* .bss: clear */
 }
 
+/*
+ * One table a level may be needed below the top: they are cleared here, before interrupts are
+ * masked. If another CPU takes them meanwhile, they are made under the lock after all.
+ */
+static void keep_spares(void)
+{
+	for (unsigned i = 0; i < SPARE_TABLES && page_total_bytes(); i++) {
+		unsigned long flags;
+		void *page;
+
+		if (atomic_load_relaxed(&spare_tables[i]))
+			continue;
+		page = page_alloc_zero(0);
+		flags = spin_lock_irqsave(&mm_lock);
+		if (!spare_tables[i]) {
+			spare_tables[i] = page;
+			page = NULL;
+		}
+		spin_unlock_irqrestore(&mm_lock, flags);
+		if (page)
+			page_free(page, 0);
+	}
+}
+
 int vm_map(uintptr_t va, pa_t pa, size_t bytes, unsigned prot)
 {
-	unsigned long flags = spin_lock_irqsave(&mm_lock);
-	int err = arch_map(va, pa, bytes, prot);
+	unsigned long flags;
+	int err;
+
+	keep_spares();
+	flags = spin_lock_irqsave(&mm_lock);
+	err = arch_map(va, pa, bytes, prot);
 
 	spin_unlock_irqrestore(&mm_lock, flags);
 	return err;

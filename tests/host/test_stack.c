@@ -248,7 +248,8 @@ static void check_pages(void)
 	assert_int_equal(slots_taken(), taken);
 	for (unsigned i = 0; i < ARRAY_SIZE(chunk_page); i++)
 		records += chunk_page[i] != NULL;
-	assert_int_equal(PAGES - 1 - nr_free, nr_mapped + nr_tables + records);
+	/* and up to two tables that vm_map() keeps ready */
+	assert_in_range(PAGES - 1 - nr_free - (nr_mapped + nr_tables + records), 0, 2);
 }
 
 static void set_up(void)
