@@ -34,29 +34,21 @@ static struct {
 	struct spinlock lock;
 	struct tid_slot *pages[TID_PAGES];
 	int32_t first_free; /* 0: none */
+	int32_t first_new;  /* slots from here to the end of used_pages were never used */
 	int32_t used_pages;
 	uint32_t live;
 	struct thread *dead; /* detached, exited, not yet freed */
-} tids = { .lock = SPINLOCK_INIT(LOCK_TIDS) };
+} tids = { .lock = SPINLOCK_INIT(LOCK_TIDS), .first_new = 1 };
 
 static struct tid_slot *tid_slot(int32_t tid)
 {
 	return &tids.pages[(unsigned)tid / TIDS_PER_PAGE][(unsigned)tid % TIDS_PER_PAGE];
 }
 
-/*
- * Adds the slots of @page, which was allocated without the lock. Slot 0 of the table is never
- * handed out.
- */
-static void tid_add_page(struct tid_slot *page)
+/* There is one: used before, or the first of the new ones. Slot 0 is never handed out. */
+static bool tid_is_there(void)
 {
-	int32_t base = tids.used_pages * (int32_t)TIDS_PER_PAGE;
-
-	tids.pages[tids.used_pages++] = page;
-	for (int32_t i = TIDS_PER_PAGE - 1; i >= (base == 0); i--) {
-		page[i].next_free = tids.first_free;
-		tids.first_free = base + i;
-	}
+	return tids.first_free || tids.first_new < tids.used_pages * (int32_t)TIDS_PER_PAGE;
 }
 
 /* Without the lock, which is dropped meanwhile. False: the table is full, or the memory. */
@@ -70,8 +62,8 @@ static __cold bool tid_add_slots(unsigned long *flags) LOCK_UNCHECKED
 	if (!page)
 		return false;
 	*flags = spin_lock_irqsave(&tids.lock);
-	if (!tids.first_free && tids.used_pages < TID_PAGES)
-		tid_add_page(page);
+	if (!tid_is_there() && tids.used_pages < TID_PAGES)
+		tids.pages[tids.used_pages++] = page;
 	else
 		page_free(page, 0); /* another CPU was quicker */
 	return true;
@@ -83,11 +75,14 @@ static LOCK_UNCHECKED int32_t tid_alloc(struct thread *t)
 	int32_t tid;
 
 	spin_lock(&tids.lock);
-	while (unlikely(!tids.first_free))
+	while (unlikely(!tid_is_there()))
 		if (!tid_add_slots(&flags))
 			return -EAGAIN;
 	tid = tids.first_free;
-	tids.first_free = tid_slot(tid)->next_free;
+	if (likely(tid))
+		tids.first_free = tid_slot(tid)->next_free;
+	else
+		tid = tids.first_new++;
 	tid_slot(tid)->thread = t;
 	t->generation = ++tid_slot(tid)->generation;
 	tids.live++;
