@@ -20,6 +20,7 @@ void borrower_init(struct borrower *b)
 	rb_init(&b->lends);
 	b->waits_for = NULL;
 	b->pins = 0;
+	b->links = 0;
 }
 
 struct thread *inherit_pin(struct thread *t)
@@ -90,12 +91,37 @@ static LOCK_UNCHECKED struct thread *pass_on(struct thread *t)
 	return next;
 }
 
+static void pass_on_link(struct timer *timer);
+
+/*
+ * The timer has the pin of @t. If @t has one under way already, that one will see what t's rank is
+ * by then.
+ */
+static void pass_on_later(struct thread *t, uint32_t links)
+{
+	uint32_t none = 0;
+
+	if (!t)
+		return;
+	if (!links || !atomic_cas_acq_rel(&t->borrower.links, &none, links)) {
+		inherit_unpin(t);
+		return;
+	}
+	timer_init(&t->borrower.timer, pass_on_link);
+	timer_add(&t->borrower.timer, 0);
+}
+
+static void pass_on_link(struct timer *timer)
+{
+	struct thread *t = container_of(timer, struct thread, borrower.timer);
+	uint32_t links = atomic_swap_acq_rel(&t->borrower.links, 0u);
+
+	pass_on_later(pass_on(t), links - 1);
+}
+
 void inherit_pass_on(struct thread *t)
 {
-	for (unsigned links = 0; t && links < INHERIT_DEPTH_MAX; links++)
-		t = pass_on(t);
-	if (t)
-		inherit_unpin(t);
+	pass_on_later(t, INHERIT_DEPTH_MAX);
 }
 
 LOCK_UNCHECKED struct thread *inherit_next(struct thread *t)

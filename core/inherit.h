@@ -19,13 +19,16 @@
 
 #include "core/lock.h"
 #include "core/rbtree.h"
+#include "core/timer.h"
 
 struct mutex;
 struct thread;
 
 /*
- * A rank is passed on over so many links at most, with irqs masked all the way; whoever is further
- * away is not reached, not even when the chain gets shorter, until a rank in it changes again.
+ * A rank is passed on over so many links at most; whoever is further away is not reached, not even
+ * when the chain gets shorter, until a rank in it changes again. The owner of the mutex has it at
+ * once; each link behind him is a function of a timer that is due at once, so that interrupts are
+ * masked for one link at a time and nobody runs before the chain is done.
  */
 #define INHERIT_DEPTH_MAX 8
 
@@ -41,7 +44,9 @@ struct borrower {
 	struct rb_root lends; /* [l] of the mutexes it owns, best first */
 	/* [l], and the mutex's [w]: the mutex that it waits for, if that one lends */
 	struct mutex *waits_for;
-	uint32_t pins; /* [a] CPUs that look at it: it may not be freed */
+	uint32_t pins;  /* [a] CPUs that look at it: it may not be freed */
+	uint32_t links; /* [a] that the timer is to pass the rank on over; 0: it is not armed */
+	struct timer timer;
 };
 
 void borrower_init(struct borrower *b);

@@ -153,31 +153,57 @@ static struct timer **running_slot(struct timer_queue *q)
 }
 
 /*
- * Runs what is due and returns when to come again. A batch only: if more are due, the hardware fires again after a gap in which whoever was woken
- * runs: without it the next batch would come before a single instruction of theirs. Nobody but this
- * CPU makes first_ns smaller, unless it is told to look again (core/hotplug.c).
+ * The rest of a batch that began at @begin_ns. Once it has lasted long enough nobody is begun.
+ * If more are due, the hardware fires again after a gap in which
+ * whoever was woken runs: without it the next batch would come before a single instruction of theirs.
  */
-static uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
+static __noinline uint64_t timer_run_more(struct timer_queue *q, struct timer **running,
+					  uint64_t begin_ns)
 {
-	struct timer_queue *q = &cpu->timers;
-	struct timer **running = running_slot(q);
-	uint64_t next_ns;
+	uint64_t now_ns, next_ns;
 
-	for (unsigned left = TIMER_BATCH; left > 0; left--) {
+	for (unsigned left = TIMER_BATCH - 1; left > 0; left--) {
 		struct timer *t;
 
+		now_ns = time_now_ns();
 		next_ns = atomic_load_relaxed(&q->first_ns);
 		if (next_ns > now_ns)
 			return next_ns;
+		if (now_ns - begin_ns >= TIMER_BATCH_NS)
+			break;
 		t = timer_pop_due(q, running, now_ns);
-		if (unlikely(!t))
-			continue;
+		if (!t)
+			break;
 		t->fn(t);
 		atomic_store_release(running, NULL);
 	}
 	next_ns = atomic_load_relaxed(&q->first_ns);
 	now_ns = time_now_ns();
 	return next_ns <= now_ns ? now_ns + TIMER_BATCH_GAP_NS : next_ns;
+}
+
+/*
+ * Runs what is due and returns when to come again. Nobody but this CPU makes first_ns smaller,
+ * unless it is told to look again (core/hotplug.c).
+ */
+static uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
+{
+	struct timer_queue *q = &cpu->timers;
+	struct timer **running = running_slot(q);
+	uint64_t next_ns = atomic_load_relaxed(&q->first_ns);
+	struct timer *t;
+
+	if (next_ns > now_ns)
+		return next_ns;
+	t = timer_pop_due(q, running, now_ns);
+	if (likely(t)) {
+		t->fn(t);
+		atomic_store_release(running, NULL);
+	}
+	next_ns = atomic_load_relaxed(&q->first_ns);
+	if (likely(next_ns >= now_ns + TIMER_SOON_NS))
+		return next_ns;
+	return timer_run_more(q, running, now_ns);
 }
 
 void trap_timer(void *unused)

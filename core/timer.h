@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Per-CPU timer queues over the one-shot hardware timer: a tree by expiry with its first node
- * cached; add and cancel O(log n). At most TIMER_BATCH expire in one interrupt; if more are due the
- * hardware fires again TIMER_BATCH_GAP_NS later, so that nobody is kept out for longer than a
- * batch.
+ * cached; add and cancel O(log n). At most TIMER_BATCH expire in one interrupt, and none is begun
+ * TIMER_BATCH_NS after the first; if more are due the hardware fires again TIMER_BATCH_GAP_NS later,
+ * so that nobody is kept out for longer than a batch.
  */
 #pragma once
 
@@ -13,8 +13,10 @@
 struct cpu;
 
 #define TIMER_BATCH        8
-#define TIMER_BATCH_GAP_NS 2000ull
-#define TIMER_NEST_MAX     4 /* timer windows within timer functions */
+#define TIMER_BATCH_NS     100ull /* nobody is begun after that */
+#define TIMER_BATCH_GAP_NS 500ull
+#define TIMER_SOON_NS      2000ull /* one that is due by then is looked for in the same batch */
+#define TIMER_NEST_MAX     4       /* timer windows within timer functions */
 
 struct timer {
 	struct rb_node node; /* [t] */
