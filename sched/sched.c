@@ -385,12 +385,21 @@ static __cold LOCK_UNCHECKED void place(struct runqueue *rq, struct thread *t, e
 	arch_irq_restore(flags);
 }
 
-/* Gives way in thread context if something better came while irqs were masked. */
+/*
+ * Gives way in thread context if something better came while irqs were masked. They are let in
+ * first: what the caller did and the switch may both be long. One of them may see to resched, and
+ * this may be another CPU then.
+ */
 __cold LOCK_UNCHECKED void sched_reschedule_self(unsigned long flags)
 {
-	struct runqueue *rq = &arch_cpu_self()->rq;
+	struct runqueue *rq;
 
-	if (!atomic_peek_relaxed(&rq->resched) || !arch_irq_flags_enabled(flags)) {
+	arch_irq_restore(flags);
+	if (!arch_irq_flags_enabled(flags))
+		return;
+	flags = arch_irq_save();
+	rq = &arch_cpu_self()->rq;
+	if (!atomic_peek_relaxed(&rq->resched)) {
 		arch_irq_restore(flags);
 		return;
 	}
