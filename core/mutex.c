@@ -146,6 +146,7 @@ static __noinline LOCK_UNCHECKED int wait_and_lend(struct mutex *m, unsigned lon
 	}
 	if (until_ns != UINT64_MAX) {
 		timer_init(&self->timer, timed_out);
+		self->timer.urgent = atomic_peek_relaxed(&self->sched.rank) > RANK_RT;
 		timer_add(&self->timer, until_ns);
 	}
 	sched_block(lock, flags);

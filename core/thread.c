@@ -410,6 +410,7 @@ void thread_sleep_until(uint64_t ns)
 	unsigned long flags = arch_irq_save();
 
 	timer_init(&self->timer, sleep_expired);
+	self->timer.urgent = atomic_peek_relaxed(&self->sched.rank) > RANK_RT;
 	timer_add(&self->timer, ns);
 	sched_block(NULL, flags);
 }

@@ -126,14 +126,42 @@ void timer_cancel_wait(struct timer *t)
 			arch_cpu_relax();
 }
 
-/* The first timer, if it is due, taken off and noted; NULL: it was taken back meanwhile. */
-static struct timer *timer_pop_due(struct timer_queue *q, struct timer **running, uint64_t now_ns)
+/*
+ * @first is due. An urgent one that is due as well goes before it, if it is not too far behind: who
+ * waits for it is better than whoever the others are for. NULL: @only such a one may, and there is none.
+ */
+static __noinline struct timer *timer_choose(struct timer *first, uint64_t now_ns, bool only)
+{
+	struct rb_node *n = &first->node;
+
+	for (unsigned i = 0; n && i < TIMER_LOOK; i++) {
+		struct timer *t = container_of(n, struct timer, node);
+
+		if (t->expires_ns > now_ns)
+			break;
+		if (t->urgent)
+			return t;
+		n = rb_next(n);
+	}
+	return only ? NULL : first;
+}
+
+/*
+ * The first timer, if it is due, taken off and noted, or an urgent one before it. NULL: it was taken
+ * back meanwhile, or is not urgent and only such may go.
+ */
+static inline struct timer *timer_pop_due(struct timer_queue *q, struct timer **running,
+					  uint64_t now_ns, bool only_urgent)
 {
 	struct timer *t = NULL;
 
 	spin_lock(&q->lock);
 	if (likely(q->first_ns <= now_ns)) {
 		t = first(q);
+		if (unlikely(!t->urgent))
+			t = timer_choose(t, now_ns, only_urgent);
+	}
+	if (likely(t)) {
 		timer_erase(q, t);
 		t->armed = false;
 		atomic_store_relaxed(running, t);
@@ -153,8 +181,8 @@ static struct timer **running_slot(struct timer_queue *q)
 }
 
 /*
- * The rest of a batch that began at @begin_ns. Once it has lasted long enough nobody is begun.
- * If more are due, the hardware fires again after a gap in which
+ * The rest of a batch that began at @begin_ns. Once it has lasted long enough only urgent ones are
+ * taken, whose functions are short. If more are due, the hardware fires again after a gap in which
  * whoever was woken runs: without it the next batch would come before a single instruction of theirs.
  */
 static __noinline uint64_t timer_run_more(struct timer_queue *q, struct timer **running,
@@ -169,9 +197,7 @@ static __noinline uint64_t timer_run_more(struct timer_queue *q, struct timer **
 		next_ns = atomic_load_relaxed(&q->first_ns);
 		if (next_ns > now_ns)
 			return next_ns;
-		if (now_ns - begin_ns >= TIMER_BATCH_NS)
-			break;
-		t = timer_pop_due(q, running, now_ns);
+		t = timer_pop_due(q, running, now_ns, now_ns - begin_ns >= TIMER_BATCH_NS);
 		if (!t)
 			break;
 		t->fn(t);
@@ -195,7 +221,7 @@ static uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
 
 	if (next_ns > now_ns)
 		return next_ns;
-	t = timer_pop_due(q, running, now_ns);
+	t = timer_pop_due(q, running, now_ns, false);
 	if (likely(t)) {
 		t->fn(t);
 		atomic_store_release(running, NULL);

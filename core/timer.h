@@ -16,6 +16,7 @@ struct cpu;
 #define TIMER_BATCH_NS     100ull /* nobody is begun after that */
 #define TIMER_BATCH_GAP_NS 500ull
 #define TIMER_SOON_NS      2000ull /* one that is due by then is looked for in the same batch */
+#define TIMER_LOOK         32      /* so many that are due are searched for an urgent one */
 #define TIMER_NEST_MAX     4       /* timer windows within timer functions */
 
 struct timer {
@@ -24,6 +25,8 @@ struct timer {
 	/* [t] whose queue it is or was last in; changes under both queues' locks while armed */
 	struct cpu *cpu;
 	bool armed; /* [t] */
+	/* [t] for a real-time thread: before others that are due; set it before timer_add() */
+	bool urgent;
 	/* [i] runs in irq context, irqs masked, no lock held, timer not armed */
 	void (*fn)(struct timer *timer);
 };

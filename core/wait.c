@@ -85,6 +85,7 @@ LOCK_UNCHECKED int wait_on_until(struct wait_queue *q, unsigned long flags, uint
 
 	wait_insert(q, &self->waiter, atomic_peek_relaxed(&self->sched.rank));
 	timer_init(&self->timer, wait_timeout);
+	self->timer.urgent = atomic_peek_relaxed(&self->sched.rank) > RANK_RT;
 	timer_add(&self->timer, until_ns);
 	sched_block(&q->lock, flags);
 	timer_cancel_wait(&self->timer);

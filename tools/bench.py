@@ -36,6 +36,7 @@ LIMITS = {
     "irq_to_thread_idle": (180, 230),
     "irq_to_thread_hog": (210, 270),
     "timer_to_thread_idle": (240, 300),
+    "fifo_under_load_max": (2300, 2300),
     "thread_create_join": (1300, 1500),
     "xcpu_sem_roundtrip": (900, 1100),
     "boot_to_thread_ns": (3000000, 3000000),
@@ -60,6 +61,7 @@ PEERS = {
     "irq_to_thread_hog": (("ThreadX", 201), ("ThreadX", 305)),
     "timer_to_thread_idle": (("Linux", 2878), ("Linux", 3326)),
     "timer_to_thread_hog": (("Linux", 3069), ("Linux", 3298)),
+    "fifo_under_load_max": (("Linux", 29792), None),
     "thread_create_join": (("ThreadX", 895), ("ThreadX", 1133)),
     "xcpu_sem_roundtrip": (("LK", 1693), ("LK", 2009)),
     "wake_idle_cpu": (("LK", 786), None),
@@ -72,7 +74,7 @@ ROWS = [
     "yield_fair_512", "yield_fair_4096", "yield_fair_4096_mixed", "fair_op_max_100000", "yield_fair_2_fp",
     "sem_pingpong_fifo",
     "sem_pingpong_fifo_hi", "sem_pingpong_fair", "mutex_uncontended", "sem_uncontended", "irq_to_handler",
-    "irq_to_thread_idle", "irq_to_thread_hog", "timer_to_thread_idle", "timer_to_thread_hog",
+    "irq_to_thread_idle", "irq_to_thread_hog", "timer_to_thread_idle", "timer_to_thread_hog", "fifo_under_load_max",
     "thread_create_join", "xcpu_sem_roundtrip", "wake_idle_cpu", "boot_to_thread_ns", "text_bytes",
 ]
 # The same through the names of POSIX, in an image of its own: a core row, and how many calls it takes. A call may cost 15

@@ -75,5 +75,6 @@ void rows_yield(void);     /* yield.c */
 void rows_tree(void);      /* tree.c */
 void rows_sync(void);      /* sync.c */
 void rows_interrupt(void); /* interrupt.c */
+void rows_load(void);      /* load.c */
 void rows_two_cpus(void);  /* cross.c: needs CPUs 0 and 1 */
 void rows_boot(void);      /* main.c */

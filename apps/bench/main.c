@@ -29,6 +29,7 @@ static void rows_one_cpu(void)
 	rows_tree();
 	rows_sync();
 	rows_interrupt();
+	rows_load();
 }
 
 void rows_boot(void)

@@ -175,6 +175,34 @@ static void a_thousandth_of_a_second_for_all(void **state)
 		assert_int_equal(models[i].fired, 1);
 }
 
+static struct timer *order[8];
+static unsigned nr_order;
+
+static void note(struct timer *timer)
+{
+	order[nr_order++] = timer;
+}
+
+/* All are due: the urgent one first; then the others by expiry. One that is not due yet waits. */
+static void an_urgent_one_goes_first(void **state)
+{
+	struct timer t[4];
+
+	(void)state;
+	host_now_ns = 1000;
+	nr_order = 0;
+	for (unsigned i = 0; i < 4; i++) {
+		timer_init(&t[i], note);
+		t[i].urgent = i >= 2;
+		timer_add(&t[i], i < 3 ? 100 + 10 * i : 5000);
+	}
+	trap_timer(NULL);
+	assert_int_equal(nr_order, 3);
+	assert_true(order[0] == &t[2] && order[1] == &t[0] && order[2] == &t[1]);
+	assert_true(host_self->timer_ns == 5000);
+	assert_true(timer_cancel(&t[3]));
+}
+
 static void a_past_time_fires_at_once(void **state)
 {
 	(void)state;
@@ -188,6 +216,7 @@ static void a_past_time_fires_at_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(an_urgent_one_goes_first, setup),
 		cmocka_unit_test_setup(random_timers, setup),
 		cmocka_unit_test_setup(a_thousandth_of_a_second_for_all, setup),
 		cmocka_unit_test_setup(a_past_time_fires_at_once, setup),
