@@ -102,8 +102,16 @@ struct semaphore {
 void semaphore_init(struct semaphore *s, int32_t count);
 int semaphore_post(struct semaphore *s);      /* any context. 0, -EOVERFLOW */
 int semaphore_post_slow(struct semaphore *s); /* the same, where the count was seen below 0 */
-void semaphore_wait(struct semaphore *s);     /* thread */
-int semaphore_trywait(struct semaphore *s);   /* any. 0, -EAGAIN */
+/*
+ * @n units at once: the waiters that get one, best first, are made runnable in chunks of
+ * SEMAPHORE_CHUNK with interrupts masked, and who is to run is decided once for each chunk; one post
+ * at a time decides, and may switch, for each. Context: any; in an interrupt all is one stretch, so
+ * @n should be small there. 0; -EINVAL: @n < 0; -EOVERFLOW: the rest is not posted.
+ */
+#define SEMAPHORE_CHUNK 2
+int semaphore_post_many(struct semaphore *s, int32_t n);
+void semaphore_wait(struct semaphore *s);                         /* thread */
+int semaphore_trywait(struct semaphore *s);                       /* any. 0, -EAGAIN */
 int semaphore_wait_until(struct semaphore *s, uint64_t until_ns); /* thread. 0, -ETIMEDOUT */
 
 struct condition {
