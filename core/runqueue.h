@@ -12,7 +12,6 @@
 #include "core/list.h"
 #include "core/lock.h"
 #include "core/rbtree.h"
-#include "core/timer.h"
 
 struct thread;
 struct thread_group;
@@ -95,11 +94,10 @@ struct rt_queue {
 			 * [q] a thread waits on another CPU that may be better than what this one
 			 * comes to next: whoever takes a thread from here looks (sched/rt_balance.c)
 			 */
-			uint16_t elsewhere;
-			uint16_t unserved; /* [q] RT_UNARMED, RT_SERVING: sched/server.c */
+			uint32_t elsewhere;
 		};
 		/* both in one load */
-		uint64_t nr_listed_and_marks;
+		uint64_t nr_listed_elsewhere;
 	};
 	/*
 	 * [q] the best priority of those that wait and may run elsewhere, or did a moment ago; 0:
@@ -109,19 +107,6 @@ struct rt_queue {
 	uint32_t asked; /* [a] RT_PUSH, RT_PULL: to be looked at on the next IPI of any CPU */
 	uint64_t bitmap[RT_LEVELS / 64]; /* [q] levels whose list is not empty */
 	struct list_head level[100];     /* [q] */
-};
-
-/* Values of rt_queue.unserved besides 0. */
-enum {
-	RT_UNARMED = 1, /* the next real-time thread that is taken from the queue arms the timer */
-	RT_SERVING,     /* fair threads run, whoever waits here */
-};
-
-/* The fair class's server: sched/server.c. */
-struct fair_server {
-	struct timer timer; /* [q] */
-	uint64_t since_ns;  /* [q] when the period began */
-	uint64_t v;         /* [q] virtual time then */
 };
 
 /* What a CPU found when a fair thread's lag was outside of its bounds. */
@@ -183,7 +168,6 @@ struct runqueue {
 	struct thread *idle;          /* [i] */
 	struct eevdf_queue fair;      /* [q] */
 	struct rt_queue rt;           /* [q] */
-	struct fair_server server;    /* [q] */
 	/* [q] runnable threads that must go to another CPU, until that one takes them */
 	struct list_head outgoing;
 	struct cpu *push_to; /* [q] where the running thread is to go; NULL: wherever it may */

@@ -330,8 +330,6 @@ static __cold void wait_behind_real_time(struct runqueue *rq, struct thread *t)
 		monitor_watch();
 	if (rq->peers && t->sched.rank > RANK_RT)
 		rt_waits(rq, t);
-	if (t->sched.rank == RANK_FAIR && rq->fair.nr == 1)
-		server_fair_waits(rq);
 }
 
 /*
@@ -685,7 +683,6 @@ static __cold LOCK_UNCHECKED void idle_leave_general(struct runqueue *rq)
 	}
 	if (unlikely(rq->rt.elsewhere && !rq->rt.highest))
 		rt_falls(rq, 0); /* somebody came before this CPU could pull */
-	server_fair_runs(rq);
 	schedule(rq, rq->idle, STOP_PREEMPTED, arch_irq_flags_masked());
 }
 
