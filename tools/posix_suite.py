@@ -17,7 +17,7 @@ UNSUPPORTED  the program says so (4; 77 without posixtest.h), or it did not pass
              files, mapped files and the like, as found in its own source
 UNTESTED     status 5, or no main once it is compiled: there is nothing in it that a program could test here
 
-OUT/<board>/ has a log for each program that did not pass, results.txt and junit.xml. Exit status: 0; 1 when a program fails
+OUT/<board>/ (after Ctrl-C of what was run) has a log for each program that did not pass, results.txt and junit.xml. Exit status: 0; 1 when a program fails
 or is unresolved that FILE does not have, or passes that it has; 2 wrong usage; 127 a tool is missing.
 """
 
@@ -27,6 +27,7 @@ import fnmatch
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -146,7 +147,8 @@ class Suite:
         os.makedirs(self.out)
 
     def command(self, *words):
-        done = subprocess.run(words, capture_output=True, check=False, stdin=subprocess.DEVNULL, cwd=self.out,
+        # In a session of its own: the terminal's Ctrl-C is for us.
+        done = subprocess.run(words, capture_output=True, check=False, stdin=subprocess.DEVNULL, cwd=self.out, start_new_session=True,
                               timeout=self.options.timeout + 60)
         return done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace")
 
@@ -213,9 +215,19 @@ class Suite:
             file.write("int main(void) { return 0; }\n")
         with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
             jobs = [pool.submit(self.one, program) for program in self.found]
-            for number, job in enumerate(concurrent.futures.as_completed(jobs), 1):
-                self.show(number, job.result())
+            try:
+                for number, job in enumerate(concurrent.futures.as_completed(jobs), 1):
+                    self.show(number, job.result())
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                self.finish()
+                raise
+        return self.finish()
+
+    def finish(self):
+        """Results and counts, of a part if it was interrupted."""
         os.unlink(os.path.join(self.out, ".main.c"))
+        self.found = [program for program in self.found if program.verdict]
         self.write()
         return self.summary()
 
@@ -299,7 +311,13 @@ def parse(argv):
     return options
 
 
+def on_signal(signum, _frame):
+    raise KeyboardInterrupt(signum)
+
+
 def main():
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, on_signal)
     try:
         options = parse(sys.argv[1:])
         known = known_of(options.known) if options.known else {}
@@ -320,7 +338,7 @@ def main():
         print(f"posix_suite.py: {error}", file=sys.stderr)
         return qemu.STATUS_MISSING
     except KeyboardInterrupt:
-        print("posix_suite.py: interrupted", file=sys.stderr)
+        print("posix_suite.py: interrupted; what is written is of the programs that ran", file=sys.stderr)
         return qemu.STATUS_INTERRUPTED
 
 
