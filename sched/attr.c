@@ -236,6 +236,7 @@ static void change_waiting(struct runqueue *rq, struct thread *t, struct change 
 static bool change(struct runqueue *rq, struct thread *t, struct change c)
 {
 	uint64_t rr_left_ns = t->sched.rr_left_ns;
+	bool throttled = t->sched.unusual & SCHED_THROTTLED;
 	uint16_t old = t->sched.rank;
 	bool act;
 
@@ -254,6 +255,8 @@ static bool change(struct runqueue *rq, struct thread *t, struct change c)
 	} else {
 		change_waiting(rq, t, c);
 		act = t->sched.state == THREAD_RUNNABLE && sched_check_preempt(rq, t);
+		if (unlikely(throttled)) /* it did not wait for the CPU before */
+			balance_kick_idle(cpu_of_rq(rq), &t->affinity);
 	}
 	if (c.head)
 		t->sched.rr_left_ns = rr_left_ns; /* it goes on where it was */

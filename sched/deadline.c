@@ -466,8 +466,6 @@ void deadline_change(struct runqueue *rq, struct thread *t, const struct sched_a
 	uint64_t now_ns = time_now_ns();
 	struct deadline *d;
 
-	if (rq->curr != t) /* throttled so far, it may begin to wait for the CPU */
-		balance_kick_idle(cpu_of_rq(rq), &t->affinity);
 	if (a->sched_policy != SCHED_DEADLINE) {
 		leave(rq, t);
 		if (rq->curr == t)
