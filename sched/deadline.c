@@ -146,7 +146,7 @@ static void put_ready(struct runqueue *rq, struct deadline *d)
 
 	rb_insert(&q->ready, &d->node, is_earlier);
 	if (was_empty)
-		rt_put_head_behind(&rq->rt, (unsigned long)d->thread);
+		rt_put_head(&rq->rt, d->thread);
 	else if (rb_first(&q->ready) == &d->node)
 		rt_set_front(&rq->rt, d->thread);
 	rq->nr_ready++;
