@@ -399,6 +399,8 @@ static void deadline_stop(struct runqueue *rq, struct thread *t, enum stop_reaso
 		return;
 	}
 	deadline_look_elsewhere(rq);
+	if (rq->rt.elsewhere && !rq->rt.highest)
+		rt_falls(rq, 0);
 }
 
 static void deadline_start(struct runqueue *rq, struct thread *t)

@@ -194,7 +194,8 @@ static __cold struct thread *find(struct runqueue *rq, struct cpu **to)
 
 	if (q->front && suits(rq, q->front, to))
 		return q->front;
-	for (unsigned level = q->highest; level > 0 && q->nr_listed; level--)
+	for (unsigned level = MIN(q->highest, DEADLINE_LEVEL - 1u); level > 0 && q->nr_listed;
+	     level--)
 		list_for_each(node, &q->level[level]) {
 			struct thread *t = container_of(node, struct thread, sched.node);
 
