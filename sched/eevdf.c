@@ -75,7 +75,7 @@ void fair_leave(struct runqueue *rq, struct thread *t)
  * At most so many delayed threads leave at one decision: bounds the time with the lock held. It
  * suffices in the long run, as a decision adds at most one.
  */
-#define RELEASE_MAX 1
+#define RELEASE_MAX 8
 
 static bool release_one(struct runqueue *rq)
 {

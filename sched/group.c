@@ -95,7 +95,7 @@ static void count_owing(struct group_cpu *gc, uint32_t weight)
 }
 
 /* As many delayed members leave at one decision at most. */
-#define RELEASE_MAX 1
+#define RELEASE_MAX 8
 
 static bool release_one(struct runqueue *rq, struct eevdf_queue *q)
 {
