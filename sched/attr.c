@@ -4,6 +4,7 @@
  * starts with. A change to a thread that waits takes it out of its queue and puts it back under the
  * same lock; to one that runs elsewhere, it makes that CPU look again.
  */
+#include "sched/balance.h"
 #include "sched/group.h"
 #include "sched/sched.h"
 #include "sched/util.h"
@@ -252,6 +253,8 @@ static bool change(struct runqueue *rq, struct thread *t, struct change c)
 			rt_falls(rq, 0);
 		if (rq->peers && rq->rt.highest && t->sched.rank > old)
 			rt_waits(rq, rt_first(&rq->rt)); /* was to come next, and may not now */
+		if (rq->fair.nr && t->sched.rank > RANK_RT)
+			monitor_watch(); /* the same */
 	} else {
 		change_waiting(rq, t, c);
 		act = t->sched.state == THREAD_RUNNABLE && sched_check_preempt(rq, t);

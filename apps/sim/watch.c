@@ -204,7 +204,9 @@ void watch_event(enum sched_event what, struct cpu *cpu, const struct thread *a,
 	if (watch.log)
 		log_event(what, cpu, a, b, arg);
 	charge(c);
-	if (c->curr && (what == SCHED_EVENT_SWITCH || c->serves))
+	/* one that changed its class since is charged as a real-time thread */
+	if (c->curr &&
+	    (what == SCHED_EVENT_SWITCH || (c->serves && c->thread->sched.rank == RANK_FAIR)))
 		compare_clocks(c->curr, c->thread);
 	levels_served(cpu->index);
 	if (what == SCHED_EVENT_SWITCH)
