@@ -225,7 +225,7 @@ static __cold bool visit(struct cpu *from, struct cpu *to)
 		act = sched_check_preempt(&to->rq, t);
 	}
 	left = find(&from->rq, NULL);
-	from->rq.rt.offered = left ? left->sched.priority : 0;
+	atomic_store_relaxed(&from->rq.rt.offered, left ? left->sched.priority : 0u);
 	spin_unlock(&from->rq.lock);
 	spin_unlock(&to->rq.lock);
 	if (act && to != arch_cpu_self())

@@ -17,7 +17,7 @@
 #define THREADS 4
 
 static struct thread *threads[THREADS];
-static bool done[THREADS];
+static volatile bool done[THREADS];
 static struct semaphore gate[THREADS], sem[THREADS];
 static int timed;
 static struct thread *hooked;
@@ -125,7 +125,7 @@ static void *do_yield(void *arg)
 	return NULL;
 }
 
-static bool let_go[THREADS];
+static volatile bool let_go[THREADS];
 
 /* Until the test lets it end. */
 static void *spin_on(void *arg)

@@ -277,7 +277,8 @@ static bool is_peeked(uintptr_t a)
 static bool is_guessed(uintptr_t a)
 {
 	for (unsigned i = 0; i < cpu_count; i++)
-		if (in_member(a, (uintptr_t)&cpu_at(i)->rq.fair.W, sizeof(uint64_t)))
+		if (in_member(a, (uintptr_t)&cpu_at(i)->rq.fair.W, sizeof(uint64_t)) ||
+		    in_member(a, (uintptr_t)&cpu_at(i)->rq.rt.highest, sizeof(uint32_t)))
 			return true;
 	return is_peeked(a);
 }
