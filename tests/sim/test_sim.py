@@ -26,13 +26,6 @@ def execute(*command, timeout=120, **env):
                           stdin=subprocess.DEVNULL, env={**os.environ, **env})
 
 
-@pytest.fixture(scope="session", autouse=True)
-def programs():
-    for san in (0, 1):
-        done = execute("make", "BOARD=host", "APP=sim", f"SAN={san}", "app", timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-
 def simulate(path, seed=1, program=SAN, more=()):
     """The sanitizers' reports are on standard error, which has to be empty."""
     done = execute(program, f"--seed={seed}", *more, path, UBSAN_OPTIONS="halt_on_error=1", ASAN_OPTIONS="detect_leaks=0")
