@@ -114,14 +114,11 @@ PX_API int sem_trywait(sem_t *sem)
  * As the core does it, with the lock held: takes a unit if one came meanwhile, else sets the word
  * to -1, so that every post comes through the lock.
  */
-static bool take_or_mark(struct semaphore *s)
+static inline bool take_or_mark(struct semaphore *s)
 {
-	int32_t count = atomic_load_relaxed(&s->count);
-
-	while (count >= 0)
-		if (atomic_cas_acq_rel(&s->count, &count, count - 1))
-			return count > 0;
-	return false;
+	if (atomic_load_relaxed(&s->count) < 0)
+		return false;
+	return atomic_fetch_add_acq_rel(&s->count, -1) > 0;
 }
 
 static __noinline int wait_slow(struct px_sem *s, uint64_t until_ns)

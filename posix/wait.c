@@ -77,6 +77,7 @@ LOCK_UNCHECKED int px_wait(struct pthread *self, struct wait_queue *q, unsigned 
 	}
 	timed.thread = thread_current();
 	timer_init(&timed.timer, wait_expired);
+	timed.timer.urgent = atomic_peek_relaxed(&timed.thread->sched.rank) > RANK_RT;
 	self->timer = &timed.timer;
 	timer_add(&timed.timer, until_ns);
 	sched_block(&q->lock, flags);
@@ -130,6 +131,7 @@ LOCK_UNCHECKED int px_sleep(struct pthread *self, uint64_t until_ns, uint32_t ev
 		return -EINTR;
 	}
 	timer_init(&timed.timer, sleep_expired);
+	timed.timer.urgent = atomic_peek_relaxed(&self->core->sched.rank) > RANK_RT;
 	timer_add(&timed.timer, until_ns);
 	self->timer = &timed.timer;
 	sched_block(&self->nap, flags);
