@@ -14,13 +14,13 @@ import argparse
 import json
 import os
 import re
-import subprocess
 import sys
 
 sys.dont_write_bytecode = True  # nothing but build/ is written to
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from fairlead import qemu, report  # noqa: E402
+from fairlead import command, qemu, report  # noqa: E402
+from fairlead.command import build  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -90,33 +90,11 @@ ARCHES = ["arm64", "riscv64"]  # the order in the tables above
 TIMEOUT_S = 300
 
 
-class BenchError(Exception):
-    def __init__(self, message, status=1):
-        super().__init__(message)
-        self.status = status
-
-
 def expected_rows(board):
     return ROWS + [f"posix_{name}" for name in POSIX_ROWS] + (SBI_ROWS if qemu.BOARDS[board] == "riscv64" else [])
 
 
 # ---- building and text size ---------------------------------------------------------------------------------------
-
-def variant():
-    return "-llvm" if os.environ.get("LLVM") == "1" else ""
-
-
-def build(board, app="bench"):
-    # As a make of its own, not as a part of the one that called us.
-    env = {key: value for key, value in os.environ.items()
-           if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "BOARD", "APP", "SAN")}
-    image = f"build/{board}/{app}/Image{variant()}"
-    done = subprocess.run(["make", f"BOARD={board}", f"APP={app}", image], cwd=ROOT, env=env,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode != 0:
-        raise BenchError(f"building for {board} failed:\n{done.stdout}")
-    return os.path.join(ROOT, image)
-
 
 # A section of code in a link map: GNU ld's " .text.x  0xaddress  0xsize  object", whose name may stand on a
 # line of its own, or ld.lld's "address address size align object:(.text.x)" (hexadecimal).
@@ -139,24 +117,19 @@ def map_text_bytes(text):
 
 
 def text_bytes(board):
-    path = os.path.join(ROOT, f"build/{board}/bench/fairlead{variant()}.elf.map")
+    path = os.path.join(ROOT, f"build/{board}/bench/fairlead{command.variant()}.elf.map")
     with open(path, encoding="utf-8") as file:
         size = map_text_bytes(file.read())
     if not size:
-        raise BenchError(f"{path}: no code of arch/, core/ and sched/ found in the link map")
+        raise command.Failure(f"{path}: no code of arch/, core/ and sched/ found in the link map")
     return size
 
 
 # ---- running ------------------------------------------------------------------------------------------------------
 
 def boot(board, image, group, cpus, **machine):
-    run = qemu.run(qemu.Machine(board, image, cpus=cpus, icount=True, args=group, **machine), TIMEOUT_S)
-    losses = run.capture.losses()
-    if run.status != 0 or losses:
-        why = run.reason or (f"UART: {losses}" if losses else f"exit status {run.status}")
-        tail = "\n".join(run.console.splitlines()[-15:])
-        status = run.status if run.status in (qemu.STATUS_TIMEOUT, qemu.STATUS_MISSING) else 1
-        raise BenchError(f"{board}, rows '{group}' on {cpus} CPUs: {why}\n{tail}", status)
+    run = command.boot(qemu.Machine(board, image, cpus=cpus, icount=True, args=group, **machine),
+                       f"rows '{group}' on {cpus} CPUs", TIMEOUT_S)
     counts = report.Results(run.records).counts
     return {name: {key: count[key] for key in ("n", "min", "avg", "max")} for name, count in counts.items()}
 
@@ -173,7 +146,7 @@ def measure(board, image, posix_image):
     counts["text_bytes"] = {"n": 1, "min": size, "avg": size, "max": size}
     missing = [name for name in expected_rows(board) if name not in counts]
     if missing:
-        raise BenchError(f"{board}: rows without a count: {', '.join(missing)}")
+        raise command.Failure(f"{board}: rows without a count: {', '.join(missing)}")
     return {name: counts[name] for name in expected_rows(board)}
 
 
@@ -253,7 +226,7 @@ def run(options):
     os.makedirs(options.out, exist_ok=True)
     for board in options.board or list(qemu.BOARDS):
         print(f"bench: {board} ...", file=sys.stderr, flush=True)
-        images = build(board), build(board, "bench_posix")
+        images = build(board, "bench"), build(board, "bench_posix")
         counts = all_counts[board] = measure(board, *images)
         report.write_file(os.path.join(options.out, f"{board}.json"), result_text(board, counts))
         if options.check:
@@ -275,19 +248,7 @@ def run(options):
 
 
 def main(argv):
-    try:
-        return run(parse(argv))
-    except BenchError as error:
-        message, status = str(error), error.status
-    except qemu.UsageError as error:
-        message, status = str(error), qemu.STATUS_USAGE
-    except qemu.MissingError as error:
-        message, status = str(error), qemu.STATUS_MISSING
-    except KeyboardInterrupt:
-        message, status = "interrupted", qemu.STATUS_INTERRUPTED
-    sys.stdout.flush()
-    print(f"bench.py: {message}", file=sys.stderr)
-    return status
+    return command.main("bench.py", lambda: run(parse(argv)))
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ import sys
 sys.dont_write_bytecode = True  # nothing but build/ is written to
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from fairlead import qemu, report  # noqa: E402
-from fairness import FairnessError, build_app, result_json, shown  # noqa: E402
+from fairlead import command, qemu, report  # noqa: E402
+from fairness import result_json, shown  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SIMULATOR = os.path.join(ROOT, "build", "host", "sim", "fairlead")
@@ -41,12 +41,6 @@ JOBS = {"host": (100000, 3000), "partitioned": (20000, 2000), "board": (5000, 60
 JOBS_A_SET = {"host": 2500, "partitioned": 4000, "board": 1000}
 NAME = re.compile(r"^  (?:ok|FAIL) +t(\d+)\.(misses|response\.max|jobs|migrations) <?>?= \S+ \S+ +(\S+) (\S+)$")
 UNITS = {"ns": 1, "us": 1000, "ms": 1000000, "s": 1000000000, "-": 1}
-
-
-class DeadlineError(Exception):
-    def __init__(self, message, status=1):
-        super().__init__(message)
-        self.status = status
 
 
 class Task:
@@ -126,7 +120,7 @@ def simulate(tasks, ms, cpus, path):
     report.write_file(path, "\n".join(scenario(tasks, ms, cpus)) + "\n")
     done = subprocess.run([SIMULATOR, path], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     if done.returncode not in (0, 1):
-        raise DeadlineError(f"{path}: the simulator ended with status {done.returncode}\n{done.stdout}{done.stderr}")
+        raise command.Failure(f"{path}: the simulator ended with status {done.returncode}\n{done.stdout}{done.stderr}")
     seen = 0
     for line in done.stdout.splitlines():
         found = NAME.match(line)
@@ -137,7 +131,7 @@ def simulate(tasks, ms, cpus, path):
         setattr(tasks[int(i)], key, round(float(value) * UNITS[unit]))
         seen += 1
     if seen != sum(1 if t.kind == "hog" else 4 for t in tasks):
-        raise DeadlineError(f"{path}: values are missing:\n{done.stdout}")
+        raise command.Failure(f"{path}: values are missing:\n{done.stdout}")
 
 
 def measure_host(out, kind, cpus, short, seed):
@@ -157,24 +151,19 @@ def words(tasks, ms):
 
 
 def boot(board, image, args, timeout=TIMEOUT_S):
-    run = qemu.run(qemu.Machine(board, image, cpus=1, icount=True, args=" ".join(args)), timeout)
-    losses = run.capture.losses()
-    if run.status != 0 or losses:
-        why = run.reason or (f"UART: {losses}" if losses else f"exit status {run.status}")
-        tail = "\n".join(run.console.splitlines()[-15:])
-        status = run.status if run.status in (qemu.STATUS_TIMEOUT, qemu.STATUS_MISSING) else 1
-        raise DeadlineError(f"{board}, '{' '.join(args)}': {why}\n{tail}", status)
+    text = " ".join(args)
+    run = command.boot(qemu.Machine(board, image, cpus=1, icount=True, args=text), f"'{text}'", timeout)
     return [r for r in run.records if r["r"] == "deadline"]
 
 
 def measure_board(board, short, seed):
-    image = build_app(board, "deadline")
+    image = command.build(board, "deadline")
     for tasks, ms in sets_of("board", 1, short, seed):
         variants = three(tasks)
         all_tasks = [t for variant in variants for t in variant]
         records = boot(board, image, [word for variant in variants for word in words(variant, ms)])
         if len(records) != len(all_tasks):
-            raise DeadlineError(f"{board}: {len(records)} records for {len(all_tasks)} threads")
+            raise command.Failure(f"{board}: {len(records)} records for {len(all_tasks)} threads")
         for t, r in zip(all_tasks, records):
             t.jobs, t.misses, t.cut, t.worst = r["jobs"], r["misses"], r["cut"], r["worst"]
         yield variants
@@ -247,24 +236,11 @@ def run(options):
         print(f"wrote {path}")
         broken += [f"{board}: {what} is {shown(value, unit)}, limit {shown(limit, unit)}"
                    for (_, what), (value, unit, _, limit, good) in results.items() if not good]
-    print(f"{len(broken)} limits broken: {'; '.join(broken)}" if broken else "all limits held")
-    return 1 if broken else 0
+    return command.verdict(broken)
 
 
 def main(argv):
-    try:
-        return run(parse(argv))
-    except (DeadlineError, FairnessError) as error:
-        message, status = str(error), error.status
-    except qemu.UsageError as error:
-        message, status = str(error), qemu.STATUS_USAGE
-    except qemu.MissingError as error:
-        message, status = str(error), qemu.STATUS_MISSING
-    except KeyboardInterrupt:
-        message, status = "interrupted", qemu.STATUS_INTERRUPTED
-    sys.stdout.flush()
-    print(f"deadline.py: {message}", file=sys.stderr)
-    return status
+    return command.main("deadline.py", lambda: run(parse(argv)))
 
 
 if __name__ == "__main__":

@@ -13,15 +13,13 @@ Exit status: 0; 1 when a limit is broken, which the last line says; 124 time-out
 import argparse
 import json
 import os
-import subprocess
 import sys
 
 sys.dont_write_bytecode = True  # nothing but build/ is written to
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from fairlead import qemu, report  # noqa: E402
+from fairlead import command, qemu, report  # noqa: E402
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TIMEOUT_S = 900
 SLICE_NS = 3000000
 
@@ -45,12 +43,6 @@ GAPS_LIMIT = 25
 # In 1 s a thread of 8 has 125 ms, of 13 on 4 CPUs 308 ms; what is a slice or two in that does not count.
 SHARE_LIMIT = {False: 0.01, True: 2.4}
 SPREAD_LIMIT = {False: 1.0, True: 3.0}
-
-
-class FairnessError(Exception):
-    def __init__(self, message, status=1):
-        super().__init__(message)
-        self.status = status
 
 
 class Scene:
@@ -145,39 +137,18 @@ def figures(scene, short):
 
 # ---- running ---------------------------------------------------------------------------------------------------------
 
-def build_app(board, app):
-    # As a make of its own, not as a part of the one that called us.
-    env = {key: value for key, value in os.environ.items()
-           if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "BOARD", "APP", "SAN", "CPUS", "ARGS")}
-    done = subprocess.run(["make", f"BOARD={board}", f"APP={app}", "app"], cwd=ROOT, env=env,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode != 0:
-        raise FairnessError(f"building for {board} failed:\n{done.stdout}")
-    return os.path.join(ROOT, "build", board, app, "Image" + ("-llvm" if os.environ.get("LLVM") == "1" else ""))
-
-
-def build(board):
-    return build_app(board, "fairness")
-
-
 def boot(board, image, cpus, times):
     args = " ".join(f"{name}={ms}" for name, ms in times.items())
-    run = qemu.run(qemu.Machine(board, image, cpus=cpus, icount=True, args=args), TIMEOUT_S)
-    losses = run.capture.losses()
-    if run.status != 0 or losses:
-        why = run.reason or (f"UART: {losses}" if losses else f"exit status {run.status}")
-        tail = "\n".join(run.console.splitlines()[-15:])
-        status = run.status if run.status in (qemu.STATUS_TIMEOUT, qemu.STATUS_MISSING) else 1
-        raise FairnessError(f"{board}, '{args}' on {cpus} CPUs: {why}\n{tail}", status)
+    run = command.boot(qemu.Machine(board, image, cpus=cpus, icount=True, args=args), f"'{args}' on {cpus} CPUs", TIMEOUT_S)
     scenes = scenes_of(run.records)
     if list(scenes) != list(times):
-        raise FairnessError(f"{board}: of the scenes {' '.join(times)} came only: {' '.join(scenes)}")
+        raise command.Failure(f"{board}: of the scenes {' '.join(times)} came only: {' '.join(scenes)}")
     return scenes
 
 
 def measure(board, short, only):
     """(scene, figure) -> (value, unit, sign, limit, good)"""
-    image, results = build(board), {}
+    image, results = command.build(board, "fairness"), {}
     for cpus in sorted({cpus for _, _, cpus in SCENES.values()}):
         times = {name: times[short] for name, times in SCENES.items()
                  if times[2] == cpus and times[short] and (not only or name in only)}
@@ -235,24 +206,11 @@ def run(options):
         print(f"wrote {path}")
         broken += [f"{board}: {name}: {what} is {shown(value, unit)}, limit {shown(limit, unit)}"
                    for (name, what), (value, unit, _, limit, good) in results.items() if not good]
-    print(f"{len(broken)} limits broken: {'; '.join(broken)}" if broken else "all limits held")
-    return 1 if broken else 0
+    return command.verdict(broken)
 
 
 def main(argv):
-    try:
-        return run(parse(argv))
-    except FairnessError as error:
-        message, status = str(error), error.status
-    except qemu.UsageError as error:
-        message, status = str(error), qemu.STATUS_USAGE
-    except qemu.MissingError as error:
-        message, status = str(error), qemu.STATUS_MISSING
-    except KeyboardInterrupt:
-        message, status = "interrupted", qemu.STATUS_INTERRUPTED
-    sys.stdout.flush()
-    print(f"fairness.py: {message}", file=sys.stderr)
-    return status
+    return command.main("fairness.py", lambda: run(parse(argv)))
 
 
 if __name__ == "__main__":

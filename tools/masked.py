@@ -12,15 +12,13 @@ Exit status: 0; 1 when a limit is broken, which the last line says; 124 time-out
 import argparse
 import json
 import os
-import subprocess
 import sys
 
 sys.dont_write_bytecode = True  # nothing but build/ is written to
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from fairlead import qemu, report  # noqa: E402
+from fairlead import command, qemu, report  # noqa: E402
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TIMEOUT_S = 300
 
 # row: (CPUs, the application's arguments, limit or None, what else the machine is)
@@ -33,38 +31,18 @@ ROWS = {
 RISCV_ROWS = ("masked_max_64_sbi",)
 
 
-class MaskedError(Exception):
-    def __init__(self, message, status=1):
-        super().__init__(message)
-        self.status = status
-
-
-def build(board):
-    # As a make of its own, not as a part of the one that called us.
-    env = {key: value for key, value in os.environ.items()
-           if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "BOARD", "APP", "SAN", "CPUS", "ARGS", "METER")}
-    done = subprocess.run(["make", f"BOARD={board}", "APP=masked", "METER=1", "app"], cwd=ROOT, env=env,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode != 0:
-        raise MaskedError(f"building for {board} failed:\n{done.stdout}")
-    variant = "-llvm" if os.environ.get("LLVM") == "1" else ""
-    return os.path.join(ROOT, "build", board, "masked", f"Image-meter{variant}")
-
-
 def boot(board, image, row):
     cpus, args, _, machine = ROWS[row]
-    run = qemu.run(qemu.Machine(board, image, cpus=cpus, icount=True, args=args, **machine), TIMEOUT_S)
+    run = command.boot(qemu.Machine(board, image, cpus=cpus, icount=True, args=args, **machine), row, TIMEOUT_S)
     found = {r["name"]: r for r in run.records if r.get("r") == "masked"}
-    if run.status != 0 or set(found) != {"masked", "firmware"}:
-        tail = "\n".join(run.console.splitlines()[-15:])
-        status = run.status if run.status in (qemu.STATUS_TIMEOUT, qemu.STATUS_MISSING) else 1
-        raise MaskedError(f"{board}, {row}: {run.reason or f'exit status {run.status}'}\n{tail}", status)
+    if set(found) != {"masked", "firmware"}:
+        raise command.Failure(f"{board}, {row}: the results are missing")
     places = [line for line in run.console.splitlines() if " to " in line and line.split()[0].isdigit()]
     return found, places
 
 
 def measure(board, rows, places):
-    image, results = build(board), {}
+    image, results = command.build(board, "masked", meter=True), {}
     for row in rows:
         if row in RISCV_ROWS and qemu.BOARDS[board] != "riscv64":
             continue
@@ -100,24 +78,11 @@ def run(options):
         report.write_file(path, json.dumps({"board": board, "results": results}, indent=1) + "\n")
         print(f"wrote {path}")
         broken += [f"{board}: {name} is {r['value']}, limit {r['limit']}, {r['where']}" for name, r in results.items() if not r["pass"]]
-    print(f"{len(broken)} limits broken: {'; '.join(broken)}" if broken else "all limits held")
-    return 1 if broken else 0
+    return command.verdict(broken)
 
 
 def main(argv):
-    try:
-        return run(parse(argv))
-    except MaskedError as error:
-        message, status = str(error), error.status
-    except qemu.UsageError as error:
-        message, status = str(error), qemu.STATUS_USAGE
-    except qemu.MissingError as error:
-        message, status = str(error), qemu.STATUS_MISSING
-    except KeyboardInterrupt:
-        message, status = "interrupted", qemu.STATUS_INTERRUPTED
-    sys.stdout.flush()
-    print(f"masked.py: {message}", file=sys.stderr)
-    return status
+    return command.main("masked.py", lambda: run(parse(argv)))
 
 
 if __name__ == "__main__":

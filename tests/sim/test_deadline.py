@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import deadline  # noqa: E402
-from fairlead import qemu  # noqa: E402
+from fairlead import command, qemu  # noqa: E402
 
 PLACES = ("host", "virt-arm64", "virt-riscv64")
 
@@ -41,7 +41,7 @@ def test_bad_board():
     ("set=10 1000:500000:0", 1, "a thread of the set is refused"),
 ])
 def test_bad_set(arguments, status, message):
-    machine = qemu.Machine("virt-riscv64", deadline.build_app("virt-riscv64", "deadline"), cpus=1, icount=True, args=arguments)
+    machine = qemu.Machine("virt-riscv64", command.build("virt-riscv64", "deadline"), cpus=1, icount=True, args=arguments)
     done = qemu.run(machine, timeout=30)
     assert done.status == status and message in done.console
 

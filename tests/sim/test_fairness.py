@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import fairness  # noqa: E402
-from fairlead import qemu  # noqa: E402
+from fairlead import command, qemu  # noqa: E402
 
 BOARDS = ("virt-arm64", "virt-riscv64")
 
@@ -53,7 +53,7 @@ def test_bad_usage(arguments, message):
     ("hogs5on4=100", "hogs5on4=100: expected SCENE=MILLISECONDS; scenes:"),
 ])
 def test_bad_scene(arguments, message):
-    machine = qemu.Machine("virt-riscv64", fairness.build("virt-riscv64"), cpus=1, icount=True, args=arguments)
+    machine = qemu.Machine("virt-riscv64", command.build("virt-riscv64", "fairness"), cpus=1, icount=True, args=arguments)
     done = qemu.run(machine, timeout=30)
     assert done.status == 2 and message in done.console
 

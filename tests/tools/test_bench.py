@@ -13,7 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import bench  # noqa: E402
-from fairlead import qemu  # noqa: E402
+from fairlead import command, qemu  # noqa: E402
 
 GNU_MAP = """\
 Discarded input sections
@@ -105,7 +105,7 @@ def test_limits_and_peers_name_rows():
 
 def run(monkeypatch, tmp_path, runs, *arguments):
     results = iter(runs)
-    monkeypatch.setattr(bench, "build", lambda board, app="bench": "image")
+    monkeypatch.setattr(bench, "build", lambda board, app: "image")
     monkeypatch.setattr(bench, "measure", lambda board, *images: next(results))
     return bench.main(["--board", "virt-arm64", "--out", str(tmp_path), *arguments])
 
@@ -137,7 +137,7 @@ def test_check_finds_a_difference(monkeypatch, tmp_path, capsys):
 def test_missing_row_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "boot", lambda *a, **k: {"yield_fifo_2": counts_of("virt-arm64")["yield_fifo_2"]})
     monkeypatch.setattr(bench, "text_bytes", lambda board: 1)
-    with pytest.raises(bench.BenchError, match="yield_fair_2"):
+    with pytest.raises(command.Failure, match="yield_fair_2"):
         bench.measure("virt-arm64", "image", "posix image")
 
 
