@@ -12,6 +12,7 @@
  * Locks: t->join.lock for exit and join; tids.lock for the table and the list of the dead.
  */
 #include "core/thread.h"
+#include "core/irq.h"
 #include "core/mem/mem.h"
 #include "core/mem/san.h"
 #include "core/panic.h"
@@ -298,6 +299,7 @@ static void thread_init(struct thread *t, const struct thread_attr *attr, void *
 		t->name[n] = name[n];
 	t->name[n] = '\0';
 	t->hook = NULL;
+	t->in_hook = false;
 	t->waiter.queue = NULL;
 	t->timer = (struct timer){ 0 };
 	borrower_init(&t->borrower);
@@ -433,4 +435,25 @@ void thread_run_hook(void)
 
 	if (hook)
 		hook(self);
+}
+
+bool thread_hook_leave(void)
+{
+	struct thread *self = thread_current();
+	bool in_hook = self->in_hook;
+	unsigned long flags;
+
+	if (!in_hook)
+		return false;
+	flags = arch_irq_save();
+	self->in_hook = false;
+	if (atomic_peek_relaxed(&self->hook)) /* an interrupt has left it to us */
+		ipi_send(arch_cpu_self());
+	arch_irq_restore(flags);
+	return true;
+}
+
+void thread_hook_reenter(bool in_hook)
+{
+	thread_current()->in_hook = in_hook;
 }

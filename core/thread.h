@@ -41,6 +41,7 @@ struct thread {
 	bool detached;                /* [j] */
 	bool joined;                  /* [j] somebody is joining or has */
 	bool exited;                  /* [j] */
+	bool in_hook;                 /* [o] */
 	void *stack;                  /* [i] lowest address of the slot */
 	size_t stack_bytes;           /* [i] of the slot */
 	struct thread *reap_next;     /* [t] dead and detached, to be freed */
@@ -106,10 +107,17 @@ int thread_set_affinity(struct thread *t, const struct cpumask *mask);
 /* Sleeps until the monotonic clock shows @ns. Context: thread. */
 void thread_sleep_until(uint64_t ns);
 /*
- * Sets the one call that @t makes at its next return from a trap or a blocking wait. -EBUSY: one is
- * set already. Context: any.
+ * Sets the one call that @t makes at its next return from a trap or a blocking wait, irqs on. One
+ * that is set while another runs comes after it. -EBUSY: one is set already. Context: any.
  */
 int thread_set_hook(struct thread *t, void (*hook)(struct thread *));
+/*
+ * What follows may be interrupted by the next hook, and need not come back to the one it is called
+ * from. Returns whether there is one, for thread_hook_reenter() when it has come back. Context:
+ * thread, or a hook.
+ */
+bool thread_hook_leave(void);
+void thread_hook_reenter(bool in_hook);
 void thread_run_hook(void);
 /* CPU time used so far. Context: thread. */
 uint64_t thread_runtime_ns(struct thread *t);

@@ -267,6 +267,7 @@ static void handle(struct pthread *self, siginfo_t *info, unsigned long *flags, 
 	int signo = info->si_signo, error = errno;
 	struct sigaction a = action_table[signo];
 	uint64_t mask = self->mask;
+	bool in_hook;
 
 	if (is_ignored(signo))
 		return;
@@ -280,7 +281,10 @@ static void handle(struct pthread *self, siginfo_t *info, unsigned long *flags, 
 	if (!(a.sa_flags & SA_NODEFER))
 		self->mask |= BIT(signo);
 	px_unlock(*flags);
+	in_hook =
+		thread_hook_leave(); /* a handler may be interrupted, and may leave by siglongjmp() */
 	call(&a, signo, info);
+	thread_hook_reenter(in_hook);
 	errno = error;
 	*restart &= (a.sa_flags & SA_RESTART) != 0;
 	*flags = spin_lock_irqsave(&px_lock);

@@ -95,8 +95,10 @@ static bool leave(void)
 PX_API void pthread_exit(void *result)
 {
 	struct pthread *self = px_self();
-	unsigned long flags = spin_lock_irqsave(&px_lock);
+	unsigned long flags;
 
+	thread_hook_leave(); /* what is cleaned up may wait for a signal */
+	flags = spin_lock_irqsave(&px_lock);
 	self->exiting = true;
 	px_cancel_update(self);
 	spin_unlock_irqrestore(&px_lock, flags);

@@ -607,13 +607,23 @@ static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 	switch_to(rq, prev, next, STOP_PREEMPTED, arch_irq_flags_masked());
 }
 
-static __cold void run_hook_masked(void)
+/*
+ * One hook at a time: an interrupt that finds one running leaves the next to it, so that no number of
+ * them takes more of the stack than two interrupts do.
+ */
+static __cold void run_hook_masked(struct thread *self)
 {
 	if (atomic_peek_relaxed(&arch_cpu_self()->rq.resched))
 		preempt(arch_cpu_self());
-	arch_irq_enable();
-	thread_run_hook();
-	arch_irq_disable();
+	if (self->in_hook)
+		return;
+	self->in_hook = true;
+	do {
+		arch_irq_enable();
+		thread_run_hook();
+		arch_irq_disable();
+	} while (atomic_peek_relaxed(&self->hook));
+	self->in_hook = false;
 	if (atomic_peek_relaxed(&arch_cpu_self()->rq.resched))
 		preempt(arch_cpu_self());
 }
@@ -624,7 +634,7 @@ void trap_exit(void)
 	struct cpu *cpu = arch_cpu_self();
 
 	if (unlikely(atomic_peek_relaxed(&cpu->rq.curr->hook)))
-		return run_hook_masked();
+		return run_hook_masked(cpu->rq.curr);
 	if (atomic_peek_relaxed(&cpu->rq.resched))
 		preempt(cpu);
 }

@@ -496,3 +496,33 @@ TEST(hook_may_block)
 		sleep_us(200);
 	CHECK_EQ(hook_calls, 1);
 }
+
+#define HOOKS_IN_A_ROW 1000u
+
+static void hook_that_sets_the_next(struct thread *t)
+{
+	if (atomic_fetch_add_acq_rel(&hook_calls, 1u) + 1 < HOOKS_IN_A_ROW)
+		CHECK_EQ(thread_set_hook(t, hook_that_sets_the_next), 0);
+}
+
+static void *set_many_hooks(void *arg)
+{
+	uint64_t end_ns = time_now_ns() + NSEC_PER_SEC;
+
+	CHECK_EQ(thread_set_hook(thread_current(), hook_that_sets_the_next), 0);
+	while (atomic_load_acquire(&hook_calls) < HOOKS_IN_A_ROW && time_now_ns() < end_ns)
+		arch_cpu_relax();
+	return arg;
+}
+
+/* Each interrupts the one before: the smallest stack has no room for that many frames. */
+TEST(hooks_do_not_pile_up_on_the_stack)
+{
+	struct thread_attr attr = { .stack_bytes = ARCH_STACK_MIN_BYTES };
+	struct thread *t;
+
+	hook_reset();
+	CHECK_EQ(thread_create(&t, &attr, set_many_hooks, NULL), 0);
+	CHECK_EQ(thread_join(t, NULL), 0);
+	CHECK_EQ(hook_calls, HOOKS_IN_A_ROW);
+}
