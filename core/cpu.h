@@ -27,14 +27,14 @@ struct cpu {
 	struct arch_cpu arch; /* first: trap entry finds it at offset 0 */
 	struct runqueue rq;
 	struct timer_queue timers;
-	struct lock_node lock_node;   /* [a] this CPU's place in the queue of a contended lock */
-	struct lock_ranks lock_ranks; /* [o] ranks held, debug builds */
-	uint64_t hwid;                /* [i] MPIDR affinity or hart id */
-	uint32_t index;               /* [i] 0.. in device-tree order */
-	uint32_t online;              /* [a] enum cpu_state */
+	uint64_t hwid;   /* [i] MPIDR affinity or hart id */
+	uint32_t index;  /* [i] 0.. in device-tree order */
+	uint32_t online; /* [a] enum cpu_state */
 	/* [i] of the interrupt controller's driver (redistributor, PLIC context) */
 	void *irq_private;
 	void *ipi_private;               /* [i] of the IPI driver */
+	struct lock_node lock_node;      /* [a] this CPU's place in the queue of a contended lock */
+	struct lock_ranks lock_ranks;    /* [o] ranks held, debug builds */
 	struct list_head stack_cache[5]; /* [o] core/mem/stack.c: cached stacks by size class */
 	unsigned stack_cached[5];        /* [o] */
 } __aligned_to(ARCH_CACHE_LINE_BYTES);

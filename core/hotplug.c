@@ -92,7 +92,9 @@ static bool timer_move_first(struct cpu *from, struct cpu *to)
 	struct rb_node *n;
 
 	spin_lock_pair(&from->timers.lock, &to->timers.lock);
-	n = rb_first(&from->timers.tree);
+	n = rb_first(&from->timers.trees[1].tree);
+	if (!n)
+		n = rb_first(&from->timers.trees[0].tree);
 	if (n) {
 		struct timer *t = container_of(n, struct timer, node);
 
@@ -120,7 +122,7 @@ static void timers_look(struct cpu *cpu)
 	uint64_t next_ns;
 
 	spin_lock(&cpu->timers.lock);
-	next_ns = cpu->timers.first_ns;
+	next_ns = timer_first_ns(&cpu->timers);
 	spin_unlock(&cpu->timers.lock);
 	timer_arm(cpu, next_ns);
 }

@@ -20,8 +20,10 @@ static bool timer_less(const struct rb_node *a, const struct rb_node *b)
 void timer_queue_init(struct timer_queue *q)
 {
 	spin_init(&q->lock, LOCK_TIMER);
-	rb_init(&q->tree);
-	q->first_ns = UINT64_MAX;
+	for (unsigned i = 0; i < ARRAY_SIZE(q->trees); i++) {
+		rb_init(&q->trees[i].tree);
+		q->trees[i].first_ns = UINT64_MAX;
+	}
 	for (unsigned i = 0; i < TIMER_NEST_MAX; i++)
 		q->running[i] = NULL;
 	q->armed_ns = UINT64_MAX;
@@ -32,32 +34,39 @@ void timer_init(struct timer *t, void (*fn)(struct timer *timer))
 	*t = (struct timer){ .fn = fn };
 }
 
-static struct timer *first(const struct timer_queue *q)
+static inline struct timer *first(const struct timer_tree *tree)
 {
-	return container_of(rb_first(&q->tree), struct timer, node);
+	return container_of(rb_first(&tree->tree), struct timer, node);
 }
 
 /* One alone is the usual case: it makes no call. */
 void timer_insert(struct timer_queue *q, struct timer *t)
 {
-	if (rb_empty(&q->tree))
-		rb_insert_alone(&q->tree, &t->node);
+	struct timer_tree *tree = &q->trees[t->urgent];
+
+	if (rb_empty(&tree->tree))
+		rb_insert_alone(&tree->tree, &t->node);
 	else
-		rb_insert(&q->tree, &t->node, timer_less);
-	atomic_store_relaxed(&q->first_ns, first(q)->expires_ns);
+		rb_insert(&tree->tree, &t->node, timer_less);
+	atomic_store_relaxed(&tree->first_ns, first(tree)->expires_ns);
+}
+
+static inline void tree_erase(struct timer_tree *tree, struct timer *t)
+{
+	uint64_t first_ns = UINT64_MAX;
+
+	if (likely(rb_is_alone(&tree->tree))) {
+		rb_erase_alone(&tree->tree);
+	} else {
+		rb_erase(&tree->tree, &t->node);
+		first_ns = first(tree)->expires_ns;
+	}
+	atomic_store_relaxed(&tree->first_ns, first_ns);
 }
 
 void timer_erase(struct timer_queue *q, struct timer *t)
 {
-	uint64_t first_ns = UINT64_MAX;
-
-	if (likely(rb_is_alone(&q->tree))) {
-		rb_erase_alone(&q->tree);
-	} else {
-		rb_erase(&q->tree, &t->node);
-		first_ns = first(q)->expires_ns;
-	}
-	atomic_store_relaxed(&q->first_ns, first_ns);
+	tree_erase(&q->trees[t->urgent], t);
 }
 
 void timer_arm(struct cpu *cpu, uint64_t deadline_ns)
@@ -127,42 +136,21 @@ void timer_cancel_wait(struct timer *t)
 }
 
 /*
- * @first is due. An urgent one that is due as well goes before it, if it is not too far behind: who
- * waits for it is better than whoever the others are for. NULL: @only such a one may, and there is none.
- */
-static __noinline struct timer *timer_choose(struct timer *first, uint64_t now_ns, bool only)
-{
-	struct rb_node *n = &first->node;
-
-	for (unsigned i = 0; n && i < TIMER_LOOK; i++) {
-		struct timer *t = container_of(n, struct timer, node);
-
-		if (t->expires_ns > now_ns)
-			break;
-		if (t->urgent)
-			return t;
-		n = rb_next(n);
-	}
-	return only ? NULL : first;
-}
-
-/*
- * The first timer, if it is due, taken off and noted, or an urgent one before it. NULL: it was taken
- * back meanwhile, or is not urgent and only such may go.
+ * The first timer that is due, an urgent one if there is one, taken off and noted. NULL: it was
+ * taken back meanwhile.
  */
 static inline struct timer *timer_pop_due(struct timer_queue *q, struct timer **running,
-					  uint64_t now_ns, bool only_urgent)
+					  uint64_t now_ns)
 {
+	struct timer_tree *tree = &q->trees[1];
 	struct timer *t = NULL;
 
 	spin_lock(&q->lock);
-	if (likely(q->first_ns <= now_ns)) {
-		t = first(q);
-		if (unlikely(!t->urgent))
-			t = timer_choose(t, now_ns, only_urgent);
-	}
-	if (likely(t)) {
-		timer_erase(q, t);
+	if (tree->first_ns > now_ns)
+		tree = &q->trees[0];
+	if (likely(tree->first_ns <= now_ns)) {
+		t = first(tree);
+		tree_erase(tree, t);
 		t->armed = false;
 		atomic_store_relaxed(running, t);
 	}
@@ -181,31 +169,34 @@ static struct timer **running_slot(struct timer_queue *q)
 }
 
 /*
- * The rest of a batch that began at @begin_ns. Once it has lasted long enough only urgent ones are
- * taken, whose functions are short. If more are due, the hardware fires again after a gap in which
- * whoever was woken runs: without it the next batch would come before a single instruction of theirs.
+ * The rest of a batch that began at @begin_ns. If more are due than it takes, the hardware fires
+ * again after a gap in which whoever was woken runs: without it the next batch would come before a
+ * single instruction of theirs. Nothing lower than real time runs in the way of an urgent one.
  */
 static __noinline uint64_t timer_run_more(struct timer_queue *q, struct timer **running,
 					  uint64_t begin_ns)
 {
-	uint64_t now_ns, next_ns;
+	uint64_t now_ns = begin_ns, next_ns;
 
 	for (unsigned left = TIMER_BATCH - 1; left > 0; left--) {
 		struct timer *t;
 
 		now_ns = time_now_ns();
-		next_ns = atomic_load_relaxed(&q->first_ns);
+		next_ns = timer_first_ns(q);
 		if (next_ns > now_ns)
 			return next_ns;
-		t = timer_pop_due(q, running, now_ns, now_ns - begin_ns >= TIMER_BATCH_NS);
+		if (now_ns - begin_ns >= TIMER_BATCH_NS)
+			break;
+		t = timer_pop_due(q, running, now_ns);
 		if (!t)
 			break;
 		t->fn(t);
 		atomic_store_release(running, NULL);
 	}
-	next_ns = atomic_load_relaxed(&q->first_ns);
-	now_ns = time_now_ns();
-	return next_ns <= now_ns ? now_ns + TIMER_BATCH_GAP_NS : next_ns;
+	next_ns = atomic_load_relaxed(&q->trees[0].first_ns);
+	if (next_ns <= now_ns)
+		next_ns = now_ns + TIMER_BATCH_GAP_NS;
+	return MIN(next_ns, atomic_load_relaxed(&q->trees[1].first_ns));
 }
 
 /*
@@ -216,17 +207,17 @@ static uint64_t timer_run(struct cpu *cpu, uint64_t now_ns)
 {
 	struct timer_queue *q = &cpu->timers;
 	struct timer **running = running_slot(q);
-	uint64_t next_ns = atomic_load_relaxed(&q->first_ns);
+	uint64_t next_ns = timer_first_ns(q);
 	struct timer *t;
 
 	if (next_ns > now_ns)
 		return next_ns;
-	t = timer_pop_due(q, running, now_ns, false);
+	t = timer_pop_due(q, running, now_ns);
 	if (likely(t)) {
 		t->fn(t);
 		atomic_store_release(running, NULL);
 	}
-	next_ns = atomic_load_relaxed(&q->first_ns);
+	next_ns = timer_first_ns(q);
 	if (likely(next_ns >= now_ns + TIMER_SOON_NS))
 		return next_ns;
 	return timer_run_more(q, running, now_ns);

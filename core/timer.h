@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Per-CPU timer queues over the one-shot hardware timer: a tree by expiry with its first node
- * cached; add and cancel O(log n). At most TIMER_BATCH expire in one interrupt, and none is begun
- * TIMER_BATCH_NS after the first; if more are due the hardware fires again TIMER_BATCH_GAP_NS later,
- * so that nobody is kept out for longer than a batch.
+ * Per-CPU timer queues over the one-shot hardware timer: two trees by expiry with their first nodes
+ * cached, one of them for urgent timers, which go before all others; add and cancel O(log n). At
+ * most TIMER_BATCH expire in one interrupt, and none is begun TIMER_BATCH_NS after the first. If more
+ * are due the hardware fires again: at once for an urgent one, else TIMER_BATCH_GAP_NS later, so that
+ * whoever was woken runs. Thus nobody is kept out for longer than a batch.
  */
 #pragma once
 
@@ -16,7 +17,6 @@ struct cpu;
 #define TIMER_BATCH_NS     100ull /* nobody is begun after that */
 #define TIMER_BATCH_GAP_NS 500ull
 #define TIMER_SOON_NS      2000ull /* one that is due by then is looked for in the same batch */
-#define TIMER_LOOK         32      /* so many that are due are searched for an urgent one */
 #define TIMER_NEST_MAX     4       /* timer windows within timer functions */
 
 struct timer {
@@ -25,18 +25,22 @@ struct timer {
 	/* [t] whose queue it is or was last in; changes under both queues' locks while armed */
 	struct cpu *cpu;
 	bool armed; /* [t] */
-	/* [t] for a real-time thread: before others that are due; set it before timer_add() */
+	/* [t] for a real-time thread: before all others that are due; set it before timer_add() */
 	bool urgent;
 	/* [i] runs in irq context, irqs masked, no lock held, timer not armed */
 	void (*fn)(struct timer *timer);
 };
 
-struct timer_queue {
-	/* rank LOCK_TIMER; guards [t] of the timers queued here */
-	struct spinlock lock;
+struct timer_tree {
 	struct rb_root tree; /* [t] */
 	/* [t] when the first is due; UINT64_MAX: there is none. Its CPU reads it without the lock */
 	uint64_t first_ns;
+};
+
+struct timer_queue {
+	/* rank LOCK_TIMER; guards [t] of the timers queued here */
+	struct spinlock lock;
+	struct timer_tree trees[2]; /* by timer.urgent */
 	/*
 	 * [a] whose function is being called, by depth: one inside an open timer window of another
 	 */
@@ -71,3 +75,10 @@ void timer_arm(struct cpu *cpu, uint64_t deadline_ns);
 /* q->lock held; @t is in no queue, and in @q. */
 void timer_insert(struct timer_queue *q, struct timer *t) LOCK_REQUIRES(q->lock);
 void timer_erase(struct timer_queue *q, struct timer *t) LOCK_REQUIRES(q->lock);
+
+/* When the first of @q is due; UINT64_MAX: it is empty. The queue's CPU, or q->lock held. */
+static inline uint64_t timer_first_ns(const struct timer_queue *q)
+{
+	return MIN(atomic_load_relaxed(&q->trees[0].first_ns),
+		   atomic_load_relaxed(&q->trees[1].first_ns));
+}

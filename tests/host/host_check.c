@@ -315,18 +315,17 @@ static void check_off(struct cpu *cpu)
 	CHECK(list_empty(&cpu->rq.outgoing));
 	CHECK(!stopped || cpu->online == CPU_OFFLINE);
 	if (parked || stopped)
-		CHECK(rb_empty(&cpu->timers.tree) && !cpumask_test(&cpu_idle_mask, cpu->index));
+		CHECK(timer_first_ns(&cpu->timers) == UINT64_MAX &&
+		      !cpumask_test(&cpu_idle_mask, cpu->index));
 }
 
 static void check_quiet(struct cpu *cpu)
 {
-	struct rb_node *first = rb_first(&cpu->timers.tree);
 	bool idle = host_cpu_is_idle(cpu->index);
-	uint64_t first_ns = first ? container_of(first, struct timer, node)->expires_ns :
-				    UINT64_MAX;
+	uint64_t first_ns = timer_first_ns(&cpu->timers);
 
 	/* one that is overdue waits for the gap between two batches at most */
-	CHECK(!first ||
+	CHECK(first_ns == UINT64_MAX ||
 	      cpu->arch.host->timer_ns <= MAX(first_ns, host_now_ns + TIMER_BATCH_GAP_NS));
 	CHECK(cpu->rq.slice_end_ns == UINT64_MAX ||
 	      cpu->arch.host->timer_ns <= cpu->rq.slice_end_ns);

@@ -175,7 +175,7 @@ static void a_thousandth_of_a_second_for_all(void **state)
 		assert_int_equal(models[i].fired, 1);
 }
 
-static struct timer *order[8];
+static struct timer *order[2 * TIMER_BATCH];
 static unsigned nr_order;
 
 static void note(struct timer *timer)
@@ -183,7 +183,10 @@ static void note(struct timer *timer)
 	order[nr_order++] = timer;
 }
 
-/* All are due: the urgent one first; then the others by expiry. One that is not due yet waits. */
+/*
+ * All are due: the urgent one first, however many were due before it; then the others by expiry. One
+ * that is not due yet waits.
+ */
 static void an_urgent_one_goes_first(void **state)
 {
 	struct timer t[4];
@@ -203,6 +206,30 @@ static void an_urgent_one_goes_first(void **state)
 	assert_true(timer_cancel(&t[3]));
 }
 
+/* More than a batch are due: an urgent one that is left makes the hardware fire at once. */
+static void nothing_keeps_an_urgent_one_waiting(void **state)
+{
+	struct timer t[2 * TIMER_BATCH];
+
+	(void)state;
+	host_now_ns = 1000;
+	nr_order = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+		timer_init(&t[i], note);
+		t[i].urgent = i >= TIMER_BATCH - 1;
+		timer_add(&t[i], 100);
+	}
+	trap_timer(NULL);
+	assert_int_equal(nr_order, TIMER_BATCH);
+	for (unsigned i = 0; i < TIMER_BATCH; i++)
+		assert_true(order[i] == &t[TIMER_BATCH - 1 + i]);
+	assert_true(host_self->timer_ns <= host_now_ns);
+	trap_timer(NULL);
+	assert_true(order[TIMER_BATCH] == &t[2 * TIMER_BATCH - 1] &&
+		    order[TIMER_BATCH + 1] == &t[0]);
+	assert_int_equal(nr_order, 2 * TIMER_BATCH);
+}
+
 static void a_past_time_fires_at_once(void **state)
 {
 	(void)state;
@@ -217,6 +244,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(an_urgent_one_goes_first, setup),
+		cmocka_unit_test_setup(nothing_keeps_an_urgent_one_waiting, setup),
 		cmocka_unit_test_setup(random_timers, setup),
 		cmocka_unit_test_setup(a_thousandth_of_a_second_for_all, setup),
 		cmocka_unit_test_setup(a_past_time_fires_at_once, setup),

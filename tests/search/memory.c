@@ -256,7 +256,8 @@ static bool is_peeked(uintptr_t a)
 
 		if (in_member(a, (uintptr_t)&cpu_at(i)->lock_node, sizeof(struct lock_node)) ||
 		    in_member(a, (uintptr_t)&cpu_at(i)->timers.armed_ns, sizeof(uint64_t)) ||
-		    in_member(a, (uintptr_t)&cpu_at(i)->timers.first_ns, sizeof(uint64_t)))
+		    in_member(a, (uintptr_t)&cpu_at(i)->timers.trees,
+			      sizeof(cpu_at(i)->timers.trees)))
 			return true;
 		if (a - (uintptr_t)rq < sizeof(*rq))
 			return in_member(a, (uintptr_t)&rq->nr_ready, sizeof(rq->nr_ready)) ||

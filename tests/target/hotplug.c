@@ -124,7 +124,7 @@ static void take_off(unsigned cpu)
 	CHECK_EQ(cpu_offline(cpu), 0);
 	CHECK(!is_online(cpu));
 	CHECK(cpu_at(cpu)->rq.curr == cpu_at(cpu)->rq.idle && !cpu_at(cpu)->rq.nr_ready);
-	CHECK(rb_empty(&cpu_at(cpu)->timers.tree));
+	CHECK(timer_first_ns(&cpu_at(cpu)->timers) == UINT64_MAX);
 }
 
 static void bring_back(unsigned cpu)
