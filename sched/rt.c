@@ -120,10 +120,18 @@ static void rt_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place p
 	rq->nr_ready++;
 }
 
-static void rt_dequeue(struct runqueue *rq, struct thread *t)
+static void rt_start(struct runqueue *rq, struct thread *t)
 {
 	rt_take(&rq->rt, t);
 	rq->nr_ready--;
+}
+
+/* It will not run here: what does may be worse than what waits elsewhere. */
+static void rt_dequeue(struct runqueue *rq, struct thread *t)
+{
+	rt_start(rq, t);
+	if (rq->rt.elsewhere)
+		rt_falls(rq, MAX(rq->curr->sched.priority, rq->rt.highest));
 }
 
 static void rt_charge(struct runqueue *rq, struct thread *t, uint64_t delta_ns)
@@ -193,7 +201,7 @@ struct sched_class rt_class = {
 	.charge = rt_charge,
 	.stop = rt_stop,
 	.pick = rt_pick,
-	.start = rt_dequeue,
+	.start = rt_start,
 	.slice_ns = rt_slice_ns,
 	.steal = rt_steal,
 };

@@ -192,6 +192,71 @@ static void the_best_run(void **state)
 	run(best_first, 2, 6, 20);
 }
 
+static void *wait_once(void *arg)
+{
+	semaphore_wait(arg);
+	return NULL;
+}
+
+static struct thread *make_at(unsigned cpu, int policy, int level, void *(*entry)(void *),
+			      uintptr_t arg)
+{
+	struct cpumask mask = { 0 };
+
+	cpumask_set(&mask, cpu);
+	return make(policy, level, &mask, entry, arg);
+}
+
+static bool go;
+
+static void *post_when_told(void *arg)
+{
+	while (!atomic_load_acquire(&go))
+		arch_cpu_relax();
+	semaphore_post(arg);
+	host_compute(MS);
+	return NULL;
+}
+
+/*
+ * A thread at 26 is about to displace this fair one, so one at 22 stays behind a better one on the
+ * other CPU. Then the first becomes fair, too, before it has run: the other one comes here.
+ */
+static void worse_first(void *arg)
+{
+	static struct semaphore second;
+	struct cpumask here = { 0 };
+	unsigned long flags;
+
+	(void)arg;
+	cpumask_set(&here, 0);
+	CHECK(!thread_set_affinity(thread_current(), &here));
+	semaphore_init(&sem, 0);
+	semaphore_init(&second, 0);
+	threads[0] = make_at(0, SCHED_FIFO, 26, wait_once, (uintptr_t)&sem);
+	threads[1] = make_at(1, SCHED_FIFO, 22, wait_once, (uintptr_t)&second);
+	sleep_for(100 * US);
+	CHECK(!thread_set_affinity(threads[1], &cpu_online_mask));
+	threads[2] = make_at(1, SCHED_FIFO, 60, post_when_told, (uintptr_t)&second);
+	flags = arch_irq_save();
+	semaphore_post(&sem);
+	atomic_store_release(&go, true);
+	for (unsigned i = 0; i < 500; i++) /* until the other CPU has offered it, and is done */
+		arch_cpu_relax();
+	CHECK(cpu_at(1)->rq.rt.offered == 22);
+	CHECK(!sched_set_policy(threads[0], SCHED_OTHER, 0, 0));
+	arch_irq_restore(flags);
+	host_compute(20 * US);
+	CHECK(threads[1]->exited && !threads[2]->exited);
+	join_all(3);
+}
+
+static void who_was_to_run_is_made_worse(void **state)
+{
+	(void)state;
+	run(worse_first, 2, 2, 6);
+}
+
 /* ---- the order within a level, by POSIX, on one CPU ------------------------------------------ */
 
 static char order[16];
@@ -418,6 +483,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(storm),
 		cmocka_unit_test(the_best_run),
+		cmocka_unit_test(who_was_to_run_is_made_worse),
 		cmocka_unit_test(order_of_waiting),
 		cmocka_unit_test(order_of_running),
 		cmocka_unit_test(order_of_borrowed),
