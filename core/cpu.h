@@ -33,6 +33,7 @@ struct cpu {
 	/* [i] of the interrupt controller's driver (redistributor, PLIC context) */
 	void *irq_private;
 	void *ipi_private;               /* [i] of the IPI driver */
+	struct fair_server server;       /* [q] of rq */
 	struct lock_node lock_node;      /* [a] this CPU's place in the queue of a contended lock */
 	struct lock_ranks lock_ranks;    /* [o] ranks held, debug builds */
 	struct list_head stack_cache[5]; /* [o] core/mem/stack.c: cached stacks by size class */

@@ -12,6 +12,7 @@
 #include "core/list.h"
 #include "core/lock.h"
 #include "core/rbtree.h"
+#include "core/timer.h"
 
 struct thread;
 struct thread_group;
@@ -94,10 +95,11 @@ struct rt_queue {
 			 * [q] a thread waits on another CPU that may be better than what this one
 			 * comes to next: whoever takes a thread from here looks (sched/rt_balance.c)
 			 */
-			uint32_t elsewhere;
+			uint16_t elsewhere;
+			uint16_t unserved; /* [q] RT_UNARMED, RT_SERVING: sched/server.c */
 		};
 		/* both in one load */
-		uint64_t nr_listed_elsewhere;
+		uint64_t nr_listed_and_marks;
 	};
 	/*
 	 * [q] the best priority of those that wait and may run elsewhere, or did a moment ago; 0:
@@ -107,6 +109,19 @@ struct rt_queue {
 	uint32_t asked; /* [a] RT_PUSH, RT_PULL: to be looked at on the next IPI of any CPU */
 	uint64_t bitmap[RT_LEVELS / 64]; /* [q] levels whose list is not empty */
 	struct list_head level[100];     /* [q] */
+};
+
+/* Values of rt_queue.unserved besides 0. */
+enum {
+	RT_UNARMED = 1, /* the next real-time thread that is taken from the queue arms the timer */
+	RT_SERVING,     /* fair threads run, whoever waits here */
+};
+
+/* The fair class's server: sched/server.c. */
+struct fair_server {
+	struct timer timer; /* [q] */
+	uint64_t since_ns;  /* [q] when the period began */
+	uint64_t v;         /* [q] virtual time then */
 };
 
 /* What a CPU found when a fair thread's lag was outside of its bounds. */

@@ -21,6 +21,7 @@ void sched_init_cpu(struct cpu *cpu, struct thread *idle)
 	*rq = (struct runqueue){ .curr = idle, .idle = idle, .slice_end_ns = UINT64_MAX };
 	spin_init(&rq->lock, LOCK_RUNQUEUE);
 	eevdf_init(&rq->fair);
+	server_init(rq);
 	list_init(&rq->outgoing);
 	for (unsigned i = 0; i < ARRAY_SIZE(rq->rt.level); i++)
 		list_init(&rq->rt.level[i]);
@@ -249,6 +250,8 @@ static bool change(struct runqueue *rq, struct thread *t, struct change c)
 		rr_left_ns = t->sched.rr_left_ns;
 		change_running(rq, t, c);
 		act = c.attr || t->sched.rank < old;
+		if (old > RANK_RT && t->sched.rank == RANK_FAIR)
+			server_fair_runs(rq);
 		if (old > RANK_RT && t->sched.rank == RANK_FAIR && rq->rt.elsewhere)
 			rt_falls(rq, 0);
 		if (rq->peers && rq->rt.highest && t->sched.rank > old)

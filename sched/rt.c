@@ -32,6 +32,8 @@ void rt_find_highest(void *rt_queue, unsigned long thread)
 	else
 		q->highest = q->bitmap[1] ? 64 + highest_bit(q->bitmap[1]) :
 					    highest_bit(q->bitmap[0]);
+	if (q->unserved)
+		server_rt_taken(container_of(q, struct runqueue, rt));
 	if (q->elsewhere)
 		rt_falls(container_of(q, struct runqueue, rt), t->sched.priority);
 }
@@ -163,7 +165,9 @@ static void rt_stop(struct runqueue *rq, struct thread *t, enum stop_reason why)
 
 static struct thread *rt_pick(struct runqueue *rq)
 {
-	return rq->rt.highest ? rt_first(&rq->rt) : NULL;
+	if (!rq->rt.highest)
+		return NULL;
+	return unlikely(rq->rt.unserved == RT_SERVING) ? server_pick(rq) : rt_first(&rq->rt);
 }
 
 static uint64_t rt_slice_ns(const struct runqueue *rq, const struct thread *t)

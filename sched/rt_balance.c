@@ -48,6 +48,8 @@ static __cold uint32_t rank_at(const struct cpu *cpu)
 	uint32_t waits = atomic_peek_relaxed(&cpu->rq.rt.highest);
 	uint32_t runs = atomic_peek_relaxed(&atomic_load_relaxed(&cpu->rq.curr)->sched.rank);
 
+	if (atomic_peek_relaxed(&cpu->rq.rt.unserved) == RT_SERVING)
+		return RANK_RT + RT_LEVELS;
 	return waits ? MAX(runs, RANK_RT + waits) : runs;
 }
 
@@ -154,12 +156,12 @@ __cold void rt_falls(struct runqueue *rq, uint32_t priority)
 	static const struct cpumask none;
 	struct cpu *cpu = cpu_of_rq(rq);
 
-	atomic_store_relaxed(&rq->rt.elsewhere, RT_CHANGES);
+	atomic_store_relaxed(&rq->rt.elsewhere, (uint16_t)RT_CHANGES);
 	atomic_fence_seq_cst();
 	if (best_offer(cpu, priority, &none))
 		ask(rq, RT_PULL);
 	else if (!best_offer(cpu, 0, &none))
-		atomic_store_relaxed(&rq->rt.elsewhere, 0u);
+		atomic_store_relaxed(&rq->rt.elsewhere, (uint16_t)0);
 }
 
 /* ---- with locks ------------------------------------------------------------------------------ */
@@ -167,7 +169,8 @@ __cold void rt_falls(struct runqueue *rq, uint32_t priority)
 /* The best that waits: it will run here as soon as this CPU looks. */
 static __cold bool is_next(const struct runqueue *rq, const struct thread *t)
 {
-	return t->sched.rank > rq->curr->sched.rank && t == rt_first(&rq->rt);
+	return t->sched.rank > rq->curr->sched.rank && t == rt_first(&rq->rt) &&
+	       rq->rt.unserved != RT_SERVING;
 }
 
 /*
@@ -217,7 +220,7 @@ static __cold bool visit(struct cpu *from, struct cpu *to)
 	struct thread *t, *left;
 
 	spin_lock_pair(&from->rq.lock, &to->rq.lock);
-	atomic_store_release(&to->rq.rt.elsewhere, RT_KNOWS);
+	atomic_store_release(&to->rq.rt.elsewhere, (uint16_t)RT_KNOWS);
 	online = cpumask_atomic_test(&cpu_online_mask, to->index);
 	t = online ? find(&from->rq, &to) : NULL;
 	if (t) {

@@ -330,6 +330,8 @@ static __cold void wait_behind_real_time(struct runqueue *rq, struct thread *t)
 		monitor_watch();
 	if (rq->peers && t->sched.rank > RANK_RT)
 		rt_waits(rq, t);
+	if (t->sched.rank == RANK_FAIR && rq->fair.nr == 1)
+		server_fair_waits(rq);
 }
 
 /*
@@ -674,6 +676,8 @@ void sched_ipi(struct cpu *cpu)
  */
 static inline void idle_wait(struct cpu *cpu, unsigned index)
 {
+	if (unlikely(cpu->server.timer.armed))
+		server_idle(&cpu->rq);
 	cpumask_atomic_set(&cpu_idle_mask, index);
 	atomic_fence_seq_cst();
 	if (!balance_pull(cpu) && likely(!atomic_load_relaxed(&cpu->rq.nr_ready_kicked)))
@@ -693,6 +697,7 @@ static __cold LOCK_UNCHECKED void idle_leave_general(struct runqueue *rq)
 	}
 	if (unlikely(rq->rt.elsewhere && !rq->rt.highest))
 		rt_falls(rq, 0); /* somebody came before this CPU could pull */
+	server_fair_runs(rq);
 	schedule(rq, rq->idle, STOP_PREEMPTED, arch_irq_flags_masked());
 }
 

@@ -208,6 +208,25 @@ void rt_answer(struct cpu *cpu);
 /* idle or less busy @cpu takes the best that waits elsewhere; no lock held, irqs masked */
 bool rt_pull(struct cpu *cpu);
 
+/* server.c; rq->lock held. */
+void server_init(struct runqueue *rq);
+/* fair threads begin to wait behind real time; none did before */
+void server_fair_waits(struct runqueue *rq);
+/* a real-time thread is taken from the queue while rq->rt.unserved is set */
+void server_rt_taken(struct runqueue *rq);
+/* while it serves: the fair class's choice, or the best real-time thread */
+struct thread *server_pick(struct runqueue *rq);
+
+/* nobody is left here; no lock held, irqs masked */
+void server_idle(struct runqueue *rq);
+
+/* Fair threads are about to have the CPU: the next real-time one starts the server. */
+static inline void server_fair_runs(struct runqueue *rq)
+{
+	if (!rq->rt.unserved && !cpu_of_rq(rq)->server.timer.armed)
+		rq->rt.unserved = RT_UNARMED;
+}
+
 /* Other CPUs are in its mask, whether they are online or not. */
 static inline bool rt_may_wander(const struct thread *t)
 {
@@ -257,7 +276,7 @@ static inline void rt_take(struct rt_queue *q, struct thread *t)
 		return;
 	}
 	q->front = NULL;
-	if (likely(!q->nr_listed_elsewhere))
+	if (likely(!q->nr_listed_and_marks))
 		q->highest = 0;
 	else
 		arch_cold_call(rt_find_highest, q, (unsigned long)t);

@@ -34,7 +34,8 @@ static void check_waits(const struct runqueue *rq, struct thread *t)
 	CHECK(t != rq->curr && t != rq->idle);
 	CHECK(t->sched.state == THREAD_RUNNABLE && !(t->sched.unusual & SCHED_MOVE));
 	CHECK(&t->sched.cpu->rq == rq);
-	CHECK(rq->curr == rq->idle || rq->resched || t->sched.rank <= rq->curr->sched.rank);
+	CHECK(rq->curr == rq->idle || rq->resched || t->sched.rank <= rq->curr->sched.rank ||
+	      (rq->rt.unserved == RT_SERVING && rq->curr == rq->fair_curr));
 	found(t);
 }
 
@@ -351,7 +352,8 @@ static void check_rt_waiting(const struct thread *t)
 {
 	for (unsigned i = 0; i < cpu_count; i++)
 		CHECK(!is_online(cpu_at(i)) || !cpumask_test(&t->affinity, i) ||
-		      cpu_at(i)->rq.curr->sched.rank >= t->sched.rank);
+		      cpu_at(i)->rq.curr->sched.rank >= t->sched.rank ||
+		      cpu_at(i)->rq.rt.unserved == RT_SERVING);
 }
 
 static void check_best_run(const struct runqueue *rq)

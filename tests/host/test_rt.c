@@ -17,6 +17,7 @@
 
 #include "core/sync.h"
 #include "sched/sched.h"
+#include "sched/server.h"
 #include "tests/host/host_seeds.h"
 
 #define WORKERS 24
@@ -478,6 +479,162 @@ static void quantum_is_exact(void **state)
 	run(quantum_first, 1, 1, 3);
 }
 
+/* ---- the fair class's server ----------------------------------------------------------------- */
+
+static void use_server(uint64_t budget_us, uint64_t period_us)
+{
+	CHECK(!fair_server_set(budget_us, period_us));
+}
+
+static void between(uint64_t ns, uint64_t low_ns, uint64_t high_ns)
+{
+	CHECK(ns >= low_ns && ns <= high_ns);
+}
+
+/*
+ * On each CPU a FIFO hog, and fair threads behind it: they get their budget in every period, at
+ * its end, and share it.
+ */
+static void server_first(void *arg)
+{
+	uint64_t budget_ns = (1 + draw(30)) * MS, period_ns = budget_ns + (20 + draw(200)) * MS;
+	unsigned n = 1 + (unsigned)draw(3), k = 0;
+	uint64_t before_ns[WORKERS], got_ns = 0;
+
+	(void)arg;
+	use_server(budget_ns / US, period_ns / US);
+	become(SCHED_FIFO, 99);
+	for (unsigned cpu = 0; cpu < cpu_count; cpu++) {
+		threads[k++] =
+			make_at(cpu, draw(2) ? SCHED_FIFO : SCHED_RR, 50, hog, 12 * period_ns);
+		for (unsigned i = 0; i < n; i++)
+			threads[k++] = make_at(cpu, SCHED_OTHER, 0, hog, 12 * budget_ns / n);
+	}
+	sleep_for(2 * period_ns);
+	for (unsigned i = 0; i < k; i++)
+		before_ns[i] = used_ns(i);
+	sleep_for(6 * period_ns);
+	for (unsigned i = 0; i < k; i++) {
+		if (i % (n + 1)) {
+			got_ns += used_ns(i) - before_ns[i];
+			CHECK(used_ns(i) > before_ns[i]);
+		}
+		if (i % (n + 1) == n) {
+			between(got_ns, 6 * budget_ns - 200 * US, 6 * budget_ns + 200 * US);
+			got_ns = 0;
+		}
+	}
+	join_all(k);
+}
+
+static void server_keeps_fair_alive(void **state)
+{
+	(void)state;
+	run(server_first, 1, 3, 8);
+}
+
+/* Real time is disturbed at the last moment only, and not at all if fair threads get enough. */
+static void deferred_first(void *arg)
+{
+	uint64_t start_ns = time_now_ns();
+
+	(void)arg;
+	become(SCHED_FIFO, 99);
+	threads[0] = make_at(0, SCHED_FIFO, 50, hog, 2500 * MS);
+	threads[1] = make_at(0, SCHED_OTHER, 0, hog, 60 * MS);
+	sleep_for(948 * MS);
+	CHECK(used_ns(1) == 0);
+	sleep_for(4 * MS); /* this thread waits, too, while they are served */
+	between(time_now_ns() - start_ns, 1000 * MS - 20 * US, 1000 * MS + 20 * US);
+	between(used_ns(1), 50 * MS - 20 * US, 50 * MS + 20 * US);
+	sleep_for(940 * MS);
+	between(used_ns(1), 50 * MS - 20 * US, 50 * MS + 20 * US);
+	join_all(2);
+}
+
+static void server_is_deferred(void **state)
+{
+	(void)state;
+	run(deferred_first, 1, 1, 3);
+}
+
+static uint64_t longest_ns;
+
+/* Busy for 80 ms of every 100: fair threads have 20 % by themselves. */
+static void *busy_four_fifths(void *arg)
+{
+	uint64_t next_ns = time_now_ns();
+
+	for (unsigned i = 0; i < (uintptr_t)arg; i++) {
+		uint64_t start_ns = time_now_ns();
+
+		host_compute(80 * MS);
+		longest_ns = MAX(longest_ns, time_now_ns() - start_ns);
+		next_ns += 100 * MS;
+		thread_sleep_until(next_ns);
+	}
+	return NULL;
+}
+
+static void undisturbed_first(void *arg)
+{
+	bool off = draw(2);
+
+	(void)arg;
+	if (off)
+		use_server(0, 1000000);
+	become(SCHED_FIFO, 99);
+	threads[0] = make_at(0, SCHED_FIFO, 50, busy_four_fifths, 40);
+	threads[1] = make_at(0, SCHED_OTHER, 0, hog, 700 * MS);
+	join_all(2);
+	CHECK(longest_ns < 80 * MS + 10 * US);
+	/* off: nothing for it, however long */
+	use_server(0, 1000000);
+	threads[0] = make_at(0, SCHED_FIFO, 50, hog, 5000 * MS);
+	threads[1] = make_at(0, SCHED_OTHER, 0, hog, MS);
+	sleep_for(4900 * MS);
+	CHECK(used_ns(1) == 0);
+	join_all(2);
+	CHECK(fair_server_set(10, 5) == -EINVAL && fair_server_set(1, 999) == -EINVAL);
+	CHECK(fair_server_set(1, 60000001) == -EINVAL && fair_server_period_us == 1000000);
+}
+
+static void server_disturbs_nobody(void **state)
+{
+	(void)state;
+	run(undisturbed_first, 1, 1, 4);
+}
+
+/* Real-time threads that wake while fair ones are served wait; the fair ones get all of it. */
+static void *pulse(void *arg)
+{
+	while (!atomic_load_relaxed(&stop)) {
+		host_compute(draw(300 * US));
+		sleep_for(draw(300 * US));
+	}
+	return arg;
+}
+
+static void pulses_first(void *arg)
+{
+	(void)arg;
+	use_server(20000, 100000);
+	become(SCHED_FIFO, 99);
+	threads[0] = make_at(0, SCHED_FIFO, 50, hog, 800 * MS);
+	threads[1] = make_at(0, SCHED_FIFO, 60, pulse, 0);
+	threads[2] = make_at(0, SCHED_OTHER, 0, hog, 400 * MS);
+	sleep_for(900 * MS);
+	between(used_ns(2), 170 * MS, 185 * MS);
+	stop = true;
+	join_all(3);
+}
+
+static void server_against_wakeups(void **state)
+{
+	(void)state;
+	run(pulses_first, 1, 2, 6);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -488,6 +645,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(order_of_running),
 		cmocka_unit_test(order_of_borrowed),
 		cmocka_unit_test(quantum_is_exact),
+		cmocka_unit_test(server_keeps_fair_alive),
+		cmocka_unit_test(server_is_deferred),
+		cmocka_unit_test(server_disturbs_nobody),
+		cmocka_unit_test(server_against_wakeups),
 	};
 
 	if (argc > 1)

@@ -71,7 +71,7 @@ MUTANTS = [
            "\treturn !cpumask_atomic_empty(&cpu_idle_mask);\n",
            ["--weak displaced"]),
     Mutant("offered-before-it-is-known", "sched/rt_balance.c",
-           "\tatomic_store_relaxed(&rq->rt.elsewhere, RT_CHANGES);\n\tatomic_fence_seq_cst();\n",
+           "\tatomic_store_relaxed(&rq->rt.elsewhere, (uint16_t)RT_CHANGES);\n\tatomic_fence_seq_cst();\n",
            "\tatomic_fence_seq_cst();\n",
            ["rt-fall"]),
     Mutant("pulled-by-another", "sched/rt_balance.c",
