@@ -6,7 +6,7 @@
  */
 #include "core/rbtree.h"
 
-static int rb_side(const struct rb_node *n)
+__always_inline_fn int rb_side(const struct rb_node *n)
 {
 	return n == n->parent->child[1];
 }
@@ -34,7 +34,7 @@ static void rb_rotate(struct rb_root *t, struct rb_node *n, int side)
 	n->parent = up;
 }
 
-static bool rb_is_red(const struct rb_node *n)
+__always_inline_fn bool rb_is_red(const struct rb_node *n)
 {
 	return n && n->red;
 }
@@ -63,35 +63,31 @@ static void rb_insert_fix(struct rb_root *t, struct rb_node *n)
 	t->root->red = false;
 }
 
+void rb_grow(struct rb_root *t)
+{
+	t->root = t->first;
+	t->root->child[0] = NULL;
+	t->root->red = false;
+}
+
+void rb_link(struct rb_root *t, struct rb_node *n, struct rb_node *p, int side)
+{
+	n->child[0] = n->child[1] = NULL;
+	n->parent = p;
+	n->red = true;
+	p->child[side] = n;
+	if (p == t->first && !side)
+		t->first = n;
+	rb_insert_fix(t, n);
+}
+
 void rb_insert(struct rb_root *t, struct rb_node *n,
 	       bool (*less)(const struct rb_node *, const struct rb_node *))
 {
-	struct rb_node *p = NULL, **link = &t->root;
-	bool first = true;
-
-	if (!t->first)
-		return rb_insert_alone(t, n);
-	if (!t->root) {
-		t->root = t->first;
-		t->root->child[0] = NULL;
-		t->root->red = false;
-	}
-	n->child[0] = n->child[1] = NULL;
-	while (*link) {
-		p = *link;
-		if (less(n, p)) {
-			link = &p->child[0];
-		} else {
-			link = &p->child[1];
-			first = false;
-		}
-	}
-	*link = n;
-	n->parent = p;
-	n->red = true;
-	if (first)
-		t->first = n;
-	rb_insert_fix(t, n);
+	if (rb_empty(t))
+		rb_insert_alone(t, n);
+	else
+		rb_insert_among(t, n, less);
 }
 
 /* The subtree of @p on @side lost one black node (its top may be NULL). */

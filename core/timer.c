@@ -11,7 +11,7 @@
 #include "core/thread.h"
 #include "core/time.h"
 
-static bool timer_less(const struct rb_node *a, const struct rb_node *b)
+static inline bool timer_less(const struct rb_node *a, const struct rb_node *b)
 {
 	return container_of(a, struct timer, node)->expires_ns <
 	       container_of(b, struct timer, node)->expires_ns;
@@ -47,7 +47,7 @@ void timer_insert(struct timer_queue *q, struct timer *t)
 	if (rb_empty(&tree->tree))
 		rb_insert_alone(&tree->tree, &t->node);
 	else
-		rb_insert(&tree->tree, &t->node, timer_less);
+		rb_insert_among(&tree->tree, &t->node, timer_less);
 	atomic_store_relaxed(&tree->first_ns, first(tree)->expires_ns);
 }
 
