@@ -14,6 +14,8 @@
 #include "core/sync.h"
 #include "core/thread.h"
 
+const struct inherit_deadline *inherit_deadline;
+
 void borrower_init(struct borrower *b)
 {
 	spin_init(&b->lock, LOCK_INHERIT);
@@ -37,24 +39,33 @@ void inherit_unpin(struct thread *t)
 
 static bool lends_more(const struct rb_node *a, const struct rb_node *b)
 {
-	return container_of(a, struct lend, node)->rank > container_of(b, struct lend, node)->rank;
+	const struct lend *first = container_of(a, struct lend, node);
+	const struct lend *second = container_of(b, struct lend, node);
+
+	if (unlikely(first->rank == RANK_DEADLINE && second->rank == RANK_DEADLINE))
+		return first->loan.until_ns < second->loan.until_ns;
+	return first->rank > second->rank;
 }
 
-struct thread *inherit_lend(struct thread *owner, struct lend *l, uint16_t rank)
+struct thread *inherit_lend(struct thread *owner, struct lend *l, uint16_t rank,
+			    const struct loan *loan)
 {
 	struct borrower *b = &owner->borrower;
 	struct thread *next = NULL;
-	struct rb_node *best;
+	struct rb_node *n;
+	const struct lend *best;
 
 	spin_lock(&b->lock);
 	if (l->rank)
 		rb_erase(&b->lends, &l->node);
 	l->rank = rank;
+	if (unlikely(rank == RANK_DEADLINE))
+		l->loan = *loan;
 	if (rank)
 		rb_insert(&b->lends, &l->node, lends_more);
-	best = rb_first(&b->lends);
-	if (sched_lend(owner, best ? container_of(best, struct lend, node)->rank : 0) &&
-	    b->waits_for)
+	n = rb_first(&b->lends);
+	best = n ? container_of(n, struct lend, node) : NULL;
+	if (sched_lend(owner, best ? best->rank : 0, best ? &best->loan : NULL) && b->waits_for)
 		next = inherit_pin(owner);
 	spin_unlock(&b->lock);
 	return next;
@@ -81,7 +92,7 @@ static LOCK_UNCHECKED struct thread *pass_on(struct thread *t)
 	struct thread *next = NULL;
 
 	if (m)
-		wait_rank_again(&m->waiters, &t->waiter, atomic_peek_relaxed(&t->sched.rank));
+		wait_rank_again(&m->waiters, &t->waiter, thread_offer(t));
 	spin_unlock(&t->borrower.lock);
 	inherit_unpin(t);
 	if (m) {

@@ -13,13 +13,15 @@
  *
  * Locks: a mutex's queue lock [w], then a borrower's lock [l], then the run queue's. The way along
  * a chain holds only those of one link at a time, in steps of which each is O(log n): see
- * inherit_pass_on(). Only a real-time rank can be lent.
+ * inherit_pass_on(). Only a real-time rank can be lent, or a deadline: its budget and its absolute
+ * deadline together (sched/deadline_lend.c).
  */
 #pragma once
 
 #include "core/lock.h"
 #include "core/rbtree.h"
 #include "core/timer.h"
+#include "core/wait.h"
 
 struct mutex;
 struct thread;
@@ -36,6 +38,7 @@ struct thread;
 struct lend {
 	struct rb_node node; /* [l] of the owner */
 	uint16_t rank;       /* [w] 0: nothing, and it is in no tree */
+	struct loan loan;    /* [w] and [l] of the owner, if rank is RANK_DEADLINE */
 };
 
 /* In every thread. */
@@ -49,13 +52,24 @@ struct borrower {
 	struct timer timer;
 };
 
+/* For threads of RANK_DEADLINE. */
+struct inherit_deadline {
+	/* The rank that @t, about to wait or waiting, lends, and t->waiter.loan. [w], [l] of @t */
+	uint16_t (*offer)(struct thread *t);
+	/* @t waits for the mutex no longer; its own loan is void. [w] */
+	void (*end)(struct thread *t);
+};
+extern const struct inherit_deadline *inherit_deadline; /* [a] NULL: nobody has such a rank */
+
 void borrower_init(struct borrower *b);
 
 /*
- * @l, of a mutex of @owner whose queue is locked, lends @rank from now on; 0: nothing any more.
- * NULL, or the owner, pinned, who waits and has to pass it on: inherit_pass_on(), without a lock.
+ * @l, of a mutex of @owner whose queue is locked, lends @rank from now on, and @loan if that is
+ * RANK_DEADLINE; 0: nothing any more. NULL, or the owner, pinned, who waits and has to pass it on:
+ * inherit_pass_on(), without a lock.
  */
-struct thread *inherit_lend(struct thread *owner, struct lend *l, uint16_t rank);
+struct thread *inherit_lend(struct thread *owner, struct lend *l, uint16_t rank,
+			    const struct loan *loan);
 /*
  * The rank of @t, pinned, is another: so is its place among those that wait with it, and what the
  * mutex lends. Goes on along the chain. @t may be NULL. Irqs masked, no lock held.

@@ -47,6 +47,7 @@ enum lock_rank {
 	LOCK_INHERIT,   /* what a thread has borrowed: core/inherit.h */
 	LOCK_RUNQUEUE,  /* a CPU's run queue */
 	LOCK_GROUP,     /* sched/group.c: list and quota */
+	LOCK_SERVER,    /* a deadline's budget: sched/deadline.h */
 	LOCK_TIMER,     /* a CPU's timer queue */
 	LOCK_PAGES,     /* core/mem/page.c */
 	LOCK_IRQ,       /* controller registers shared by CPUs */

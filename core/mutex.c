@@ -41,6 +41,11 @@ bool mutex_is_mine(const struct mutex *m)
 
 /* ---- what it lends --------------------------------------------------------------------------- */
 
+static bool is_same_loan(const struct loan *a, const struct loan *b)
+{
+	return a->server == b->server && a->number == b->number && a->until_ns == b->until_ns;
+}
+
 struct thread *mutex_lend(struct mutex *m)
 {
 	bool inherits = !(m->options & MUTEX_NO_INHERIT);
@@ -49,7 +54,10 @@ struct thread *mutex_lend(struct mutex *m)
 
 	if (best && best->rank > RANK_FAIR)
 		rank = MAX(rank, best->rank);
-	return rank == m->lend.rank ? NULL : inherit_lend(mutex_owner(m), &m->lend, rank);
+	if (rank == m->lend.rank &&
+	    likely(rank != RANK_DEADLINE || is_same_loan(&best->loan, &m->lend.loan)))
+		return NULL;
+	return inherit_lend(mutex_owner(m), &m->lend, rank, best ? &best->loan : NULL);
 }
 
 /* ---- lock ------------------------------------------------------------------------------------ */
@@ -85,6 +93,7 @@ static struct thread *pop(struct mutex *m) LOCK_REQUIRES(m->waiters.lock)
 	t->borrower.waits_for = NULL;
 	spin_unlock(&t->borrower.lock);
 	t->waiter.result = m->result;
+	thread_offer_end(t);
 	return t;
 }
 
@@ -103,6 +112,7 @@ static __cold LOCK_UNCHECKED bool give_up(struct thread *t, int result, struct t
 	wait_erase(&m->waiters, &t->waiter);
 	t->waiter.result = (int16_t)result;
 	*owner = mutex_lend(m);
+	thread_offer_end(t);
 	spin_unlock(&m->waiters.lock);
 	return true;
 }
@@ -131,7 +141,7 @@ static __noinline LOCK_UNCHECKED int wait_and_lend(struct mutex *m, unsigned lon
 
 	spin_lock(&self->borrower.lock);
 	self->borrower.waits_for = m;
-	wait_insert(&m->waiters, &self->waiter, atomic_peek_relaxed(&self->sched.rank));
+	wait_insert(&m->waiters, &self->waiter, thread_offer(self));
 	spin_unlock(&self->borrower.lock);
 	owner = mutex_lend(m);
 	if (owner || finds) {
@@ -232,7 +242,7 @@ struct thread *mutex_hand_over(struct mutex *m, struct thread *self) LOCK_REQUIR
 	struct thread *t;
 
 	if (m->lend.rank)
-		(void)inherit_lend(self, &m->lend, 0); /* he waits for nothing */
+		(void)inherit_lend(self, &m->lend, 0, NULL); /* he waits for nothing */
 	t = pop(m);
 	if (m->result == -ENOTRECOVERABLE) {
 		atomic_store_release(&m->owner, slow);

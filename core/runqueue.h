@@ -227,6 +227,18 @@ struct standing {
 	uint32_t weight; /* [q] for which base holds; 0: for none */
 };
 
+/* A thread's place among those with deadlines, its own or borrowed: sched/deadline.h. */
+struct deadline_place {
+	struct rb_node node;     /* [q] in its CPU's ready or throttled tree */
+	struct deadline *server; /* [q] whose budget it uses; valid while it waits or runs */
+	struct deadline *lent;   /* [q] the best that it has borrowed; NULL: none */
+	uint32_t loan;           /* [q] the number of that loan */
+	uint32_t counted_bw;     /* [q] of the lent one, on its CPU: deadline_reclaim.c */
+	uint64_t until_ns;       /* [q] absolute deadline of the server */
+	uint64_t at_ns;          /* [q] while throttled: gets its next budget then */
+	bool movable;            /* [q] while it waits: may run on other CPUs, too */
+};
+
 struct sched_entity {
 	/* [q] higher runs first: its own, or what it has borrowed (core/inherit.h) */
 	uint16_t rank;
@@ -255,4 +267,5 @@ struct sched_entity {
 	struct standing standing; /* [q] */
 	/* [q] while its policy is SCHED_DEADLINE; NULL: it is not */
 	struct deadline *deadline;
+	struct deadline_place place;
 };

@@ -58,6 +58,24 @@ static inline struct thread *thread_current(void)
 }
 
 /*
+ * With what @t, which waits for a mutex or is about to, does so: the rank it runs with, unless it
+ * has a deadline and no budget to lend. [w], [l] of @t
+ */
+static inline uint16_t thread_offer(struct thread *t)
+{
+	uint16_t rank = atomic_peek_relaxed(&t->sched.rank);
+
+	return likely(rank != RANK_DEADLINE) ? rank : inherit_deadline->offer(t);
+}
+
+/* It was taken off the mutex's queue. [w] */
+static inline void thread_offer_end(struct thread *t)
+{
+	if (unlikely(atomic_peek_relaxed(&t->sched.rank) == RANK_DEADLINE))
+		inherit_deadline->end(t);
+}
+
+/*
  * Takes the best waiter of @q off, or NULL. q->lock held. The caller drops the lock, then calls
  * sched_wake().
  */
@@ -193,12 +211,13 @@ void sched_yield_current(void);
 /* Gives way if somebody better waits; restores @flags. Irqs masked, no lock held. */
 void sched_reschedule_self(unsigned long flags);
 /*
- * @rank is the best that @t has borrowed; 0: none. It runs with that or its own, whichever is
- * better, and keeps its attributes. True: the rank it runs with has changed. Another CPU that must
+ * @rank is the best that @t has borrowed, with @loan if that is RANK_DEADLINE; 0: none. It runs with
+ * that or its own, whichever is better, and keeps its attributes. True: what it runs with has
+ * changed. Another CPU that must
  * act is told; on this one sched_reschedule_self() has to follow. Irqs masked; a lock of rank
  * LOCK_INHERIT may be held.
  */
-bool sched_lend(struct thread *t, uint16_t rank);
+bool sched_lend(struct thread *t, uint16_t rank, const struct loan *loan);
 /* The last act of a thread; irqs masked. */
 __noreturn void sched_exit(void);
 __noreturn void sched_idle_loop(void);

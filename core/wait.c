@@ -23,8 +23,12 @@ void wait_queue_init(struct wait_queue *q)
 
 static bool wait_before(const struct rb_node *a, const struct rb_node *b)
 {
-	return container_of(a, struct waiter, node)->rank >
-	       container_of(b, struct waiter, node)->rank;
+	const struct waiter *first = container_of(a, struct waiter, node);
+	const struct waiter *second = container_of(b, struct waiter, node);
+
+	if (unlikely(first->rank == RANK_DEADLINE && second->rank == RANK_DEADLINE))
+		return first->loan.until_ns < second->loan.until_ns;
+	return first->rank > second->rank;
 }
 
 void wait_insert_among(void *queue, unsigned long waiter)
@@ -43,7 +47,7 @@ void wait_erase_among(void *queue, unsigned long waiter)
 
 void wait_rank_again(struct wait_queue *q, struct waiter *w, uint16_t rank)
 {
-	if (w->rank == rank)
+	if (w->rank == rank && rank != RANK_DEADLINE)
 		return;
 	rb_erase(&q->waiters, &w->node);
 	w->rank = rank;

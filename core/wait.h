@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Wait queues: threads that wait for one thing, best rank first, in order of arrival within a rank.
+ * Wait queues: threads that wait for one thing, best rank first, in order of arrival within a rank;
+ * for a mutex those with deadlines by these.
  * Everything that blocks is built on it.
  *
  * wake vs block                                  (the same picture holds for time-outs, whose waker is the timer interrupt)
@@ -20,12 +21,20 @@
 struct thread;
 struct wait_queue;
 
+/* The deadline that a waiter lends: sched/deadline_lend.c. */
+struct loan {
+	struct deadline *server;
+	uint64_t until_ns; /* absolute */
+	uint32_t number;   /* of the server's loans: void once it has another one */
+};
+
 struct waiter {
 	struct rb_node node;      /* [w] */
 	struct wait_queue *queue; /* [a] written under its lock; NULL: on none */
 	uint32_t ticket;          /* [w] of a condition variable: order of arrival */
 	uint16_t rank;            /* [w] the thread's when it began to wait; for a mutex: now */
 	int16_t result;           /* [w] what the wait returns: 0, -ETIMEDOUT */
+	struct loan loan;         /* [w] for a mutex, if rank is RANK_DEADLINE */
 };
 
 struct wait_queue {
@@ -83,7 +92,10 @@ static inline void wait_erase(struct wait_queue *q, struct waiter *w) LOCK_REQUI
 		arch_cold_call(wait_erase_among, q, (unsigned long)w);
 }
 
-/* @w, on @q, goes to the place of @rank, behind those who have it. q->lock held. */
+/*
+ * @w, on @q, goes to the place of @rank, behind those who have it, or of its new loan. q->lock
+ * held.
+ */
 void wait_rank_again(struct wait_queue *q, struct waiter *w, uint16_t rank) LOCK_REQUIRES(q->lock);
 
 /* The best waiter, or NULL. */

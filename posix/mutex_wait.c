@@ -34,6 +34,7 @@ LOCK_UNCHECKED bool px_mutex_wait_cut(struct thread *t, struct mutex *m, int res
 		wait_erase(&m->waiters, &t->waiter);
 		t->waiter.result = (int16_t)result;
 		owner = mutex_lend(m);
+		thread_offer_end(t);
 	}
 	spin_unlock(&found->waiters.lock);
 	inherit_pass_on(owner);
@@ -74,7 +75,7 @@ static LOCK_UNCHECKED int wait_and_lend(struct pthread *self, struct mutex *m, u
 
 	spin_lock(&t->borrower.lock);
 	t->borrower.waits_for = m;
-	wait_insert(&m->waiters, &t->waiter, atomic_peek_relaxed(&t->sched.rank));
+	wait_insert(&m->waiters, &t->waiter, thread_offer(t));
 	spin_unlock(&t->borrower.lock);
 	atomic_store_relaxed(&px_tls.interruptible, PX_WAITS_FOR_MUTEX | events);
 	owner = mutex_lend(m);

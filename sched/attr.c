@@ -92,10 +92,12 @@ static uint16_t own_rank(const struct sched_entity *s)
 /* The own rank that @a gives. */
 static uint16_t attr_rank(const struct sched_attr *a)
 {
+	if (a->sched_policy == SCHED_DEADLINE)
+		return RANK_DEADLINE;
 	return (uint16_t)(is_real_time(a->sched_policy) ? RANK_RT + a->sched_priority : RANK_FAIR);
 }
 
-/* What it runs with from now on; a borrowed rank knows no slices. */
+/* What it runs with from now on; a borrowed rank below deadlines knows no slices. */
 static void set_rank(struct sched_entity *s)
 {
 	uint16_t own = own_rank(s);
@@ -105,7 +107,7 @@ static void set_rank(struct sched_entity *s)
 	s->unusual &= (uint8_t) ~(SCHED_SLICED | SCHED_FLAT);
 	if (s->rank == RANK_FAIR)
 		s->unusual |= s->unusual & SCHED_GROUPED ? SCHED_SLICED : SCHED_SLICED | SCHED_FLAT;
-	else if (s->rank == own && (s->policy == SCHED_RR || s->policy == SCHED_DEADLINE))
+	else if (s->rank == RANK_DEADLINE || (s->rank == own && s->policy == SCHED_RR))
 		s->unusual |= SCHED_SLICED;
 }
 
@@ -136,6 +138,7 @@ int sched_thread_init(struct thread *t, const struct thread_attr *attr)
 	s->cpu = NULL;
 	s->group = NULL;
 	s->deadline = NULL;
+	s->place = (struct deadline_place){ 0 };
 	s->runtime_ns = 0;
 	s->standing.weight = 0;
 	s->util = (struct util){ .avg = UTIL_NEW << UTIL_SHIFT, .at_ns = time_now_ns() };
@@ -211,8 +214,8 @@ static void change_waiting(struct runqueue *rq, struct thread *t, struct change 
 	bool runnable = t->sched.state == THREAD_RUNNABLE && !(t->sched.unusual & SCHED_MOVE);
 	bool was_fair = t->sched.rank == RANK_FAIR, has_lag = is_fair(t->sched.policy);
 	uint16_t old = t->sched.rank;
-	bool stays = c.attr && old > RANK_FAIR && old == t->sched.borrowed_rank &&
-		     attr_rank(c.attr) < old;
+	bool stays = c.attr && old > RANK_FAIR && old < RANK_DEADLINE &&
+		     old == t->sched.borrowed_rank && attr_rank(c.attr) < old;
 
 	if (runnable && !stays)
 		class_of(t)->dequeue(rq, t);
@@ -223,14 +226,16 @@ static void change_waiting(struct runqueue *rq, struct thread *t, struct change 
 	set_rank(&t->sched);
 	if (!runnable || stays)
 		return;
-	if (t->sched.rank > RANK_FAIR && (c.attr ? c.head : t->sched.rank < old)) {
+	if (t->sched.rank > RANK_FAIR && t->sched.rank < RANK_DEADLINE &&
+	    (c.attr ? c.head : t->sched.rank < old)) {
 		rt_put_head(&rq->rt, t);
 		rq->nr_ready++;
 	} else {
 		sched_enqueue(rq, t,
-			      was_fair ? EEVDF_PLACE_MOVE :
-			      has_lag  ? EEVDF_PLACE_WAKE :
-					 EEVDF_PLACE_NEW);
+			      was_fair || (!c.attr && t->sched.rank == RANK_DEADLINE) ?
+				      EEVDF_PLACE_MOVE :
+			      has_lag ? EEVDF_PLACE_WAKE :
+					EEVDF_PLACE_NEW);
 	}
 }
 
@@ -297,19 +302,35 @@ LOCK_UNCHECKED void sched_get_attr(struct thread *t, struct sched_attr *a)
 	spin_unlock_irqrestore(&rq->lock, flags);
 }
 
-/* A thread that waits with a deadline lends the rank below it: it has no budget to lend. */
-LOCK_UNCHECKED bool sched_lend(struct thread *t, uint16_t rank)
+bool sched_rank_changed(struct runqueue *rq, struct thread *t)
+{
+	return change(rq, t, (struct change){ 0 });
+}
+
+void sched_rank_lost(struct thread *t)
+{
+	t->sched.borrowed_rank = 0;
+	set_rank(&t->sched);
+	if (t->sched.rank == RANK_FAIR && t->sched.group)
+		fair_mark(t);
+}
+
+LOCK_UNCHECKED bool sched_lend(struct thread *t, uint16_t rank, const struct loan *loan)
 {
 	struct runqueue *rq = rq_lock_thread(t);
 	struct cpu *cpu = cpu_of_rq(rq);
 	uint16_t old = t->sched.rank;
 	bool act = false, changed;
 
-	rank = MIN(rank, (uint16_t)(RANK_DEADLINE - 1));
-	t->sched.borrowed_rank = rank;
-	if (t->sched.state != THREAD_DEAD && MAX(own_rank(&t->sched), rank) != old)
-		act = change(rq, t, (struct change){ 0 });
-	changed = t->sched.rank != old;
+	if (unlikely(rank == RANK_DEADLINE || t->sched.place.lent)) {
+		act = deadline_hooks->lend(rq, t, rank, loan);
+		changed = true;
+	} else {
+		t->sched.borrowed_rank = rank;
+		if (t->sched.state != THREAD_DEAD && MAX(own_rank(&t->sched), rank) != old)
+			act = change(rq, t, (struct change){ 0 });
+		changed = t->sched.rank != old;
+	}
 	if (act)
 		rq->resched = 1;
 	spin_unlock(&rq->lock);

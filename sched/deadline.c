@@ -19,7 +19,7 @@
  *  D1 ready is not empty: its first is rq->rt.front, and rq->rt.highest is DEADLINE_LEVEL. Empty:
  *     no deadline thread is in the real-time queue.
  *  D2 a throttled thread is in the tree of the CPU that it belongs to, or on its way to another
- *     one; it is not in rq->nr_ready. Its server's budget is 0 or less.
+ *     one; it is not in rq->nr_ready. Its own server's budget is 0 or less, and nobody lends it one.
  *  D3 the first throttled one's time has come, or the queue's timer is armed for it or earlier, or
  *     its function is about to look.
  *
@@ -40,9 +40,12 @@ struct deadline *deadline_next;
 
 static void (*overrun_fn)(struct thread *self);
 
-static bool reclaims(const struct deadline *d)
+/* With its own server, and that may. */
+static bool reclaims(const struct thread *t)
 {
-	return d->flags & SCHED_FLAG_RECLAIM;
+	const struct deadline *d = t->sched.place.server;
+
+	return d == t->sched.deadline && d->flags & SCHED_FLAG_RECLAIM;
 }
 
 static bool has_deadline(const struct thread *t)
@@ -50,18 +53,7 @@ static bool has_deadline(const struct thread *t)
 	return t->sched.rank == RANK_DEADLINE;
 }
 
-static struct deadline *deadline_of(struct rb_node *n)
-{
-	return container_of(n, struct deadline, node);
-}
-
 /* ---- the server: pure rules ------------------------------------------------------------------ */
-
-/* When the period after the one that ends with the absolute deadline begins. */
-static uint64_t next_period_ns(const struct deadline *d)
-{
-	return d->deadline_ns - d->relative_ns + d->period_ns;
-}
 
 static void new_deadline(struct deadline *d, uint64_t now_ns)
 {
@@ -86,10 +78,10 @@ static void keep_or_renew(struct deadline *d, uint64_t now_ns)
 		d->left_ns = (int64_t)(until_ns * d->runtime_ns / d->relative_ns);
 }
 
-/* True: it may run; else not before next_period_ns(). */
-static bool begin_job(struct deadline *d, uint64_t now_ns)
+/* True: it may run; else not before its next period. */
+bool deadline_begin_job(struct deadline *d, uint64_t now_ns)
 {
-	if (!d->deadline_ns || now_ns >= MAX(d->deadline_ns, next_period_ns(d))) {
+	if (!d->deadline_ns || now_ns >= MAX(d->deadline_ns, deadline_next_period_ns(d))) {
 		new_deadline(d, now_ns);
 	} else if (now_ns >= d->deadline_ns) { /* D < P, and the rest of P is to come */
 		d->left_ns = MIN(d->left_ns, 0);
@@ -100,7 +92,7 @@ static bool begin_job(struct deadline *d, uint64_t now_ns)
 }
 
 /* The next period has begun. */
-static void replenish(struct deadline *d, uint64_t now_ns)
+void deadline_replenish(struct deadline *d, uint64_t now_ns)
 {
 	uint64_t periods = 1;
 
@@ -129,71 +121,76 @@ static uint64_t zero_lag_ns(const struct deadline *d, uint64_t now_ns)
 
 static bool is_earlier(const struct rb_node *a, const struct rb_node *b)
 {
-	return container_of(a, struct deadline, node)->deadline_ns <
-	       container_of(b, struct deadline, node)->deadline_ns;
+	return container_of(a, struct deadline_place, node)->until_ns <
+	       container_of(b, struct deadline_place, node)->until_ns;
 }
 
 static bool is_due_earlier(const struct rb_node *a, const struct rb_node *b)
 {
-	return container_of(a, struct deadline, node)->at_ns <
-	       container_of(b, struct deadline, node)->at_ns;
+	return container_of(a, struct deadline_place, node)->at_ns <
+	       container_of(b, struct deadline_place, node)->at_ns;
 }
 
-static void put_ready(struct runqueue *rq, struct deadline *d)
+/* @t's server is chosen. */
+static void put_ready(struct runqueue *rq, struct thread *t)
 {
 	struct deadline_queue *q = deadline_queue_of(rq);
+	struct deadline_place *p = &t->sched.place;
 	bool was_empty = rb_empty(&q->ready);
 
-	rb_insert(&q->ready, &d->node, is_earlier);
+	rb_insert(&q->ready, &p->node, is_earlier);
 	if (was_empty)
-		rt_put_head(&rq->rt, d->thread);
-	else if (rb_first(&q->ready) == &d->node)
-		rt_set_front(&rq->rt, d->thread);
+		rt_put_head(&rq->rt, t);
+	else if (rb_first(&q->ready) == &p->node)
+		rt_set_front(&rq->rt, t);
 	rq->nr_ready++;
-	d->movable = deadline_is_movable(d->thread);
-	q->nr_movable += d->movable;
-	if (d->movable)
+	p->movable = deadline_is_movable(t);
+	q->nr_movable += p->movable;
+	if (p->movable)
 		deadline_publish(q);
 }
 
-static void take_ready(struct runqueue *rq, struct deadline *d)
+static void take_ready(struct runqueue *rq, struct thread *t)
 {
 	struct deadline_queue *q = deadline_queue_of(rq);
+	struct deadline_place *p = &t->sched.place;
 
-	rb_erase(&q->ready, &d->node);
-	q->nr_movable -= d->movable;
-	if (d->movable)
+	rb_erase(&q->ready, &p->node);
+	q->nr_movable -= p->movable;
+	if (p->movable)
 		deadline_publish(q);
 	if (rb_empty(&q->ready))
-		rt_take(&rq->rt, d->thread);
+		rt_take(&rq->rt, t);
 	else
-		rt_set_front(&rq->rt, deadline_of(rb_first(&q->ready))->thread);
+		rt_set_front(&rq->rt, deadline_thread(rb_first(&q->ready)));
 	rq->nr_ready--;
 }
 
 /* Others of the class go first. */
-static bool has_to_wait(const struct runqueue *rq, const struct deadline *d)
+static bool has_to_wait(const struct runqueue *rq, const struct thread *t)
 {
 	const struct deadline_queue *q = deadline_queue_of(rq);
 
-	return rb_first(&q->ready) != &d->node || q->running_ns <= d->deadline_ns;
+	return rb_first(&q->ready) != &t->sched.place.node ||
+	       q->running_ns <= t->sched.place.until_ns;
 }
 
-/* @d waits here, or is sent to a CPU where it runs at once. */
-static void put_or_push(struct runqueue *rq, struct deadline *d)
+/* @t waits here, or is sent to a CPU where it runs at once. */
+static void put_or_push(struct runqueue *rq, struct thread *t)
 {
 	struct cpu *to;
 
-	put_ready(rq, d);
-	if (likely(!d->movable) || !has_to_wait(rq, d))
+	put_ready(rq, t);
+	if (likely(!t->sched.place.movable) || !has_to_wait(rq, t))
 		return;
-	to = deadline_find_cpu(rq, d);
+	to = deadline_find_cpu(rq, t);
 	if (!to)
 		return;
-	take_ready(rq, d);
-	d->thread->sched.unusual |= SCHED_MOVE;
+	take_ready(rq, t);
+	deadline_uncount_lent(rq, t);
+	t->sched.unusual |= SCHED_MOVE;
 	rq->push_to = to;
-	balance_send_away(rq, d->thread);
+	balance_send_away(rq, t);
 }
 
 /* Any CPU's timer queue will do: the function looks at @q's. */
@@ -202,45 +199,66 @@ static void arm(struct deadline_queue *q)
 	if (rb_empty(&q->throttled))
 		return;
 	timer_cancel(&q->timer);
-	timer_add(&q->timer, deadline_of(rb_first(&q->throttled))->at_ns);
+	timer_add(&q->timer, deadline_thread(rb_first(&q->throttled))->sched.place.at_ns);
 }
 
-static void put_throttled(struct runqueue *rq, struct deadline *d)
+static void put_throttled(struct runqueue *rq, struct thread *t)
 {
 	struct deadline_queue *q = deadline_queue_of(rq);
 
-	d->thread->sched.unusual |= SCHED_THROTTLED;
-	rb_insert(&q->throttled, &d->node, is_due_earlier);
-	if (rb_first(&q->throttled) == &d->node)
+	t->sched.unusual |= SCHED_THROTTLED;
+	rb_insert(&q->throttled, &t->sched.place.node, is_due_earlier);
+	if (rb_first(&q->throttled) == &t->sched.place.node)
 		arm(q);
 }
 
 /* The timer may come for nobody. */
-static void take_throttled(struct runqueue *rq, struct deadline *d)
+static void take_throttled(struct runqueue *rq, struct thread *t)
 {
-	d->thread->sched.unusual &= (uint8_t)~SCHED_THROTTLED;
-	rb_erase(&deadline_queue_of(rq)->throttled, &d->node);
+	t->sched.unusual &= (uint8_t)~SCHED_THROTTLED;
+	rb_erase(&deadline_queue_of(rq)->throttled, &t->sched.place.node);
 }
 
-/* Has nothing left: true, and it waits for its next period; false: that has begun already. */
-static bool throttle(struct runqueue *rq, struct deadline *d, uint64_t now_ns)
+/* @d has nothing left and its next period has begun: it has another budget. Else @at_ns: when. */
+static bool is_replenished(struct deadline *d, uint64_t now_ns, uint64_t *at_ns)
 {
-	uint64_t at_ns = next_period_ns(d);
+	bool due;
 
-	if (at_ns <= now_ns) {
-		replenish(d, now_ns);
-		return false;
+	spin_lock(&d->lock);
+	*at_ns = deadline_next_period_ns(d);
+	due = *at_ns <= now_ns;
+	if (due && d->left_ns <= 0)
+		deadline_replenish(d, now_ns);
+	spin_unlock(&d->lock);
+	return due;
+}
+
+/*
+ * @t is to wait for the CPU, if a server has something left for it: its own, or one that it has
+ * borrowed. If none has, its own throttles it. Without one of its own it is as if nothing were lent:
+ * false.
+ */
+static bool compete_or_throttle(struct runqueue *rq, struct thread *t, uint64_t now_ns)
+{
+	bool has = deadline_choose(t);
+
+	if (!has && t->sched.deadline)
+		has = is_replenished(t->sched.deadline, now_ns, &t->sched.place.at_ns) &&
+		      deadline_choose(t);
+	if (has) {
+		deadline_count_lent(rq, t);
+		put_or_push(rq, t);
+	} else if (t->sched.deadline) {
+		put_throttled(rq, t);
 	}
-	d->at_ns = at_ns;
-	put_throttled(rq, d);
-	return true;
+	return has || t->sched.deadline;
 }
 
 static struct thread *due(struct deadline_queue *q, uint64_t now_ns)
 {
 	struct rb_node *n = rb_first(&q->throttled);
 
-	return n && deadline_of(n)->at_ns <= now_ns ? deadline_of(n)->thread : NULL;
+	return n && deadline_thread(n)->sched.place.at_ns <= now_ns ? deadline_thread(n) : NULL;
 }
 
 /* Timer, no lock held: those whose time has come compete again. */
@@ -253,13 +271,10 @@ static LOCK_UNCHECKED void replenish_due(struct timer *timer)
 
 	spin_lock(&rq->lock);
 	for (unsigned n = 0; n < REPLENISH_MAX; n++) {
-		uint64_t now_ns = time_now_ns();
-
-		t = due(q, now_ns);
+		t = due(q, time_now_ns());
 		if (!t)
 			break;
-		take_throttled(rq, t->sched.deadline);
-		replenish(t->sched.deadline, now_ns);
+		take_throttled(rq, t);
 		sched_enqueue(rq, t, EEVDF_PLACE_MOVE);
 		if (sched_check_preempt(rq, t))
 			act = true;
@@ -281,7 +296,9 @@ int64_t deadline_left_ns(uint64_t *until_ns)
 
 	spin_lock(&rq->lock);
 	if (d) {
-		left_ns = d->left_ns - (int64_t)(time_now_ns() - rq->since_ns);
+		left_ns = d->left_ns;
+		if (rq->curr->sched.place.server == d)
+			left_ns -= (int64_t)(time_now_ns() - rq->since_ns);
 		if (until_ns)
 			*until_ns = d->deadline_ns;
 	}
@@ -318,24 +335,37 @@ static void note_overrun(struct thread *t)
 
 /* ---- the class ------------------------------------------------------------------------------- */
 
-/* A wake-up begins a job; one that comes from another CPU goes on with its own. */
+/* A wake-up begins a job, whosever the server is; one that moves goes on with its own. */
+static void begin(struct deadline *d, enum eevdf_place place, uint64_t now_ns)
+{
+	spin_lock(&d->lock);
+	if (place != EEVDF_PLACE_MOVE || !d->deadline_ns)
+		deadline_begin_job(d, now_ns);
+	spin_unlock(&d->lock);
+}
+
 static void deadline_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place place)
 {
-	struct deadline *d = t->sched.deadline;
 	uint64_t now_ns;
 
 	if (!has_deadline(t)) {
 		rt.enqueue(rq, t, place);
 		return;
 	}
-	if (has_deadline(rq->curr) && reclaims(rq->curr->sched.deadline))
+	if (has_deadline(rq->curr) && reclaims(rq->curr))
 		sched_charge_curr(rq); /* before anybody else counts */
-	deadline_count(rq, d);
+	if (t->sched.deadline)
+		deadline_count(rq, t->sched.deadline);
 	now_ns = time_now_ns();
-	if (place != EEVDF_PLACE_MOVE || !d->deadline_ns)
-		begin_job(d, now_ns);
-	if (d->left_ns > 0 || !throttle(rq, d, now_ns))
-		put_or_push(rq, d);
+	if (t->sched.deadline)
+		begin(t->sched.deadline, place, now_ns);
+	if (t->sched.place.lent)
+		begin(t->sched.place.lent, place, now_ns);
+	if (compete_or_throttle(rq, t, now_ns))
+		return;
+	t->sched.place.lent = NULL;
+	sched_rank_lost(t);
+	sched_enqueue(rq, t, EEVDF_PLACE_WAKE);
 }
 
 static void deadline_dequeue(struct runqueue *rq, struct thread *t)
@@ -345,22 +375,31 @@ static void deadline_dequeue(struct runqueue *rq, struct thread *t)
 		return;
 	}
 	if (t->sched.unusual & SCHED_THROTTLED)
-		take_throttled(rq, t->sched.deadline);
+		take_throttled(rq, t);
 	else
-		take_ready(rq, t->sched.deadline);
-	deadline_uncount(rq, t->sched.deadline);
+		take_ready(rq, t);
+	deadline_uncount_lent(rq, t);
+	if (t->sched.deadline)
+		deadline_uncount(rq, t->sched.deadline);
 }
 
 static void deadline_charge(struct runqueue *rq, struct thread *t, uint64_t delta_ns)
 {
 	struct deadline *d = t->sched.deadline;
 
-	if (!has_deadline(t))
+	if (!has_deadline(t)) {
 		rt.charge(rq, t, delta_ns);
-	else if (reclaims(d))
-		d->left_ns -= (int64_t)deadline_reclaimed(rq, d, delta_ns);
-	else
-		d->left_ns -= (int64_t)delta_ns;
+		return;
+	}
+	if (t->sched.place.server != d) {
+		deadline_charge_lent(t, delta_ns);
+		return;
+	}
+	if (reclaims(t))
+		delta_ns = deadline_reclaimed(rq, d, delta_ns);
+	spin_lock(&d->lock);
+	d->left_ns -= (int64_t)delta_ns;
+	spin_unlock(&d->lock);
 }
 
 /* @t is not of the class any more; its bandwidth is in use a while longer. */
@@ -369,9 +408,43 @@ static void leave(struct runqueue *rq, struct thread *t)
 	struct deadline *d = t->sched.deadline;
 
 	t->sched.deadline = NULL;
+	spin_lock(&d->lock);
+	deadline_end_loan(d);
 	d->gone_ns = zero_lag_ns(d, time_now_ns());
+	spin_unlock(&d->lock);
 	deadline_gone(rq, d);
 	atomic_store_release(&d->thread, (struct thread *)NULL);
+}
+
+static void give_up_rest(struct deadline *d)
+{
+	spin_lock(&d->lock);
+	d->left_ns = MIN(d->left_ns, 0);
+	spin_unlock(&d->lock);
+}
+
+/* It blocks. */
+static void owe(struct runqueue *rq, struct deadline *d)
+{
+	uint64_t until_ns;
+
+	spin_lock(&d->lock);
+	until_ns = zero_lag_ns(d, rq->since_ns);
+	spin_unlock(&d->lock);
+	deadline_owe(rq, d, until_ns);
+}
+
+/* @t ran with budgets that were lent to it, and they are used up: it goes on with its own rank. */
+static void fall_back(struct runqueue *rq, struct thread *t)
+{
+	t->sched.place.lent = NULL;
+	sched_rank_lost(t);
+	if (t->sched.rank > RANK_RT) {
+		rt_put_head(&rq->rt, t);
+		rq->nr_ready++;
+	} else {
+		sched_enqueue(rq, t, EEVDF_PLACE_WAKE);
+	}
 }
 
 static void deadline_stop(struct runqueue *rq, struct thread *t, enum stop_reason why)
@@ -383,20 +456,25 @@ static void deadline_stop(struct runqueue *rq, struct thread *t, enum stop_reaso
 		rt.stop(rq, t, why);
 		return;
 	}
-	if (why == STOP_YIELDED)
-		d->left_ns = MIN(d->left_ns, 0);
-	else if (d->left_ns <= 0 && why == STOP_PREEMPTED)
-		note_overrun(t);
+	if (d && d == t->sched.place.server) {
+		if (why == STOP_YIELDED)
+			give_up_rest(d);
+		else if (d->left_ns <= 0 && why == STOP_PREEMPTED)
+			note_overrun(t);
+	}
 	atomic_store_relaxed(&q->running_ns, UINT64_MAX);
-	if (why == STOP_BLOCKED && t->sched.state == THREAD_DEAD) {
+	deadline_uncount_lent(rq, t);
+	if (why != STOP_BLOCKED) {
+		if (!compete_or_throttle(rq, t, rq->since_ns))
+			fall_back(rq, t);
+		if (has_deadline(t) && !(t->sched.unusual & SCHED_THROTTLED))
+			return;
+	} else if (d && t->sched.state == THREAD_DEAD) {
 		leave(rq, t);
-	} else if (why == STOP_BLOCKED && t->sched.state == THREAD_BLOCKED) {
-		deadline_owe(rq, d, zero_lag_ns(d, rq->since_ns));
-	} else if (why == STOP_BLOCKED) { /* it goes to another CPU */
+	} else if (d && t->sched.state == THREAD_BLOCKED) {
+		owe(rq, d);
+	} else if (d) { /* it goes to another CPU */
 		deadline_uncount(rq, d);
-	} else if (d->left_ns > 0 || !throttle(rq, d, rq->since_ns)) {
-		put_or_push(rq, d);
-		return;
 	}
 	deadline_look_elsewhere(rq);
 	if (rq->rt.elsewhere && !rq->rt.highest)
@@ -409,29 +487,32 @@ static void deadline_start(struct runqueue *rq, struct thread *t)
 		rt.start(rq, t);
 		return;
 	}
-	take_ready(rq, t->sched.deadline);
-	atomic_store_relaxed(&deadline_queue_of(rq)->running_ns, t->sched.deadline->deadline_ns);
+	take_ready(rq, t);
+	t->waiter.loan.until_ns = 0; /* who waits for no mutex waits in order of arrival */
+	atomic_store_relaxed(&deadline_queue_of(rq)->running_ns, t->sched.place.until_ns);
 }
 
 static uint64_t deadline_slice_ns(const struct runqueue *rq, const struct thread *t)
 {
+	const struct deadline *d = t->sched.deadline;
+
 	if (!has_deadline(t))
 		return rt.slice_ns(rq, t);
-	if (t->sched.deadline->left_ns <= 0)
+	if (t->sched.place.server != d)
+		return deadline_left_lent_ns(t);
+	if (d->left_ns <= 0)
 		return 0;
-	if (reclaims(t->sched.deadline))
-		return deadline_reclaim_slice_ns(rq, t->sched.deadline);
-	return (uint64_t)t->sched.deadline->left_ns;
+	return reclaims(t) ? deadline_reclaim_slice_ns(rq, d) : (uint64_t)d->left_ns;
 }
 
 static bool deadline_preempts(struct runqueue *rq, struct thread *t)
 {
 	if (!has_deadline(t))
 		return rt.preempts && rt.preempts(rq, t);
-	if (reclaims(rq->curr->sched.deadline)) /* it needs another slice */
+	if (reclaims(rq->curr)) /* it needs another slice */
 		return true;
 	return !(t->sched.unusual & (SCHED_THROTTLED | SCHED_MOVE)) &&
-	       t->sched.deadline->deadline_ns < rq->curr->sched.deadline->deadline_ns;
+	       t->sched.place.until_ns < rq->curr->sched.place.until_ns;
 }
 
 static struct thread *deadline_steal(const struct runqueue *rq, const struct cpumask *cpus)
@@ -439,9 +520,23 @@ static struct thread *deadline_steal(const struct runqueue *rq, const struct cpu
 	struct rb_node *n = rb_first(&deadline_queue_of(rq)->ready);
 
 	for (unsigned i = 0; n && i < STEAL_SCAN; n = rb_next(n), i++)
-		if (cpumask_intersects(&deadline_of(n)->thread->affinity, cpus))
-			return deadline_of(n)->thread;
+		if (cpumask_intersects(&deadline_thread(n)->affinity, cpus))
+			return deadline_thread(n);
 	return rt.steal(rq, cpus);
+}
+
+/* @t, the running thread of @rq, has other servers to choose from, or none any more. */
+void deadline_runs(struct runqueue *rq, struct thread *t)
+{
+	uint64_t until_ns = UINT64_MAX;
+
+	deadline_uncount_lent(rq, t);
+	if (t->sched.deadline || t->sched.place.lent) {
+		deadline_choose(t);
+		deadline_count_lent(rq, t);
+		until_ns = t->sched.place.until_ns;
+	}
+	atomic_store_relaxed(&deadline_queue_of(rq)->running_ns, until_ns);
 }
 
 /* The parameters of @a; what is left of the budget is cut to the new rate. */
@@ -470,25 +565,25 @@ void deadline_change(struct runqueue *rq, struct thread *t, const struct sched_a
 
 	if (a->sched_policy != SCHED_DEADLINE) {
 		leave(rq, t);
+	} else {
+		if (!t->sched.deadline) {
+			t->sched.deadline = deadline_next;
+			deadline_next = NULL;
+			t->sched.deadline->thread = t;
+		}
+		d = t->sched.deadline;
+		spin_lock(&d->lock);
+		set_parameters(d, a, now_ns);
+		if (rq->curr == t && !d->deadline_ns)
+			deadline_begin_job(d, now_ns);
+		spin_unlock(&d->lock);
+		deadline_recount(rq, d);
 		if (rq->curr == t)
-			atomic_store_relaxed(&deadline_queue_of(rq)->running_ns, UINT64_MAX);
-		return;
+			deadline_count(rq, d);
+		t->sched.own_priority = DEADLINE_LEVEL;
 	}
-	if (!t->sched.deadline) {
-		t->sched.deadline = deadline_next;
-		deadline_next = NULL;
-		t->sched.deadline->thread = t;
-	}
-	d = t->sched.deadline;
-	set_parameters(d, a, now_ns);
-	deadline_recount(rq, d);
-	if (rq->curr == t && !d->deadline_ns)
-		begin_job(d, now_ns);
 	if (rq->curr == t)
-		deadline_count(rq, d);
-	if (rq->curr == t)
-		atomic_store_relaxed(&deadline_queue_of(rq)->running_ns, d->deadline_ns);
-	t->sched.own_priority = DEADLINE_LEVEL;
+		deadline_runs(rq, t);
 }
 
 LOCK_UNCHECKED void deadline_affinity_changes(struct thread *t, bool begins)
@@ -506,8 +601,8 @@ LOCK_UNCHECKED void deadline_affinity_changes(struct thread *t, bool begins)
 	if (d && !begins && here) {
 		deadline_count(rq, d);
 		if (rq->curr != t && !(t->sched.unusual & SCHED_THROTTLED)) {
-			take_ready(rq, d);
-			put_or_push(rq, d);
+			take_ready(rq, t);
+			put_or_push(rq, t);
 		}
 	}
 	spin_unlock_irqrestore(&rq->lock, flags);
@@ -545,6 +640,7 @@ int deadline_install(void)
 	}
 	deadline_queues = queues;
 	atomic_store_release(&balance_seek, deadline_pull);
+	atomic_store_release(&inherit_deadline, &deadline_inherit);
 	take_class();
 	return 0;
 }

@@ -5,8 +5,8 @@
  * bandwidth server holds it to its budget: one that wants more waits for the next period, so it
  * delays nobody. What has been admitted fits: see deadline_admit.c. docs/SCHED.md has the rules.
  *
- * Lock legend: [q] the rq lock of the CPU of the thread, [m] the mutex of deadline_admit.c,
- * [a] atomic, [i] immutable after init.
+ * Lock legend: [q] the rq lock of the CPU of the thread, [s] the server's, inside of that, [m] the
+ * mutex of deadline_admit.c, [a] atomic, [i] immutable after init.
  */
 #pragma once
 
@@ -63,28 +63,35 @@ int deadline_reserve_server(unsigned cpu, uint64_t runtime_ns, uint64_t period_n
 #define DEADLINE_BW_SHIFT       20
 #define DEADLINE_BW_ONE         (1u << DEADLINE_BW_SHIFT) /* one CPU */
 
-/* The server of a thread. It outlives the thread until the bandwidth may be given to others. */
+/*
+ * The server of a thread. It outlives the thread until the bandwidth may be given to others. While
+ * the thread waits for a mutex, the owner uses it, too, on whatever CPU: budget and deadline are
+ * under a lock of their own.
+ */
 struct deadline {
-	/* [q] in its queue's ready or throttled tree; in neither while it runs or is blocked */
-	struct rb_node node;
+	struct rb_node node;   /* [q] while it owes, in its queue's tree */
 	struct thread *thread; /* [a] written under [q]; NULL: the thread has left the class */
-	uint64_t deadline_ns;  /* [q] absolute; 0: has had no job */
-	int64_t left_ns;       /* [q] of the budget; less than 0: ran too long */
-	uint64_t at_ns;        /* [q] while throttled: gets its next budget then */
-	uint64_t runtime_ns;   /* [q] budget ... */
-	uint64_t relative_ns;  /* [q] ... until so long after the wake-up ... */
-	uint64_t period_ns;    /* [q] ... in so much time */
+	uint64_t deadline_ns;  /* [s] absolute; 0: has had no job */
+	int64_t left_ns;       /* [s] of the budget; less than 0: ran too long */
+	uint64_t at_ns;        /* [q] while it owes: until then */
+	uint64_t runtime_ns;   /* [s] written under [q], too: budget ... */
+	uint64_t relative_ns;  /* [s] the same: ... until so long after the wake-up ... */
+	uint64_t period_ns;    /* [s] the same: ... in so much time */
 	uint32_t flags;        /* [q] SCHED_FLAG_* */
 	/* [q] bandwidth that it counts with on its CPU: deadline_reclaim.c */
 	uint32_t counted_bw;
 	bool owes;            /* [q] it blocks and counts until at_ns */
 	bool moving;          /* [q] its affinity is about to change */
-	bool movable;         /* [q] while it waits: may run on other CPUs, too */
 	uint64_t gone_ns;     /* [q] of one that left: until then its bandwidth is in use */
 	struct list_head all; /* [m] */
 	struct cpumask cpus;  /* [m] where it was admitted */
 	uint32_t bw;          /* [a] written under [m]: of one CPU, rounded up */
 	uint32_t nr_cpus;     /* [m] of those that are online */
+	bool lends;           /* [s] its thread waits for a mutex */
+	/* from here on all stays when the server becomes another thread's */
+	struct spinlock lock; /* [s] of rank LOCK_SERVER */
+	struct timer timer;   /* [s] while it lends: has no budget any more, or is to get one */
+	uint32_t loan;        /* [s] loans so far: who has another number has none */
 };
 
 /* Of a CPU. */
@@ -103,7 +110,8 @@ struct deadline_queue {
 	struct rb_root owing; /* [q] blocked, by at_ns */
 	uint32_t gone_bw;     /* [q] part of active_bw ... */
 	uint64_t gone_ns;     /* [q] ... until then */
-	bool pulls;           /* [o] an interrupt is under way that looks for one elsewhere */
+	/* [a] set under [q]: an interrupt is under way that looks for one elsewhere */
+	bool pulls;
 } __aligned_to(64);
 
 extern struct deadline_queue *deadline_queues; /* [i] one a CPU; NULL: not in use */
@@ -117,7 +125,29 @@ static inline struct deadline_queue *deadline_queue_of(const struct runqueue *rq
 
 extern uint32_t deadline_limit; /* [a] written under [m]: of one CPU */
 
+static inline struct thread *deadline_thread(struct rb_node *place)
+{
+	return container_of(place, struct thread, sched.place.node);
+}
+
+/* When the period after the one that ends with the absolute deadline begins. [s] */
+static inline uint64_t deadline_next_period_ns(const struct deadline *d)
+{
+	return d->deadline_ns - d->relative_ns + d->period_ns;
+}
+
+/* deadline_lend.c */
+bool deadline_choose(struct thread *t);
+void deadline_charge_lent(struct thread *t, uint64_t delta_ns);
+uint64_t deadline_left_lent_ns(const struct thread *t);
+void deadline_end_loan(struct deadline *d);
+bool deadline_lend(struct runqueue *rq, struct thread *t, uint16_t rank, const struct loan *loan);
+void deadline_lend_init(struct deadline *d);
+extern const struct inherit_deadline deadline_inherit;
+
 /* deadline_reclaim.c */
+void deadline_count_lent(struct runqueue *rq, struct thread *t);
+void deadline_uncount_lent(struct runqueue *rq, struct thread *t);
 void deadline_count(struct runqueue *rq, struct deadline *d);
 void deadline_uncount(struct runqueue *rq, struct deadline *d);
 void deadline_recount(struct runqueue *rq, struct deadline *d);
@@ -129,7 +159,7 @@ uint64_t deadline_reclaim_slice_ns(const struct runqueue *rq, const struct deadl
 /* deadline_global.c */
 bool deadline_is_movable(const struct thread *t);
 void deadline_publish(struct deadline_queue *q);
-struct cpu *deadline_find_cpu(struct runqueue *rq, const struct deadline *d);
+struct cpu *deadline_find_cpu(struct runqueue *rq, const struct thread *t);
 void deadline_look_elsewhere(struct runqueue *rq);
 void deadline_pull(struct cpu *cpu);
 
@@ -138,5 +168,9 @@ void deadline_pull(struct cpu *cpu);
 void deadline_affinity_changes(struct thread *t, bool begins);
 int deadline_install(void);
 void deadline_change(struct runqueue *rq, struct thread *t, const struct sched_attr *a);
+void deadline_runs(struct runqueue *rq, struct thread *t);
+/* [s] @d has come to its next period; @d, idle so far, is used from now on: false: it is used up */
+void deadline_replenish(struct deadline *d, uint64_t now_ns);
+bool deadline_begin_job(struct deadline *d, uint64_t now_ns);
 /* What deadline_change() is to give to a thread that has none. [m] */
 extern struct deadline *deadline_next;

@@ -24,6 +24,7 @@
 #include "core/console.h"
 #include "core/hotplug.h"
 #include "core/mem/page.h"
+#include "core/string.h"
 #include "core/sync.h"
 
 static struct {
@@ -93,16 +94,24 @@ static struct deadline *server_alloc(void)
 
 	if (list_empty(&admit.free)) {
 		page = page_alloc_zero(0);
-		for (unsigned i = 0; page && i < PAGE_SIZE / sizeof(*page); i++)
+		for (unsigned i = 0; page && i < PAGE_SIZE / sizeof(*page); i++) {
+			deadline_lend_init(&page[i]);
 			list_add_tail(&page[i].all, &admit.free);
+		}
 	}
 	return list_empty(&admit.free) ? NULL : list_first(&admit.free, struct deadline, all);
 }
 
 static void server_free(struct deadline *d)
 {
+	unsigned long flags;
+
 	list_del(&d->all);
-	*d = (struct deadline){ 0 };
+	timer_cancel_wait(&d->timer);
+	flags = spin_lock_irqsave(
+		&d->lock); /* who had a loan may find out just now that it is void */
+	memset(d, 0, offsetof(struct deadline, lock));
+	spin_unlock_irqrestore(&d->lock, flags);
 	list_add_head(&d->all, &admit.free);
 }
 
@@ -390,6 +399,7 @@ static const struct deadline_hooks hooks = {
 	.set_affinity = set_affinity,
 	.change = deadline_change,
 	.get_attr = get_attr,
+	.lend = deadline_lend,
 };
 
 /* ---- the machine ----------------------------------------------------------------------------- */

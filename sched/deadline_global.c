@@ -22,11 +22,6 @@
 #include "core/irq.h"
 #include "sched/balance.h"
 
-static struct deadline *deadline_of(struct rb_node *n)
-{
-	return container_of(n, struct deadline, node);
-}
-
 bool deadline_is_movable(const struct thread *t)
 {
 	bool one = false;
@@ -50,8 +45,8 @@ void deadline_publish(struct deadline_queue *q)
 	uint64_t first_ns = UINT64_MAX;
 
 	for (unsigned i = 0; q->nr_movable && n && i < STEAL_SCAN; n = rb_next(n), i++)
-		if (deadline_of(n)->movable) {
-			first_ns = deadline_of(n)->deadline_ns;
+		if (deadline_thread(n)->sched.place.movable) {
+			first_ns = deadline_thread(n)->sched.place.until_ns;
 			break;
 		}
 	atomic_store_relaxed(&q->movable_ns, first_ns);
@@ -67,15 +62,15 @@ static uint64_t deadline_on(const struct cpu *cpu)
 	return atomic_load_relaxed(&q->running_ns);
 }
 
-/* The CPU that runs what is later than @d, latest first, the lowest rank among those without. */
-static struct cpu *find_later(const struct runqueue *rq, const struct deadline *d)
+/* The CPU that runs what is later than @t, latest first, the lowest rank among those without. */
+static struct cpu *find_later(const struct runqueue *rq, const struct thread *t)
 {
 	struct cpumask others;
 	struct cpu *best = NULL;
-	uint64_t best_ns = d->deadline_ns;
+	uint64_t best_ns = t->sched.place.until_ns;
 	uint32_t best_rank = UINT32_MAX;
 
-	cpumask_atomic_and(&others, &d->thread->affinity, &cpu_online_mask);
+	cpumask_atomic_and(&others, &t->affinity, &cpu_online_mask);
 	cpumask_reset(&others, container_of(rq, struct cpu, rq)->index);
 	cpumask_for_each(i, &others) {
 		struct cpu *cpu = cpu_at(i);
@@ -92,14 +87,14 @@ static struct cpu *find_later(const struct runqueue *rq, const struct deadline *
 	return best;
 }
 
-/* rq->lock held. Where @d, which waits on @rq behind others, could run now; NULL: nowhere. */
-struct cpu *deadline_find_cpu(struct runqueue *rq, const struct deadline *d)
+/* rq->lock held. Where @t, which waits on @rq behind others, could run now; NULL: nowhere. */
+struct cpu *deadline_find_cpu(struct runqueue *rq, const struct thread *t)
 {
 	struct cpu *cpu;
 
 	atomic_fence_seq_cst();
-	cpu = balance_claim(&d->thread->affinity, cpu_of_rq(rq)->index, false);
-	return cpu ? cpu : find_later(rq, d);
+	cpu = balance_claim(&t->affinity, cpu_of_rq(rq)->index, false);
+	return cpu ? cpu : find_later(rq, t);
 }
 
 /* ---- pull ------------------------------------------------------------------------------------ */
@@ -108,7 +103,7 @@ struct cpu *deadline_find_cpu(struct runqueue *rq, const struct deadline *d)
 static uint64_t next_ns(const struct deadline_queue *q)
 {
 	struct rb_node *n = rb_first(&q->ready);
-	uint64_t first_ns = n ? deadline_of(n)->deadline_ns : UINT64_MAX;
+	uint64_t first_ns = n ? deadline_thread(n)->sched.place.until_ns : UINT64_MAX;
 
 	return MIN(first_ns, atomic_load_relaxed(&q->running_ns));
 }
@@ -129,7 +124,7 @@ static struct cpu *find_earlier(const struct cpu *self, uint64_t before_ns)
 	return best;
 }
 
-/* Own CPU, rq->lock held: a deadline thread has stopped. */
+/* rq->lock held: a deadline thread has stopped here, or runs with a lower rank. */
 void deadline_look_elsewhere(struct runqueue *rq)
 {
 	struct deadline_queue *q = deadline_queue_of(rq);
@@ -137,11 +132,11 @@ void deadline_look_elsewhere(struct runqueue *rq)
 	if (cpu_count == 1)
 		return;
 	atomic_fence_seq_cst();
-	if (q->pulls || !find_earlier(q->cpu, next_ns(q)))
+	if (atomic_load_relaxed(&q->pulls) || !find_earlier(q->cpu, next_ns(q)))
 		return;
-	q->pulls = true;
-	atomic_fetch_add_acq_rel(&balance_outgoing,
-				 1u); /* the interrupt comes by deadline_pull() */
+	/* the interrupt comes by deadline_pull() */
+	atomic_fetch_add_acq_rel(&balance_outgoing, 1u);
+	atomic_store_release(&q->pulls, true);
 	ipi_send(q->cpu);
 }
 
@@ -151,8 +146,8 @@ static struct thread *find_movable(const struct deadline_queue *from, const stru
 	struct rb_node *n = rb_first(&from->ready);
 
 	for (unsigned i = 0; n && i < STEAL_SCAN; n = rb_next(n), i++)
-		if (cpumask_test(&deadline_of(n)->thread->affinity, to->index))
-			return deadline_of(n)->thread;
+		if (cpumask_test(&deadline_thread(n)->affinity, to->index))
+			return deadline_thread(n);
 	return NULL;
 }
 
@@ -164,7 +159,7 @@ static LOCK_UNCHECKED void pull_from(struct cpu *cpu, struct cpu *victim)
 	spin_lock_pair(&rq->lock, &victim->rq.lock);
 	t = find_movable(deadline_queue_of(&victim->rq), cpu);
 	if (t && cpumask_atomic_test(&cpu_online_mask, cpu->index) &&
-	    t->sched.deadline->deadline_ns < next_ns(deadline_queue_of(rq))) {
+	    t->sched.place.until_ns < next_ns(deadline_queue_of(rq))) {
 		balance_move(&victim->rq, rq, t);
 		sched_check_preempt(rq, t);
 	}
@@ -178,9 +173,9 @@ void deadline_pull(struct cpu *cpu)
 	struct deadline_queue *q = &deadline_queues[cpu->index];
 	struct cpu *victim;
 
-	if (!q->pulls)
+	if (!atomic_load_acquire(&q->pulls))
 		return;
-	q->pulls = false;
+	atomic_store_relaxed(&q->pulls, false);
 	atomic_fetch_add_acq_rel(&balance_outgoing, -1u);
 	victim = find_earlier(cpu, atomic_load_relaxed(&q->running_ns));
 	if (victim)

@@ -49,6 +49,27 @@ void deadline_count(struct runqueue *rq, struct deadline *d)
 	q->active_bw += d->counted_bw;
 }
 
+/*
+ * @t runs or waits for the CPU with what is lent to it: that counts here, although the lender's CPU
+ * may count it, too, until his lag is zero. Who reclaims gets less by that, not more.
+ */
+void deadline_count_lent(struct runqueue *rq, struct thread *t)
+{
+	struct deadline_place *p = &t->sched.place;
+
+	deadline_uncount_lent(rq, t);
+	if (!p->lent || p->server != p->lent)
+		return;
+	p->counted_bw = atomic_load_relaxed(&p->lent->bw);
+	deadline_queue_of(rq)->active_bw += p->counted_bw;
+}
+
+void deadline_uncount_lent(struct runqueue *rq, struct thread *t)
+{
+	deadline_queue_of(rq)->active_bw -= t->sched.place.counted_bw;
+	t->sched.place.counted_bw = 0;
+}
+
 /* It goes elsewhere. */
 void deadline_uncount(struct runqueue *rq, struct deadline *d)
 {

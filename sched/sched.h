@@ -163,6 +163,11 @@ struct deadline_hooks {
 	 */
 	void (*change)(struct runqueue *rq, struct thread *t, const struct sched_attr *a);
 	void (*get_attr)(const struct thread *t, struct sched_attr *a);
+	/*
+	 * rq->lock held: sched_lend() where a deadline is lent, or was until now. True: rq's CPU
+	 * must act
+	 */
+	bool (*lend)(struct runqueue *rq, struct thread *t, uint16_t rank, const struct loan *loan);
 };
 extern const struct deadline_hooks *deadline_hooks; /* [a] */
 /*
@@ -172,6 +177,10 @@ extern const struct deadline_hooks *deadline_hooks; /* [a] */
 int sched_apply_attr(struct thread *t, const struct sched_attr *a, const struct cpumask *mask,
 		     const struct deadline *d);
 int sched_apply_affinity(struct thread *t, const struct cpumask *mask);
+/* attr.c; rq->lock held. @t has another borrowed rank. True: rq's CPU must act. */
+bool sched_rank_changed(struct runqueue *rq, struct thread *t);
+/* @t, in no queue, has no borrowed rank any more, and waits again: it is to be put in a queue. */
+void sched_rank_lost(struct thread *t);
 
 /* balance.c: which CPU a thread runs on. The only place where two rq locks are held at once. */
 /* idle @cpu takes one waiting thread; no lock held */

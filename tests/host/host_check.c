@@ -71,14 +71,14 @@ static unsigned check_rt(const struct runqueue *rq)
 
 static bool is_earlier(const struct rb_node *a, const struct rb_node *b)
 {
-	return container_of(a, struct deadline, node)->deadline_ns <
-	       container_of(b, struct deadline, node)->deadline_ns;
+	return container_of(a, struct deadline_place, node)->until_ns <
+	       container_of(b, struct deadline_place, node)->until_ns;
 }
 
 static bool is_due_earlier(const struct rb_node *a, const struct rb_node *b)
 {
-	return container_of(a, struct deadline, node)->at_ns <
-	       container_of(b, struct deadline, node)->at_ns;
+	return container_of(a, struct deadline_place, node)->at_ns <
+	       container_of(b, struct deadline_place, node)->at_ns;
 }
 
 /* D1 and D2 of sched/deadline.c. The first one that waits was counted in the front slot. */
@@ -94,16 +94,20 @@ static unsigned check_deadlines(const struct runqueue *rq)
 	CHECK(rb_check(&q->ready, is_earlier) >= 0 && rb_check(&q->throttled, is_due_earlier) >= 0);
 	CHECK((front && front->sched.rank == RANK_DEADLINE) == !rb_empty(&q->ready));
 	for (struct rb_node *node = rb_first(&q->ready); node; node = rb_next(node), n++) {
-		struct deadline *d = container_of(node, struct deadline, node);
+		struct thread *t = deadline_thread(node);
+		const struct deadline_place *p = &t->sched.place;
 
-		CHECK(n || d->thread == front);
-		CHECK(d->thread->sched.deadline == d && d->left_ns > 0);
-		CHECK(!(d->thread->sched.unusual & SCHED_THROTTLED));
-		CHECK(d->thread->sched.rank == RANK_DEADLINE);
+		CHECK(n || t == front);
+		CHECK(p->server && (p->server == t->sched.deadline || p->server == p->lent));
+		/* a lender may have used it up, or taken it back, meanwhile */
+		CHECK(p->server != t->sched.deadline || p->server->lends ||
+		      (p->server->left_ns > 0 && p->server->deadline_ns == p->until_ns));
+		CHECK(!(t->sched.unusual & SCHED_THROTTLED));
+		CHECK(t->sched.rank == RANK_DEADLINE);
 		CHECK(rq->resched || rq->curr->sched.rank < RANK_DEADLINE ||
-		      rq->curr->sched.deadline->deadline_ns <= d->deadline_ns);
+		      rq->curr->sched.place.until_ns <= p->until_ns);
 		if (n)
-			check_waits(rq, d->thread);
+			check_waits(rq, t);
 	}
 	for (struct rb_node *node = rb_first(&q->owing); node; node = rb_next(node)) {
 		struct deadline *d = container_of(node, struct deadline, node);
@@ -114,13 +118,13 @@ static unsigned check_deadlines(const struct runqueue *rq)
 	}
 	CHECK(q->active_bw >= counted_bw + q->gone_bw);
 	for (struct rb_node *node = rb_first(&q->throttled); node; node = rb_next(node)) {
-		struct deadline *d = container_of(node, struct deadline, node);
+		struct thread *t = deadline_thread(node);
 
-		CHECK(d->thread->sched.deadline == d && d->left_ns <= 0);
-		CHECK(d->thread->sched.unusual & SCHED_THROTTLED);
-		CHECK(d->thread->sched.rank == RANK_DEADLINE && d->thread != rq->curr);
-		CHECK(&d->thread->sched.cpu->rq == rq && d->thread->sched.state == THREAD_RUNNABLE);
-		found(d->thread);
+		CHECK(t->sched.deadline && t->sched.deadline->left_ns <= 0);
+		CHECK(t->sched.unusual & SCHED_THROTTLED);
+		CHECK(t->sched.rank == RANK_DEADLINE && t != rq->curr);
+		CHECK(&t->sched.cpu->rq == rq && t->sched.state == THREAD_RUNNABLE);
+		found(t);
 	}
 	return n ? n - 1 : 0;
 }
@@ -134,7 +138,7 @@ static void check_runs_later(const struct thread *t)
 		if (!cpumask_test(&t->affinity, i) || !cpumask_test(&cpu_online_mask, i))
 			continue;
 		CHECK(curr->sched.rank == RANK_DEADLINE &&
-		      curr->sched.deadline->deadline_ns <= t->sched.deadline->deadline_ns);
+		      curr->sched.place.until_ns <= t->sched.place.until_ns);
 	}
 }
 
@@ -143,7 +147,7 @@ static void check_earliest_run(void)
 	for (unsigned i = 0; deadline_queues && i < cpu_count; i++)
 		for (struct rb_node *node = rb_first(&deadline_queues[i].ready); node;
 		     node = rb_next(node))
-			check_runs_later(container_of(node, struct deadline, node)->thread);
+			check_runs_later(deadline_thread(node));
 }
 
 /* What waits in a tree; sums are eevdf_check()'s. */
