@@ -296,7 +296,7 @@ int64_t deadline_left_ns(uint64_t *until_ns)
 
 	spin_lock(&rq->lock);
 	if (d) {
-		left_ns = d->left_ns;
+		left_ns = deadline_budget_ns(d);
 		if (rq->curr->sched.place.server == d)
 			left_ns -= (int64_t)(time_now_ns() - rq->since_ns);
 		if (until_ns)
@@ -459,7 +459,7 @@ static void deadline_stop(struct runqueue *rq, struct thread *t, enum stop_reaso
 	if (d && d == t->sched.place.server) {
 		if (why == STOP_YIELDED)
 			give_up_rest(d);
-		else if (d->left_ns <= 0 && why == STOP_PREEMPTED)
+		else if (why == STOP_PREEMPTED && deadline_budget_ns(d) <= 0)
 			note_overrun(t);
 	}
 	atomic_store_relaxed(&q->running_ns, UINT64_MAX);
@@ -494,15 +494,17 @@ static void deadline_start(struct runqueue *rq, struct thread *t)
 
 static uint64_t deadline_slice_ns(const struct runqueue *rq, const struct thread *t)
 {
-	const struct deadline *d = t->sched.deadline;
+	struct deadline *d = t->sched.deadline;
+	int64_t left_ns;
 
 	if (!has_deadline(t))
 		return rt.slice_ns(rq, t);
 	if (t->sched.place.server != d)
 		return deadline_left_lent_ns(t);
-	if (d->left_ns <= 0)
+	left_ns = deadline_budget_ns(d);
+	if (left_ns <= 0)
 		return 0;
-	return reclaims(t) ? deadline_reclaim_slice_ns(rq, d) : (uint64_t)d->left_ns;
+	return reclaims(t) ? deadline_reclaim_slice_ns(rq, d, left_ns) : (uint64_t)left_ns;
 }
 
 static bool deadline_preempts(struct runqueue *rq, struct thread *t)

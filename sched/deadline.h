@@ -136,6 +136,17 @@ static inline uint64_t deadline_next_period_ns(const struct deadline *d)
 	return d->deadline_ns - d->relative_ns + d->period_ns;
 }
 
+/* What it has left; 0 or less: nothing. */
+static inline int64_t deadline_budget_ns(struct deadline *d)
+{
+	int64_t left_ns;
+
+	spin_lock(&d->lock);
+	left_ns = d->left_ns;
+	spin_unlock(&d->lock);
+	return left_ns;
+}
+
 /* deadline_lend.c */
 bool deadline_choose(struct thread *t);
 void deadline_charge_lent(struct thread *t, uint64_t delta_ns);
@@ -154,7 +165,8 @@ void deadline_recount(struct runqueue *rq, struct deadline *d);
 void deadline_owe(struct runqueue *rq, struct deadline *d, uint64_t until_ns);
 void deadline_gone(struct runqueue *rq, struct deadline *d);
 uint64_t deadline_reclaimed(struct runqueue *rq, struct deadline *d, uint64_t delta_ns);
-uint64_t deadline_reclaim_slice_ns(const struct runqueue *rq, const struct deadline *d);
+uint64_t deadline_reclaim_slice_ns(const struct runqueue *rq, const struct deadline *d,
+				   int64_t left_ns);
 
 /* deadline_global.c */
 bool deadline_is_movable(const struct thread *t);

@@ -34,19 +34,20 @@ static bool is_valid(const struct deadline *d, uint32_t loan)
 	return d->loan == loan && d->lends;
 }
 
-/* Something is left of @p's loan. */
-static LOCK_UNCHECKED bool lasts(const struct deadline_place *p, uint64_t *until_ns)
+/* What is left of @p's loan; 0: nothing. */
+static uint64_t lent_ns(const struct deadline_place *p, uint64_t *until_ns)
 {
 	struct deadline *d = p->lent;
-	bool left;
+	uint64_t left_ns = 0;
 
 	if (!d)
-		return false;
+		return 0;
 	spin_lock(&d->lock);
-	left = is_valid(d, p->loan) && d->left_ns > 0;
+	if (is_valid(d, p->loan) && d->left_ns > 0)
+		left_ns = (uint64_t)d->left_ns;
 	*until_ns = d->deadline_ns;
 	spin_unlock(&d->lock);
-	return left;
+	return left_ns;
 }
 
 /*
@@ -58,7 +59,7 @@ bool deadline_choose(struct thread *t)
 	struct deadline_place *p = &t->sched.place;
 	struct deadline *own = t->sched.deadline;
 	bool has_own = false, has_lent;
-	uint64_t lent_ns;
+	uint64_t lent_until_ns;
 
 	p->server = own ? own : p->lent;
 	if (own) {
@@ -67,10 +68,10 @@ bool deadline_choose(struct thread *t)
 		p->until_ns = own->deadline_ns;
 		spin_unlock(&own->lock);
 	}
-	has_lent = lasts(p, &lent_ns);
-	if (has_lent && (!has_own || lent_ns < p->until_ns)) {
+	has_lent = lent_ns(p, &lent_until_ns);
+	if (has_lent && (!has_own || lent_until_ns < p->until_ns)) {
 		p->server = p->lent;
-		p->until_ns = lent_ns;
+		p->until_ns = lent_until_ns;
 	}
 	return has_own || has_lent;
 }
@@ -102,10 +103,9 @@ void deadline_charge_lent(struct thread *t, uint64_t delta_ns)
 
 uint64_t deadline_left_lent_ns(const struct thread *t)
 {
-	const struct deadline_place *p = &t->sched.place;
 	uint64_t unused_ns;
 
-	return lasts(p, &unused_ns) ? (uint64_t)p->lent->left_ns : 0;
+	return lent_ns(&t->sched.place, &unused_ns);
 }
 
 /* ---- the lender ------------------------------------------------------------------------------ */
@@ -217,7 +217,7 @@ bool deadline_lend(struct runqueue *rq, struct thread *t, uint16_t rank, const s
 	if (rank == RANK_DEADLINE) {
 		p->lent = loan->server;
 		p->loan = loan->number;
-		if (!lasts(p, &unused_ns)) { /* its lender will offer something else soon */
+		if (!lent_ns(p, &unused_ns)) { /* its lender will offer something else soon */
 			p->lent = NULL;
 			rank = 0;
 		}

@@ -163,10 +163,11 @@ uint64_t deadline_reclaimed(struct runqueue *rq, struct deadline *d, uint64_t de
 	return (sum + limit - 1) / limit;
 }
 
-/* How long @d may run with what it has left, if nobody becomes active. */
-uint64_t deadline_reclaim_slice_ns(const struct runqueue *rq, const struct deadline *d)
+/* How long @d may run with @left_ns, if nobody becomes active. */
+uint64_t deadline_reclaim_slice_ns(const struct runqueue *rq, const struct deadline *d,
+				   int64_t left_ns)
 {
 	uint64_t rate = in_use(deadline_queue_of(rq), d);
 
-	return ((uint64_t)d->left_ns * atomic_load_relaxed(&deadline_limit) + rate - 1) / rate;
+	return ((uint64_t)left_ns * atomic_load_relaxed(&deadline_limit) + rate - 1) / rate;
 }

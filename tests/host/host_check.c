@@ -117,6 +117,9 @@ static unsigned check_deadlines(const struct runqueue *rq)
 		counted_bw += d->counted_bw;
 	}
 	CHECK(q->active_bw >= counted_bw + q->gone_bw);
+	CHECK(q->running_ns == (rq->curr->sched.rank == RANK_DEADLINE ?
+					rq->curr->sched.place.until_ns :
+					UINT64_MAX));
 	for (struct rb_node *node = rb_first(&q->throttled); node; node = rb_next(node)) {
 		struct thread *t = deadline_thread(node);
 

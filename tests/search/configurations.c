@@ -9,6 +9,7 @@
 #include "core/sync.h"
 #include "core/thread.h"
 #include "core/time.h"
+#include "sched/deadline.h"
 #include "sched/group.h"
 #include "sched/sched.h"
 #include "tests/host/host_seeds.h"
@@ -412,6 +413,97 @@ static void inherit_death(void)
 	go(1);
 	settle();
 	CHECK(mutex.owner == 2 && !mutex.lend.rank);
+	finish(2);
+}
+
+/* ---- deadlines that are lent ----------------------------------------------------------------- */
+
+static void set_deadline(unsigned i, uint64_t runtime_ns)
+{
+	const struct sched_attr a = { .size = sizeof(a),
+				      .sched_policy = SCHED_DEADLINE,
+				      .sched_runtime = runtime_ns,
+				      .sched_deadline = 10 * NSEC_PER_MSEC };
+
+	CHECK(!sched_deadline_use());
+	CHECK(!sched_set_attr(threads[i], &a));
+}
+
+static void no_deadline_lent(const struct thread *t)
+{
+	CHECK(!t->sched.place.lent && !t->sched.borrowed_rank && !t->sched.place.counted_bw);
+}
+
+/* A deadline goes along a chain that gets shorter. */
+static void lend_chain(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	init_mutexes(0);
+	make(0, 2, SCHED_FIFO, 20, do_link);
+	make(1, 4, SCHED_FIFO, 30, do_lock_inner);
+	settle();
+	set_deadline(1, NSEC_PER_MSEC);
+	CHECK(!mutex_lock(&outer));
+	search_begin();
+	go(0);
+	go(1);
+	CHECK(!mutex_unlock(&outer));
+	settle();
+	nothing_lent();
+	no_deadline_lent(thread_current());
+	no_deadline_lent(threads[0]);
+	CHECK(!threads[1]->sched.deadline->lends);
+	finish(2);
+}
+
+/* A lender's time is over while the mutex is handed on; he has little left. */
+static void lend_timeout(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	init_mutexes(0);
+	make(0, 2, SCHED_FIFO, 30, do_lock_timed);
+	make(1, 1, SCHED_FIFO, 20, do_lock_timed);
+	settle();
+	set_deadline(0, 1500);
+	CHECK(!mutex_lock(&mutex));
+	search_begin();
+	go(0);
+	go(1);
+	CHECK(!mutex_unlock(&mutex));
+	semaphore_wait(&sem[0]); /* time may jump while they compute */
+	semaphore_wait(&sem[1]);
+	nothing_lent();
+	no_deadline_lent(thread_current());
+	no_deadline_lent(threads[1]);
+	CHECK(!threads[0]->sched.deadline->lends);
+	search_end();
+}
+
+/* A lender leaves the class while the mutex is handed on. */
+static void lend_change(void)
+{
+	const struct deadline *d;
+
+	begin(1, SCHED_FIFO, 10);
+	init_mutexes(0);
+	make(0, 2, SCHED_FIFO, 20, do_lock);
+	make(1, 2, SCHED_FIFO, 30, do_lock);
+	settle();
+	set_deadline(0, NSEC_PER_MSEC);
+	CHECK(!mutex_lock(&mutex));
+	go(0);
+	go(1);
+	settle();
+	d = threads[0]->sched.deadline;
+	CHECK(d->lends && thread_current()->sched.place.lent == d);
+	search_begin();
+	CHECK(!sched_set_policy(threads[0], SCHED_FIFO, 40, 0));
+	CHECK(thread_current()->sched.rank == RANK_RT + 40);
+	CHECK(!mutex_unlock(&mutex));
+	settle();
+	nothing_lent();
+	no_deadline_lent(thread_current());
+	CHECK(!d->lends);
 	finish(2);
 }
 
@@ -1154,6 +1246,12 @@ const struct configuration configurations[] = {
 	  .bound = 2, .weak_bound = 2, .soak_bound = 5 },
 	{ "inherit-death", "the owner of a robust mutex ends", inherit_death, 2,
 	  .bound = 2, .weak_bound = 2, .soak_bound = 4 },
+	{ "lend-chain", "a deadline goes along a chain that gets shorter", lend_chain, 3,
+	  .bound = 2, .weak_bound = 1, .soak_bound = 3 },
+	{ "lend-timeout", "a lender's time is over while the mutex is handed on", lend_timeout, 2,
+	  .timers = true, .bound = 1, .weak_bound = 1, .soak_bound = 3 },
+	{ "lend-change", "a lender leaves the class while the mutex is handed on", lend_change, 2,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
 	{ "steal-switch", "an idle CPU takes a fair thread while its CPU switches", steal_switch, 2,
 	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
 	{ "steal-rt", "the same of real-time threads", steal_rt, 2,

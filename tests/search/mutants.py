@@ -103,6 +103,19 @@ MUTANTS = [
            "\te->lag = lag;\n",
            "\te->lag = 0;\n",
            ["lag"]),
+    # ---- deadlines that are lent
+    Mutant("loan-outlives-the-wait", "sched/deadline_lend.c",
+           "\td->lends = false;\n\td->loan++;\n",
+           "\td->loan++;\n",
+           ["lend-chain", "lend-timeout"]),
+    Mutant("loan-ends-unsaid-to-its-cpu", "sched/deadline_lend.c",
+           "\tdeadline_runs(rq, t);\n\tif (had",
+           "\tif (had",
+           ["lend-chain"]),
+    Mutant("leaves-without-its-loans", "sched/deadline.c",
+           "\tdeadline_end_loan(d);\n\td->gone_ns",
+           "\td->gone_ns",
+           ["lend-change"]),
     # ---- groups
     Mutant("throttled-behind-the-lock", "sched/group.c",
            "\tatomic_store_relaxed(&gc->throttled, g->quota_ns && !gc->budget_ns);\n"
