@@ -18,6 +18,7 @@ struct thread;
 struct thread_group;
 struct cpu;
 struct deadline;
+struct sporadic;
 
 /* Ranks: class and real-time priority in one number; idle 0, real time RANK_RT + priority. */
 #define RANK_IDLE 0u
@@ -268,4 +269,6 @@ struct sched_entity {
 	/* [q] while its policy is SCHED_DEADLINE; NULL: it is not */
 	struct deadline *deadline;
 	struct deadline_place place;
+	/* [q] while its policy is SCHED_SPORADIC; NULL: it is not */
+	struct sporadic *sporadic;
 };

@@ -353,6 +353,8 @@ int thread_create(struct thread **out, const struct thread_attr *attr, void *(*e
 	err = sched_thread_init(t, attr);
 	t->tid = err ? err : tid_alloc(t);
 	if (t->tid < 0) {
+		if (!err)
+			sched_thread_undo(t);
 		err = t->tid;
 		stack_free(stack, bytes);
 		return err;

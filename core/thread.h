@@ -89,6 +89,8 @@ static inline struct thread *wait_pop(struct wait_queue *q) LOCK_REQUIRES(q->loc
 	return container_of(w, struct thread, waiter);
 }
 
+struct sched_attr;
+
 struct thread_attr {
 	const char *name;               /* NULL: "thread" */
 	size_t stack_bytes;             /* usable for the stack; 0: THREAD_STACK_DEFAULT */
@@ -98,6 +100,8 @@ struct thread_attr {
 	int8_t nice;                    /* -20..19 for SCHED_OTHER and SCHED_BATCH */
 	bool detached;
 	uint64_t slice_ns; /* of a fair thread; 0: the class's default */
+	/* instead of policy, priority, nice and slice_ns; not SCHED_DEADLINE; NULL: these */
+	const struct sched_attr *sched;
 };
 
 #define THREAD_STACK_DEFAULT (16 * 1024 - 2048) /* with TLS and struct thread: one 16 KiB slot */
@@ -161,6 +165,9 @@ struct thread *thread_alloc_idle(struct cpu *cpu);
 #ifndef SCHED_OTHER /* <sched.h> has them too, and the structure below */
 enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDLE = 5 };
 #endif
+#ifndef SCHED_SPORADIC
+#define SCHED_SPORADIC 4 /* after sched_sporadic_use(): sched/sporadic.h */
+#endif
 #ifndef SCHED_DEADLINE
 /* For sched_set_attr(), in programs that call sched_deadline_use(): sched/deadline.h. */
 #define SCHED_DEADLINE           6
@@ -175,7 +182,8 @@ enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDL
 struct sched_attr {
 	uint32_t size; /* sizeof(struct sched_attr) */
 	uint32_t sched_policy;
-	uint64_t sched_flags;    /* SCHED_FLAG_*, of SCHED_DEADLINE; else 0 */
+	/* SCHED_FLAG_*, of SCHED_DEADLINE; else 0. SCHED_SPORADIC: see sched/sporadic.h */
+	uint64_t sched_flags;
 	int32_t sched_nice;      /* -20..19; 0 for FIFO and RR */
 	uint32_t sched_priority; /* 1..99 for FIFO and RR, else 0 */
 	/* fair policies: the slice, SCHED_SLICE_MIN_NS..SCHED_SLICE_MAX_NS; 0: the default */
@@ -191,8 +199,10 @@ struct sched_attr {
 /* ---- implemented by sched/: the doors that core/ uses ---------------------------------------- */
 
 void sched_init_cpu(struct cpu *cpu, struct thread *idle);
-/* Fills t->sched from @attr. 0 or -EINVAL. Context: thread, boot. */
+/* Fills t->sched from @attr. 0, -EINVAL, -ENOMEM. Context: thread, boot. */
 int sched_thread_init(struct thread *t, const struct thread_attr *attr);
+/* @t, which sched_thread_init() has filled, is not started. Context: thread, boot. */
+void sched_thread_undo(struct thread *t);
 /* Makes a new thread runnable for the first time. Context: thread. */
 void sched_start(struct thread *t);
 /*

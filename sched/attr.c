@@ -9,8 +9,11 @@
 #include "sched/sched.h"
 #include "sched/util.h"
 #include "core/irq.h"
+#include "core/sync.h"
 
 const struct deadline_hooks *deadline_hooks;
+const struct sporadic_hooks *sporadic_hooks;
+struct mutex rt_class_mutex = MUTEX_INIT;
 
 _Static_assert(sizeof(struct sched_attr) == 48, "as sched_attr_fault() says");
 
@@ -33,7 +36,7 @@ void sched_init_cpu(struct cpu *cpu, struct thread *idle)
 
 static bool is_real_time(uint32_t policy)
 {
-	return policy == SCHED_FIFO || policy == SCHED_RR;
+	return policy == SCHED_FIFO || policy == SCHED_RR || policy == SCHED_SPORADIC;
 }
 
 static bool is_fair(uint32_t policy)
@@ -51,9 +54,11 @@ const char *sched_attr_fault(const struct sched_attr *a, const char **expected)
 		return *expected = "48, the size of the structure", "size";
 	if (a->sched_policy == SCHED_DEADLINE && atomic_load_acquire(&deadline_hooks))
 		return deadline_hooks->fault(a, expected);
-	if (!rt && !is_fair(a->sched_policy))
-		return *expected = "OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5; DEADLINE 6 after "
-				   "sched_deadline_use()",
+	if (a->sched_policy == SCHED_SPORADIC && atomic_load_acquire(&sporadic_hooks))
+		return sporadic_hooks->fault(a, expected);
+	if (a->sched_policy == SCHED_SPORADIC || (!rt && !is_fair(a->sched_policy)))
+		return *expected = "OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5; SPORADIC 4 and "
+				   "DEADLINE 6 after sched_..._use()",
 		       "sched_policy";
 	if (a->sched_flags)
 		return "sched_flags";
@@ -107,7 +112,8 @@ static void set_rank(struct sched_entity *s)
 	s->unusual &= (uint8_t) ~(SCHED_SLICED | SCHED_FLAT);
 	if (s->rank == RANK_FAIR)
 		s->unusual |= s->unusual & SCHED_GROUPED ? SCHED_SLICED : SCHED_SLICED | SCHED_FLAT;
-	else if (s->rank == RANK_DEADLINE || (s->rank == own && s->policy == SCHED_RR))
+	else if (s->rank == RANK_DEADLINE ||
+		 (s->rank == own && (s->policy == SCHED_RR || s->policy == SCHED_SPORADIC)))
 		s->unusual |= SCHED_SLICED;
 }
 
@@ -122,7 +128,7 @@ static void set_policy(struct sched_entity *s, const struct sched_attr *a)
 int sched_thread_init(struct thread *t, const struct thread_attr *attr)
 {
 	struct sched_entity *s = &t->sched;
-	const struct sched_attr a = {
+	struct sched_attr a = {
 		.size = sizeof(a),
 		.sched_policy = attr->policy,
 		.sched_nice = attr->nice,
@@ -131,7 +137,9 @@ int sched_thread_init(struct thread *t, const struct thread_attr *attr)
 	};
 	const char *expected;
 
-	if (sched_attr_fault(&a, &expected))
+	if (attr->sched)
+		a = *attr->sched;
+	if (sched_attr_fault(&a, &expected) || a.sched_policy == SCHED_DEADLINE)
 		return -EINVAL;
 	s->state = THREAD_WAKING;
 	s->unusual = 0;
@@ -143,11 +151,23 @@ int sched_thread_init(struct thread *t, const struct thread_attr *attr)
 	s->standing.weight = 0;
 	s->util = (struct util){ .avg = UTIL_NEW << UTIL_SHIFT, .at_ns = time_now_ns() };
 	s->borrowed_rank = 0;
+	s->sporadic = NULL;
 	set_policy(s, &a);
+	if (unlikely(a.sched_policy == SCHED_SPORADIC) && sporadic_hooks->init(t, &a))
+		return -ENOMEM;
 	set_rank(s);
 	if (s->rank == RANK_FAIR)
 		eevdf_entity_init(&s->fair, weight_of(&a), slice_of(&a));
 	return 0;
+}
+
+void sched_thread_undo(struct thread *t)
+{
+	unsigned long flags = arch_irq_save();
+
+	if (t->sched.sporadic)
+		sporadic_hooks->undo(t);
+	arch_irq_restore(flags);
 }
 
 /* Takes over @a, but for the rank, with which it stands in a queue. */
@@ -159,6 +179,8 @@ static void set_attributes(struct runqueue *rq, struct thread *t, const struct s
 	set_policy(&t->sched, a);
 	if (unlikely(t->sched.deadline || a->sched_policy == SCHED_DEADLINE))
 		deadline_hooks->change(rq, t, a);
+	if (unlikely(t->sched.sporadic || a->sched_policy == SCHED_SPORADIC))
+		sporadic_hooks->change(t, a);
 	if (!is_fair(a->sched_policy))
 		return;
 	if (!was_fair)
@@ -291,6 +313,8 @@ static void get_attr(const struct thread *t, struct sched_attr *a)
 	};
 	if (unlikely(s->deadline))
 		deadline_hooks->get_attr(t, a);
+	if (unlikely(s->sporadic))
+		sporadic_hooks->get_attr(t, a);
 }
 
 LOCK_UNCHECKED void sched_get_attr(struct thread *t, struct sched_attr *a)
@@ -305,6 +329,11 @@ LOCK_UNCHECKED void sched_get_attr(struct thread *t, struct sched_attr *a)
 bool sched_rank_changed(struct runqueue *rq, struct thread *t)
 {
 	return change(rq, t, (struct change){ 0 });
+}
+
+void sched_rank_follows(struct thread *t)
+{
+	set_rank(&t->sched);
 }
 
 void sched_rank_lost(struct thread *t)
@@ -364,14 +393,14 @@ static LOCK_UNCHECKED int set_attr(struct runqueue *rq, struct thread *t, struct
 LOCK_UNCHECKED int sched_set_attr(struct thread *t, const struct sched_attr *attr)
 {
 	const char *expected;
-	unsigned long flags;
 
 	if (sched_attr_fault(attr, &expected))
 		return -EINVAL;
 	if (unlikely(attr->sched_policy == SCHED_DEADLINE))
 		return deadline_hooks->set_attr(t, attr);
-	flags = arch_irq_save();
-	return set_attr(rq_lock_thread(t), t, (struct change){ .attr = attr }, flags);
+	if (unlikely(attr->sched_policy == SCHED_SPORADIC))
+		return sporadic_hooks->set_attr(t, attr);
+	return sched_apply_attr_any(t, attr);
 }
 
 LOCK_UNCHECKED int sched_apply_attr(struct thread *t, const struct sched_attr *a,
@@ -384,6 +413,13 @@ LOCK_UNCHECKED int sched_apply_attr(struct thread *t, const struct sched_attr *a
 		return set_attr(rq, t, (struct change){ .attr = a }, flags);
 	spin_unlock_irqrestore(&rq->lock, flags);
 	return -EAGAIN;
+}
+
+LOCK_UNCHECKED int sched_apply_attr_any(struct thread *t, const struct sched_attr *a)
+{
+	unsigned long flags = arch_irq_save();
+
+	return set_attr(rq_lock_thread(t), t, (struct change){ .attr = a }, flags);
 }
 
 LOCK_UNCHECKED int sched_set_policy(struct thread *t, int policy, int priority, int nice)

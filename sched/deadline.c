@@ -28,6 +28,7 @@
 #include "sched/deadline.h"
 #include "core/irq.h"
 #include "core/mem/page.h"
+#include "core/sync.h"
 #include "sched/balance.h"
 
 #define REPLENISH_MAX 8 /* at one interrupt */
@@ -643,6 +644,8 @@ int deadline_install(void)
 	deadline_queues = queues;
 	atomic_store_release(&balance_seek, deadline_pull);
 	atomic_store_release(&inherit_deadline, &deadline_inherit);
+	mutex_lock(&rt_class_mutex);
 	take_class();
+	mutex_unlock(&rt_class_mutex);
 	return 0;
 }

@@ -75,7 +75,10 @@ struct sched_class {
 };
 
 extern const struct sched_class idle_class;
-/* FIFO and RR; sched_deadline_use() puts deadline.c's functions here, which call those. */
+/*
+ * FIFO and RR; sched_deadline_use() puts deadline.c's functions here, which call those, and
+ * sched_sporadic_use() sporadic.c's.
+ */
 extern struct sched_class rt_class;
 /* Without groups; the first one that is created puts group.c's functions here. */
 extern struct sched_class fair_class;
@@ -171,16 +174,38 @@ struct deadline_hooks {
 };
 extern const struct deadline_hooks *deadline_hooks; /* [a] */
 /*
+ * What sporadic.c adds; NULL: this program has no SCHED_SPORADIC. A thread whose sched.sporadic is
+ * not NULL says that it is there.
+ */
+struct sporadic_hooks {
+	const char *(*fault)(const struct sched_attr *a, const char **expected);
+	/* instead of sched_set_attr(), for SCHED_SPORADIC */
+	int (*set_attr)(struct thread *t, const struct sched_attr *a);
+	/* a new thread, not started; takes it back */
+	int (*init)(struct thread *t, const struct sched_attr *a);
+	void (*undo)(struct thread *t);
+	/* rq->lock held: as deadline_hooks->change() */
+	void (*change)(struct thread *t, const struct sched_attr *a);
+	void (*get_attr)(const struct thread *t, struct sched_attr *a);
+};
+extern const struct sporadic_hooks *sporadic_hooks; /* [a] */
+/* Of whoever puts other functions into rt_class. */
+struct mutex;
+extern struct mutex rt_class_mutex;
+/*
  * attr.c, for these: without asking them. -EAGAIN: the affinity of @t is not @mask any more, or it
  * has not the server @d.
  */
 int sched_apply_attr(struct thread *t, const struct sched_attr *a, const struct cpumask *mask,
 		     const struct deadline *d);
 int sched_apply_affinity(struct thread *t, const struct cpumask *mask);
+int sched_apply_attr_any(struct thread *t, const struct sched_attr *a);
 /* attr.c; rq->lock held. @t has another borrowed rank. True: rq's CPU must act. */
 bool sched_rank_changed(struct runqueue *rq, struct thread *t);
 /* @t, in no queue, has no borrowed rank any more, and waits again: it is to be put in a queue. */
 void sched_rank_lost(struct thread *t);
+/* @t, in no queue or about to be put in one, has another priority of its own. */
+void sched_rank_follows(struct thread *t);
 
 /* balance.c: which CPU a thread runs on. The only place where two rq locks are held at once. */
 /* idle @cpu takes one waiting thread; no lock held */
