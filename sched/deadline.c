@@ -176,15 +176,11 @@ static bool has_to_wait(const struct runqueue *rq, const struct thread *t)
 	       q->running_ns <= t->sched.place.until_ns;
 }
 
-/* @t waits here, or is sent to a CPU where it runs at once. */
-static void put_or_push(struct runqueue *rq, struct thread *t)
+/* @t, which waits here, is sent to a CPU where it runs at once, if there is one. */
+static void push(struct runqueue *rq, struct thread *t)
 {
-	struct cpu *to;
+	struct cpu *to = deadline_find_cpu(rq, t);
 
-	put_ready(rq, t);
-	if (likely(!t->sched.place.movable) || !has_to_wait(rq, t))
-		return;
-	to = deadline_find_cpu(rq, t);
 	if (!to)
 		return;
 	take_ready(rq, t);
@@ -192,6 +188,26 @@ static void put_or_push(struct runqueue *rq, struct thread *t)
 	t->sched.unusual |= SCHED_MOVE;
 	rq->push_to = to;
 	balance_send_away(rq, t);
+}
+
+/*
+ * @t waits here, or is sent to a CPU where it runs at once. So is who was to run next, but did not
+ * yet, and comes after @t.
+ */
+static void put_or_push(struct runqueue *rq, struct thread *t)
+{
+	struct rb_node *behind;
+
+	put_ready(rq, t);
+	behind = rb_next(&t->sched.place.node);
+	if (likely(!deadline_queue_of(rq)->nr_movable))
+		return;
+	if (has_to_wait(rq, t)) {
+		if (t->sched.place.movable)
+			push(rq, t);
+	} else if (behind && deadline_thread(behind)->sched.place.movable) {
+		push(rq, deadline_thread(behind));
+	}
 }
 
 /* Any CPU's timer queue will do: the function looks at @q's. */
@@ -466,10 +482,9 @@ static void deadline_stop(struct runqueue *rq, struct thread *t, enum stop_reaso
 	atomic_store_relaxed(&q->running_ns, UINT64_MAX);
 	deadline_uncount_lent(rq, t);
 	if (why != STOP_BLOCKED) {
+		/* its deadline may be a later one now */
 		if (!compete_or_throttle(rq, t, rq->since_ns))
 			fall_back(rq, t);
-		if (has_deadline(t) && !(t->sched.unusual & SCHED_THROTTLED))
-			return;
 	} else if (d && t->sched.state == THREAD_DEAD) {
 		leave(rq, t);
 	} else if (d && t->sched.state == THREAD_BLOCKED) {
