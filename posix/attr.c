@@ -133,7 +133,7 @@ PX_API int pthread_attr_setschedpolicy(pthread_attr_t *a, int policy)
 	if (!is_attr(a) || sched_get_priority_max(policy) < 0)
 		return EINVAL;
 	a->__policy = policy;
-	return 0;
+	return policy == SCHED_SPORADIC ? px_sporadic_use() : 0;
 }
 
 /* ---- stack ----------------------------------------------------------------------------------- */

@@ -322,3 +322,7 @@ bool px_object_ready(uint32_t *word, uint32_t magic, uint32_t mask, void (*init)
 
 /* deadline.c: from now on there is SCHED_DEADLINE. 0 or -ENOMEM. */
 int px_deadline_use(void);
+/* sporadic.c: linked by the calls that take a policy. 0 or a positive error. */
+int px_sporadic_use(void);
+/* sched.c. What @param says with SCHED_SPORADIC; what cannot be said so is out of range in @attr. */
+void px_sporadic_attr(const struct sched_param *param, struct sched_attr *attr);

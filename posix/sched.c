@@ -21,7 +21,7 @@ PX_API int sched_yield(void)
 
 static bool is_real_time(int policy)
 {
-	return policy == SCHED_FIFO || policy == SCHED_RR;
+	return policy == SCHED_FIFO || policy == SCHED_RR || policy == SCHED_SPORADIC;
 }
 
 static bool is_policy(int policy)
@@ -65,20 +65,64 @@ static int set_attr(struct pthread *t, const struct sched_attr *attr)
 	return err ? err : -sched_set_attr(t->core, attr);
 }
 
+/* UINT64_MAX: it is no time, or out of range as 2^63 ns are. */
+static uint64_t ns_of(const struct timespec *t)
+{
+	if (t->tv_nsec < 0 || t->tv_nsec >= (long)NSEC_PER_SEC || t->tv_sec < 0 ||
+	    (uint64_t)t->tv_sec >= INT64_MAX / NSEC_PER_SEC)
+		return UINT64_MAX;
+	return (uint64_t)t->tv_sec * NSEC_PER_SEC + (uint64_t)t->tv_nsec;
+}
+
+void px_sporadic_attr(const struct sched_param *param, struct sched_attr *attr)
+{
+	*attr = (struct sched_attr){
+		.size = sizeof(*attr),
+		.sched_policy = SCHED_SPORADIC,
+		.sched_priority = (uint32_t)param->sched_priority,
+		.sched_nice = param->sched_ss_low_priority,
+		.sched_flags = (uint64_t)param->sched_ss_max_repl,
+		.sched_runtime = ns_of(&param->sched_ss_init_budget),
+		.sched_period = ns_of(&param->sched_ss_repl_period),
+	};
+}
+
+static void get_param(const struct sched_attr *attr, struct sched_param *param)
+{
+	param->sched_priority = (int)attr->sched_priority;
+	if (attr->sched_policy != SCHED_SPORADIC)
+		return;
+	param->sched_ss_low_priority = attr->sched_nice;
+	param->sched_ss_max_repl = (int)attr->sched_flags;
+	param->sched_ss_init_budget = px_timespec(attr->sched_runtime);
+	param->sched_ss_repl_period = px_timespec(attr->sched_period);
+}
+
+static int set_sporadic(struct pthread *t, const struct sched_param *param)
+{
+	struct sched_attr attr;
+	int err = px_sporadic_use();
+
+	px_sporadic_attr(param, &attr);
+	return err ? err : set_attr(t, &attr);
+}
+
 /* Policy and priority; the nice value and the slice stay as far as they still mean something. */
-static int set_param(struct pthread *t, int policy, int priority)
+static int set_param(struct pthread *t, int policy, const struct sched_param *param)
 {
 	struct sched_attr attr;
 
+	if (policy == SCHED_SPORADIC)
+		return set_sporadic(t, param);
 	sched_get_attr(t->core, &attr);
 	if (is_real_time(policy) || is_real_time((int)attr.sched_policy))
 		attr.sched_runtime = 0;
 	if (is_real_time(policy))
 		attr.sched_nice = 0;
-	if (attr.sched_policy == SCHED_DEADLINE)
+	if (attr.sched_policy == SCHED_DEADLINE || attr.sched_policy == SCHED_SPORADIC)
 		attr = (struct sched_attr){ .size = sizeof(attr) };
 	attr.sched_policy = (uint32_t)policy;
-	attr.sched_priority = (uint32_t)priority;
+	attr.sched_priority = (uint32_t)param->sched_priority;
 	return set_attr(t, &attr);
 }
 
@@ -89,7 +133,7 @@ PX_API int pthread_setschedparam(pthread_t id, int policy, const struct sched_pa
 
 	if (!t)
 		return ESRCH;
-	err = set_param(t, policy, param->sched_priority);
+	err = set_param(t, policy, param);
 	px_unpin(t);
 	return err;
 }
@@ -122,7 +166,7 @@ PX_API int pthread_getschedparam(pthread_t id, int *restrict policy,
 	sched_get_attr(t->core, &attr);
 	px_unpin(t);
 	*policy = (int)attr.sched_policy;
-	param->sched_priority = (int)attr.sched_priority;
+	get_param(&attr, param);
 	return 0;
 }
 
@@ -157,7 +201,7 @@ PX_API int sched_getparam(pid_t pid, struct sched_param *param)
 
 	if (err)
 		return px_fail(err);
-	param->sched_priority = (int)attr.sched_priority;
+	get_param(&attr, param);
 	return 0;
 }
 
@@ -173,7 +217,7 @@ PX_API int sched_setscheduler(pid_t pid, int policy, const struct sched_param *p
 	if (!t)
 		return px_fail(ESRCH);
 	sched_get_attr(t->core, &old);
-	err = set_param(t, policy, param->sched_priority);
+	err = set_param(t, policy, param);
 	px_unpin(t);
 	return err ? px_fail(err) : (int)old.sched_policy;
 }
@@ -197,7 +241,7 @@ PX_API int sched_rr_get_interval(pid_t pid, struct timespec *interval)
 		return px_fail(err ? err : EFAULT);
 	if (attr.sched_policy == SCHED_RR)
 		*interval = px_timespec(RR_QUANTUM_NS);
-	else if (attr.sched_policy == SCHED_FIFO || attr.sched_policy == SCHED_DEADLINE)
+	else if (is_real_time((int)attr.sched_policy) || attr.sched_policy == SCHED_DEADLINE)
 		*interval = px_timespec(0);
 	else
 		*interval = px_timespec(attr.sched_runtime);
@@ -221,7 +265,8 @@ PX_API int sched_setattr(pid_t pid, struct sched_attr *attr, unsigned flags)
 		attr->size = SCHED_ATTR_SIZE_VER0;
 		return px_fail(E2BIG);
 	}
-	if (copy.sched_policy == SCHED_DEADLINE && px_deadline_use())
+	if ((copy.sched_policy == SCHED_DEADLINE && px_deadline_use()) ||
+	    (copy.sched_policy == SCHED_SPORADIC && px_sporadic_use()))
 		return px_fail(ENOMEM);
 	t = px_pin_tid(pid);
 	if (!t)

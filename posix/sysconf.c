@@ -42,6 +42,7 @@ static const struct answer answers[] = {
 	{ _SC_SEM_NSEMS_MAX, -1 }, /* as many as there is memory for */
 	{ _SC_SEM_VALUE_MAX, SEM_VALUE_MAX },
 	{ _SC_SIGQUEUE_MAX, SIGQUEUE_MAX },
+	{ _SC_SS_REPL_MAX, SS_REPL_MAX },
 	{ _SC_TIMER_MAX, TIMER_MAX },
 	{ _SC_ASYNCHRONOUS_IO, _POSIX_ASYNCHRONOUS_IO },
 	{ _SC_FSYNC, _POSIX_FSYNC },

@@ -142,27 +142,24 @@ static void *start(void *record)
 }
 
 /* But no deadline: it is admitted for one thread. */
-static void attr_inherited(struct thread_attr *to)
+static void attr_inherited(struct thread_attr *to, struct sched_attr *sched)
 {
-	struct sched_attr from;
-
-	sched_get_attr(thread_current(), &from);
-	if (from.sched_policy == SCHED_DEADLINE)
-		return;
-	to->policy = (uint8_t)from.sched_policy;
-	to->priority = (uint8_t)from.sched_priority;
-	to->nice = (int8_t)from.sched_nice;
-	to->slice_ns = from.sched_runtime;
+	sched_get_attr(thread_current(), sched);
+	if (sched->sched_policy != SCHED_DEADLINE)
+		to->sched = sched;
 }
 
 /* From @from into what core/ takes, and into the record. */
 static void attr_apply(const pthread_attr_t *from, struct thread_attr *to, struct cpumask *affinity,
-		       struct pthread *t)
+		       struct sched_attr *sched, struct pthread *t)
 {
 	to->stack_bytes = STACK_DEFAULT;
 	t->guard_bytes = PAGE_SIZE;
 	if (!from || from->__inherit == PTHREAD_INHERIT_SCHED) {
-		attr_inherited(to);
+		attr_inherited(to, sched);
+	} else if (from->__policy == SCHED_SPORADIC) {
+		px_sporadic_attr(&from->__param, sched);
+		to->sched = sched;
 	} else {
 		to->policy = (uint8_t)from->__policy;
 		to->priority = (uint8_t)from->__param.sched_priority;
@@ -189,6 +186,7 @@ PX_API int pthread_create(pthread_t *restrict id, const pthread_attr_t *restrict
 {
 	struct thread_attr core_attr = { .name = "pthread" };
 	struct cpumask affinity = { 0 };
+	struct sched_attr sched;
 	struct pthread *self = px_self(), *t;
 	struct thread *core;
 	unsigned long flags;
@@ -200,7 +198,7 @@ PX_API int pthread_create(pthread_t *restrict id, const pthread_attr_t *restrict
 	t = px_record_new();
 	if (!t)
 		return EAGAIN;
-	attr_apply(attr, &core_attr, &affinity, t);
+	attr_apply(attr, &core_attr, &affinity, &sched, t);
 	t->entry = entry;
 	t->arg = arg;
 	t->mask = self->mask;
@@ -218,7 +216,7 @@ PX_API int pthread_create(pthread_t *restrict id, const pthread_attr_t *restrict
 		t->core = core; /* it may not have run yet; it may be gone as well */
 	}
 	spin_unlock_irqrestore(&px_lock, flags);
-	return -err;
+	return err == -ENOMEM ? EAGAIN : -err;
 }
 
 /* ---- join and detach ------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@
 #define TIMER_MAX                     256
 #define DELAYTIMER_MAX                0x7fffffff
 #define HOST_NAME_MAX                 64
+#define SS_REPL_MAX                   32
 #define LOGIN_NAME_MAX                32
 #define TTY_NAME_MAX                  32
 
@@ -43,6 +44,7 @@
 #define _POSIX_NGROUPS_MAX                  8
 #define _POSIX_OPEN_MAX                     20
 #define _POSIX_PIPE_BUF                     512
+#define _POSIX_SS_REPL_MAX                  4
 #define _POSIX_SSIZE_MAX                    32767
 #define _POSIX_STREAM_MAX                   8
 #define _POSIX_SYMLINK_MAX                  255

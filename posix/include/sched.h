@@ -24,6 +24,9 @@ extern "C" {
 #define SCHED_IDLE  5
 #endif
 #define SCHED_NORMAL SCHED_OTHER
+#ifndef SCHED_SPORADIC
+#define SCHED_SPORADIC 4
+#endif
 /* By sched_setattr() only. Also in core/thread.h. */
 #ifndef SCHED_DEADLINE
 #define SCHED_DEADLINE           6
@@ -33,7 +36,12 @@ extern "C" {
 #endif
 
 struct sched_param {
-	int sched_priority; /* 1..99 for FIFO and RR, else 0 */
+	int sched_priority; /* 1..99 for FIFO, RR and SPORADIC, else 0 */
+	/* of SPORADIC only */
+	int sched_ss_low_priority;            /* 1..sched_priority: without budget */
+	struct timespec sched_ss_repl_period; /* from the budget */
+	struct timespec sched_ss_init_budget; /* from 1 us */
+	int sched_ss_max_repl;                /* 1..SS_REPL_MAX */
 };
 
 int sched_yield(void);
@@ -53,12 +61,13 @@ int sched_rr_get_interval(pid_t, struct timespec *);
 struct sched_attr {
 	uint32_t size; /* sizeof(struct sched_attr) */
 	uint32_t sched_policy;
-	uint64_t sched_flags;
-	int32_t sched_nice;      /* -20..19 */
-	uint32_t sched_priority; /* 1..99 for FIFO and RR */
-	uint64_t sched_runtime;  /* ns; of OTHER, BATCH and IDLE the slice; 0: the default */
+	uint64_t sched_flags;    /* SPORADIC: sched_ss_max_repl */
+	int32_t sched_nice;      /* -20..19; SPORADIC: sched_ss_low_priority */
+	uint32_t sched_priority; /* 1..99 for FIFO, RR and SPORADIC */
+	/* ns; of OTHER, BATCH and IDLE the slice, 0: the default; SPORADIC: the budget */
+	uint64_t sched_runtime;
 	uint64_t sched_deadline; /* ns; of DEADLINE */
-	uint64_t sched_period;   /* ns; of DEADLINE; 0: the deadline */
+	uint64_t sched_period;   /* ns; of DEADLINE, 0: the deadline; SPORADIC */
 };
 #endif
 

@@ -33,7 +33,7 @@
 #define _POSIX_SHELL                      (-1)
 #define _POSIX_SPAWN                      (-1)
 #define _POSIX_SPIN_LOCKS                 200809L
-#define _POSIX_SPORADIC_SERVER            (-1)
+#define _POSIX_SPORADIC_SERVER            200809L
 #define _POSIX_SYNCHRONIZED_IO            (-1)
 #define _POSIX_THREADS                    200809L
 #define _POSIX_THREAD_ATTR_STACKADDR      200809L
@@ -46,7 +46,7 @@
 #define _POSIX_THREAD_ROBUST_PRIO_INHERIT 200809L
 #define _POSIX_THREAD_ROBUST_PRIO_PROTECT 200809L
 #define _POSIX_THREAD_SAFE_FUNCTIONS      200809L
-#define _POSIX_THREAD_SPORADIC_SERVER     (-1)
+#define _POSIX_THREAD_SPORADIC_SERVER     200809L
 #define _POSIX_TIMEOUTS                   200809L
 #define _POSIX_TIMERS                     200809L
 #define _POSIX_TRACE                      (-1)
