@@ -415,7 +415,7 @@ static void deadline_charge(struct runqueue *rq, struct thread *t, uint64_t delt
 	if (reclaims(t))
 		delta_ns = deadline_reclaimed(rq, d, delta_ns);
 	spin_lock(&d->lock);
-	d->left_ns -= (int64_t)delta_ns;
+	deadline_take(d, delta_ns);
 	spin_unlock(&d->lock);
 }
 

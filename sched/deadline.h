@@ -149,6 +149,7 @@ static inline int64_t deadline_budget_ns(struct deadline *d)
 
 /* deadline_lend.c */
 bool deadline_choose(struct thread *t);
+void deadline_take(struct deadline *d, uint64_t delta_ns);
 void deadline_charge_lent(struct thread *t, uint64_t delta_ns);
 uint64_t deadline_left_lent_ns(const struct thread *t);
 void deadline_end_loan(struct deadline *d);

@@ -83,6 +83,16 @@ static void look_again(struct deadline *d, uint64_t at_ns)
 	timer_add(&d->timer, at_ns);
 }
 
+/* [s] So much was used of it, by its thread or by who has the loan. */
+void deadline_take(struct deadline *d, uint64_t delta_ns)
+{
+	bool had = d->left_ns > 0;
+
+	d->left_ns -= (int64_t)delta_ns;
+	if (unlikely(d->lends) && had && d->left_ns <= 0)
+		look_again(d, 0);
+}
+
 void deadline_charge_lent(struct thread *t, uint64_t delta_ns)
 {
 	struct deadline_place *p = &t->sched.place;
@@ -91,13 +101,8 @@ void deadline_charge_lent(struct thread *t, uint64_t delta_ns)
 	if (!d || d != p->lent)
 		return;
 	spin_lock(&d->lock);
-	if (is_valid(d, p->loan)) {
-		bool had = d->left_ns > 0;
-
-		d->left_ns -= (int64_t)delta_ns;
-		if (had && d->left_ns <= 0)
-			look_again(d, 0);
-	}
+	if (is_valid(d, p->loan))
+		deadline_take(d, delta_ns);
 	spin_unlock(&d->lock);
 }
 
@@ -149,6 +154,8 @@ static LOCK_UNCHECKED uint16_t offer(struct thread *t)
 			begin_loan(own);
 			spin_unlock(&own->lock);
 		}
+		if (rq->curr == t)
+			deadline_runs(rq, t);
 		if (deadline_choose(t))
 			t->waiter.loan = (struct loan){
 				.server = p->server,

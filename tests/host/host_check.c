@@ -386,6 +386,15 @@ static bool all_up(void)
 	return up;
 }
 
+/* The next budget of a lender who has used up this one is on its way. */
+static void check_loan(struct thread *t, void *unused)
+{
+	const struct deadline *d = t->sched.deadline;
+
+	(void)unused;
+	CHECK(!d || !d->lends || d->left_ns > 0 || d->timer.armed);
+}
+
 void check_machine(bool quiet)
 {
 	if (!all_up())
@@ -405,6 +414,8 @@ void check_machine(bool quiet)
 		check_quiet(cpu_at(i));
 	if (quiet && !cpu_leaving)
 		check_earliest_run();
+	if (quiet && deadline_queues)
+		host_each_thread(check_loan, NULL);
 	if (quiet && check_conservation)
 		check_conserved();
 	for (unsigned i = 0; quiet && check_conservation && i < cpu_count; i++)
