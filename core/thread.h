@@ -109,7 +109,7 @@ struct thread_attr {
 /*
  * Context: thread. @attr NULL: fair, nice 0, joinable, default stack. 0; -EAGAIN: no memory for it
  * (nothing is left behind); -EINVAL: an attribute out of range, or an affinity without an online
- * CPU.
+ * CPU; -ENOMEM: no memory for SCHED_SPORADIC.
  */
 int thread_create(struct thread **out, const struct thread_attr *attr, void *(*entry)(void *),
 		  void *arg);

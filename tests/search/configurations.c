@@ -12,6 +12,7 @@
 #include "sched/deadline.h"
 #include "sched/group.h"
 #include "sched/sched.h"
+#include "sched/sporadic.h"
 #include "tests/host/host_seeds.h"
 #include "tests/search/search.h"
 
@@ -505,6 +506,45 @@ static void lend_change(void)
 	no_deadline_lent(thread_current());
 	CHECK(!d->lends);
 	finish(2);
+}
+
+/* ---- sporadic servers ------------------------------------------------------------------------ */
+
+static void set_sporadic(unsigned i, unsigned high, unsigned low, uint64_t budget_ns)
+{
+	const struct sched_attr a = { .size = sizeof(a),
+				      .sched_policy = SCHED_SPORADIC,
+				      .sched_priority = high,
+				      .sched_nice = (int32_t)low,
+				      .sched_flags = 2,
+				      .sched_runtime = budget_ns,
+				      .sched_period = 20000 };
+
+	CHECK(!sched_sporadic_use());
+	CHECK(!sched_set_attr(threads[i], &a));
+}
+
+/*
+ * A waiter's budget comes back, or is used up, while the mutex is handed on; what he lends is what he
+ * has.
+ */
+static void sporadic_mutex(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	init_mutexes(0);
+	make(0, 2, SCHED_FIFO, 30, do_lock_timed);
+	make(1, 1, SCHED_FIFO, 20, do_lock_timed);
+	settle();
+	set_sporadic(0, 30, 15, 1500);
+	CHECK(!mutex_lock(&mutex));
+	search_begin();
+	go(0);
+	go(1);
+	CHECK(!mutex_unlock(&mutex));
+	semaphore_wait(&sem[0]); /* time may jump while they compute */
+	semaphore_wait(&sem[1]);
+	nothing_lent();
+	search_end();
 }
 
 static struct spinlock spin = SPINLOCK_INIT(LOCK_WAIT);
@@ -1252,6 +1292,8 @@ const struct configuration configurations[] = {
 	  .timers = true, .bound = 1, .weak_bound = 1, .soak_bound = 3 },
 	{ "lend-change", "a lender leaves the class while the mutex is handed on", lend_change, 2,
 	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "sporadic-mutex", "a sporadic budget ends or comes back while a mutex is handed on",
+	  sporadic_mutex, 2, .timers = true, .bound = 1, .weak_bound = 1, .soak_bound = 3 },
 	{ "steal-switch", "an idle CPU takes a fair thread while its CPU switches", steal_switch, 2,
 	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
 	{ "steal-rt", "the same of real-time threads", steal_rt, 2,
