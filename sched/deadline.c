@@ -461,6 +461,7 @@ static void fall_back(struct runqueue *rq, struct thread *t)
 		rq->nr_ready++;
 	} else {
 		sched_enqueue(rq, t, EEVDF_PLACE_WAKE);
+		server_fair_runs(rq); /* it may wait behind real time from now on */
 	}
 }
 

@@ -386,13 +386,13 @@ static bool all_up(void)
 	return up;
 }
 
-/* The next budget of a lender who has used up this one is on its way. */
+/* The next budget of a lender who has used up this one is on its way, or he is about to be asked. */
 static void check_loan(struct thread *t, void *unused)
 {
 	const struct deadline *d = t->sched.deadline;
 
 	(void)unused;
-	CHECK(!d || !d->lends || d->left_ns > 0 || d->timer.armed);
+	CHECK(!d || !d->lends || d->left_ns > 0 || d->timer.armed || t->borrower.links);
 }
 
 void check_machine(bool quiet)
