@@ -146,7 +146,8 @@ int sched_thread_init(struct thread *t, const struct thread_attr *attr)
 	s->cpu = NULL;
 	s->group = NULL;
 	s->deadline = NULL;
-	s->place = (struct deadline_place){ 0 };
+	s->place.lent = NULL;
+	s->place.counted_bw = 0;
 	s->runtime_ns = 0;
 	s->standing.weight = 0;
 	s->util = (struct util){ .avg = UTIL_NEW << UTIL_SHIFT, .at_ns = time_now_ns() };
