@@ -65,7 +65,8 @@ struct thread *inherit_lend(struct thread *owner, struct lend *l, uint16_t rank,
 		rb_insert(&b->lends, &l->node, lends_more);
 	n = rb_first(&b->lends);
 	best = n ? container_of(n, struct lend, node) : NULL;
-	if (sched_lend(owner, best ? best->rank : 0, best ? &best->loan : NULL) && b->waits_for)
+	if (sched_lend(owner, best ? best->rank : 0, best ? &best->loan : NULL) &&
+	    (b->waits_for || atomic_load_relaxed(&owner->waiter.queue)))
 		next = inherit_pin(owner);
 	spin_unlock(&b->lock);
 	return next;
@@ -85,7 +86,10 @@ LOCK_UNCHECKED struct mutex *inherit_lock(struct thread *t)
 	}
 }
 
-/* One link: from @t to the owner of what it waits for, if he has to pass it on. */
+/*
+ * One link: from @t to the owner of what it waits for, if he has to pass it on. What has no owner, a
+ * semaphore or a condition variable, is the end of the chain, where @t goes to its new place.
+ */
 static LOCK_UNCHECKED struct thread *pass_on(struct thread *t)
 {
 	struct mutex *m = inherit_lock(t);
@@ -94,6 +98,8 @@ static LOCK_UNCHECKED struct thread *pass_on(struct thread *t)
 	if (m)
 		wait_rank_again(&m->waiters, &t->waiter, thread_offer(t));
 	spin_unlock(&t->borrower.lock);
+	if (!m)
+		sched_rank_waiter(t);
 	inherit_unpin(t);
 	if (m) {
 		next = mutex_lend(m);
@@ -155,4 +161,6 @@ void inherit_rank_changed(struct thread *t)
 	waiting = inherit_pin(t->borrower.waits_for ? t : NULL);
 	spin_unlock(&t->borrower.lock);
 	inherit_pass_on(waiting);
+	if (!waiting)
+		sched_rank_waiter(t);
 }

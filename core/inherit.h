@@ -75,7 +75,10 @@ struct thread *inherit_lend(struct thread *owner, struct lend *l, uint16_t rank,
  * mutex lends. Goes on along the chain. @t may be NULL. Irqs masked, no lock held.
  */
 void inherit_pass_on(struct thread *t);
-/* The own rank of @t was changed by an attribute. Irqs masked, no lock held. */
+/*
+ * The own rank of @t was changed by an attribute: so is its place among those that wait with it,
+ * whatever for. Irqs masked, no lock held.
+ */
 void inherit_rank_changed(struct thread *t);
 /* @t may not be freed until it is unpinned; irqs stay masked so long. Any lock may be held. */
 struct thread *inherit_pin(struct thread *t);

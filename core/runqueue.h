@@ -197,14 +197,17 @@ struct runqueue {
  */
 enum {
 	SCHED_SLICED = 1, /* charged and sliced: fair, round robin */
-	/* it has a hook to run that was set while it waited for the CPU */
+	/*
+	 * it has a hook to run that was set while it waited for the CPU; or its rank was changed
+	 * from another CPU while it ran: it may just have queued to wait with the old one
+	 */
 	SCHED_HOOK = 2,
-	/* its CPU is outside its affinity: it must go to another one */
-	SCHED_MOVE = 4,
+	/* woken between queueing to wait and blocking: it does not block */
+	SCHED_WOKEN = 4,
 	/* fair, but in a group, or it runs where a group may be picked next */
 	SCHED_GROUPED = 8,
-	/* woken between queueing to wait and blocking: it does not block */
-	SCHED_WOKEN = 16,
+	/* its CPU is outside its affinity: it must go to another one */
+	SCHED_MOVE = 16,
 	/* real time, was given a priority while it ran: it goes to the tail of its level */
 	SCHED_TAIL = 64,
 	/* runnable, but its budget is used up: it waits for the next one, and not for the CPU */

@@ -228,6 +228,12 @@ void sched_reschedule_self(unsigned long flags);
  * LOCK_INHERIT may be held.
  */
 bool sched_lend(struct thread *t, uint16_t rank, const struct loan *loan);
+/*
+ * The rank of @t has changed: if it is blocked on a wait queue, it goes to its place there, behind
+ * those who have that rank. A mutex lends as before: for those see core/inherit.h. Irqs masked, no
+ * lock held.
+ */
+void sched_rank_waiter(struct thread *t);
 /* The last act of a thread; irqs masked. */
 __noreturn void sched_exit(void);
 __noreturn void sched_idle_loop(void);

@@ -32,7 +32,7 @@ struct waiter {
 	struct rb_node node;      /* [w] */
 	struct wait_queue *queue; /* [a] written under its lock; NULL: on none */
 	uint32_t ticket;          /* [w] of a condition variable: order of arrival */
-	uint16_t rank;            /* [w] the thread's when it began to wait; for a mutex: now */
+	uint16_t rank;            /* [w] the thread's: its place, see sched_rank_waiter() */
 	int16_t result;           /* [w] what the wait returns: 0, -ETIMEDOUT */
 	struct loan loan;         /* [w] for a mutex, if rank is RANK_DEADLINE */
 };

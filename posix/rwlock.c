@@ -67,7 +67,7 @@ PX_API int pthread_rwlock_destroy(pthread_rwlock_t *lock)
 	return busy ? EBUSY : 0;
 }
 
-/* The best rank that waits, 0: nobody. With the mutex held. A rank is that of the wait's beginning. */
+/* The best rank that waits, 0: nobody. With the mutex held. */
 static uint16_t best_rank(struct condition *c)
 {
 	unsigned long flags = spin_lock_irqsave(&c->waiters.lock);

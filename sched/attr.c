@@ -286,6 +286,8 @@ static bool change(struct runqueue *rq, struct thread *t, struct change c)
 			rt_waits(rq, rt_first(&rq->rt)); /* was to come next, and may not now */
 		if (rq->fair.nr && t->sched.rank > RANK_RT)
 			monitor_watch(); /* the same */
+		if (t->sched.rank != old && cpu_of_rq(rq) != arch_cpu_self())
+			t->sched.unusual |= SCHED_HOOK; /* see sched_rank_waiter() */
 	} else {
 		change_waiting(rq, t, c);
 		act = t->sched.state == THREAD_RUNNABLE && sched_check_preempt(rq, t);
@@ -367,6 +369,37 @@ LOCK_UNCHECKED bool sched_lend(struct thread *t, uint16_t rank, const struct loa
 	if (act && cpu != arch_cpu_self())
 		ipi_send(cpu);
 	return changed;
+}
+
+/*
+ * rank vs wait
+ *   CPU 0: changes the rank of T           CPU 1: T
+ *   .                                      lock(q), T queued by its old rank
+ *   lock(rq1), new rank, T runs: marked    .
+ *   unlock(rq1)                            lock(rq1), T blocked; marked: finds its new place
+ *   .                                      unlock(q), unlock(rq1)
+ *   looks again: T has its place           (the other order: T is blocked and finds no mark)
+ *
+ * While T is blocked and its rq is locked neither T can return from the wait nor whoever woke it
+ * from sched_wake(), so q is there. Its lock comes before rq's and is therefore only tried.
+ */
+__cold LOCK_UNCHECKED void sched_rank_waiter(struct thread *t)
+{
+	while (atomic_load_relaxed(&t->waiter.queue)) {
+		struct runqueue *rq = rq_lock_thread(t);
+		struct wait_queue *q = atomic_load_relaxed(&t->waiter.queue);
+		bool waits = q && t->sched.state == THREAD_BLOCKED;
+		bool locked = waits && spin_trylock(&q->lock);
+
+		if (locked && atomic_load_relaxed(&t->waiter.queue) == q)
+			wait_rank_again(q, &t->waiter, t->sched.rank);
+		if (locked)
+			spin_unlock(&q->lock);
+		spin_unlock(&rq->lock);
+		if (locked || !waits)
+			return;
+		arch_cpu_relax();
+	}
 }
 
 /* With @rq, the thread's, locked: unlocks it. */

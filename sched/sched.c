@@ -243,10 +243,23 @@ LOCK_UNCHECKED void sched_yield_current(void)
 
 /* ---- block ----------------------------------------------------------------------------------- */
 
-static __noinline LOCK_UNCHECKED void block_general(struct runqueue *rq, struct thread *prev,
-						    unsigned long flags)
+/*
+ * Since @prev queued to wait its rank may have changed, or it was woken. The queue's lock is still
+ * held, if the wait has one, so its place can be set right before anybody else looks.
+ */
+static __cold __noinline LOCK_UNCHECKED void block_marked(struct runqueue *rq, struct thread *prev,
+							  struct spinlock *wait_lock,
+							  unsigned long flags)
 {
-	if (likely(!(prev->sched.unusual & SCHED_WOKEN)))
+	struct wait_queue *q = atomic_load_relaxed(&prev->waiter.queue);
+
+	if (wait_lock && q && wait_lock == &q->lock)
+		wait_rank_again(q, &prev->waiter, prev->sched.rank);
+	if (wait_lock)
+		spin_unlock(wait_lock);
+	if (!atomic_peek_relaxed(&prev->hook))
+		prev->sched.unusual &= (uint8_t)~SCHED_HOOK;
+	if (!(prev->sched.unusual & SCHED_WOKEN))
 		return schedule(rq, prev, STOP_BLOCKED, flags);
 	prev->sched.unusual &= (uint8_t)~SCHED_WOKEN;
 	prev->sched.state = THREAD_RUNNABLE;
@@ -262,10 +275,15 @@ LOCK_UNCHECKED void sched_block(struct spinlock *wait_lock, unsigned long flags)
 	ASSERT_HOT(arch_irq_flags_enabled(flags));
 	spin_lock(&rq->lock);
 	prev->sched.state = THREAD_BLOCKED;
+	if (unlikely(prev->sched.unusual)) {
+		if (unlikely(prev->sched.unusual & (SCHED_WOKEN | SCHED_HOOK)))
+			return block_marked(rq, prev, wait_lock, flags);
+		if (wait_lock)
+			spin_unlock(wait_lock);
+		return schedule(rq, prev, STOP_BLOCKED, flags);
+	}
 	if (wait_lock)
 		spin_unlock(wait_lock);
-	if (unlikely(prev->sched.unusual))
-		return block_general(rq, prev, flags);
 	if (rq->rt.highest) {
 		next = rt_first(&rq->rt);
 		if (unlikely(next->sched.unusual))
@@ -594,7 +612,7 @@ static __noinline LOCK_UNCHECKED void preempt(struct cpu *cpu)
 		return preempt_fair(rq, prev);
 	unusual = prev->sched.unusual;
 	/* flat, with or without a hook, and not to move: it runs, so it is rq->fair_curr */
-	if (unusual - SCHED_FLAT < SCHED_MOVE) {
+	if (unusual - SCHED_FLAT < SCHED_WOKEN) {
 		rt_take(&rq->rt, next);
 		rq->slice_end_ns = UINT64_MAX;
 		rq->fair_owed_ns += account(rq, prev);

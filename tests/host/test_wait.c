@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Wait queues: best rank first and in order of arrival within a rank, with waiters that time out or
- * are taken out of the middle meanwhile; a time-out is never early and comes with interrupts' delay
+ * Wait queues: best rank first and in order of arrival within a rank, with waiters that time out, are
+ * taken out of the middle or get another rank meanwhile, by an attribute or by a loan; a time-out is never early and comes with interrupts' delay
  * at most; each waiter is woken exactly once, by a waker or by its timer.
  *
  * Sources: tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "core/sync.h"
 #include "core/thread.h"
 #include "core/time.h"
 #include "tests/host/host_seeds.h"
@@ -166,12 +167,119 @@ static void a_time_out_is_on_time(void **state)
 	run_seeds(&s);
 }
 
+/* ---- a rank that changes --------------------------------------------------------------------- */
+
+static struct mutex held[WORKERS];
+static struct condition condition = CONDITION_INIT;
+static struct mutex monitor = MUTEX_INIT;
+static bool by_condition;
+
+/* Owns a mutex meanwhile, by which it can be lent a rank. */
+static void *wait_ranked(void *arg)
+{
+	unsigned i = (unsigned)(uintptr_t)arg;
+
+	CHECK(!mutex_lock(&held[i]));
+	if (by_condition) {
+		CHECK(!mutex_lock(&monitor));
+		CHECK(!condition_wait(&condition, &monitor));
+		CHECK(!mutex_unlock(&monitor));
+	} else {
+		unsigned long flags = spin_lock_irqsave(&queue.lock);
+
+		CHECK(!wait_on(&queue, flags));
+	}
+	CHECK(!mutex_unlock(&held[i]));
+	woken[i]++;
+	return NULL;
+}
+
+static void *lend(void *arg)
+{
+	CHECK(!mutex_lock(&held[(uintptr_t)arg]));
+	CHECK(!mutex_unlock(&held[(uintptr_t)arg]));
+	return NULL;
+}
+
+/* The best comes first, and each stands where its present rank says. */
+static void check_order(const struct wait_queue *q)
+{
+	unsigned before = UINT32_MAX;
+
+	for (struct rb_node *n = rb_first(&q->waiters); n; n = rb_next(n)) {
+		struct thread *t = container_of(n, struct thread, waiter.node);
+
+		CHECK(t->waiter.rank == t->sched.rank && t->waiter.rank <= before);
+		before = t->waiter.rank;
+	}
+}
+
+/* Changes fall on threads that run, begin to wait, wait and are woken, on all CPUs. */
+static void ranked_first(void *arg)
+{
+	unsigned n = 2 + (unsigned)draw(WORKERS - 2), lenders = 0;
+	struct thread *lender[WORKERS];
+	struct wait_queue *q;
+
+	(void)arg;
+	by_condition = draw(2);
+	q = by_condition ? &condition.waiters : &queue;
+	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 60, 0));
+	for (unsigned i = 0; i < n; i++) {
+		struct thread_attr attr = { .affinity = &cpu_online_mask,
+					    .policy = SCHED_FIFO,
+					    .priority = (uint8_t)(1 + draw(50)) };
+
+		mutex_init(&held[i]);
+		CHECK(!thread_create(&threads[i], &attr, wait_ranked, (void *)(uintptr_t)i));
+	}
+	for (unsigned k = 0; k < 4 * n; k++) {
+		unsigned i = (unsigned)draw(n);
+
+		if (!draw(4) && lenders < WORKERS) {
+			struct thread_attr attr = { .affinity = &cpu_online_mask,
+						    .policy = SCHED_FIFO,
+						    .priority = (uint8_t)(1 + draw(55)) };
+
+			CHECK(!thread_create(&lender[lenders++], &attr, lend,
+					     (void *)(uintptr_t)i));
+		} else if (draw(5)) {
+			CHECK(!sched_set_policy(threads[i], SCHED_FIFO, (int)(1 + draw(50)), 0));
+		} else {
+			CHECK(!sched_set_policy(threads[i], SCHED_OTHER, 0, 0));
+		}
+		host_compute(draw(2 * US));
+	}
+	thread_sleep_until(time_now_ns() + 100 * US);
+	check_order(q);
+	for (unsigned i = 0; i < n; i++) {
+		if (by_condition)
+			condition_signal(&condition);
+		else
+			CHECK(wake_one());
+		thread_sleep_until(time_now_ns() + draw(50 * US));
+	}
+	for (unsigned i = 0; i < n; i++)
+		CHECK(!thread_join(threads[i], NULL) && woken[i] == 1);
+	for (unsigned i = 0; i < lenders; i++)
+		CHECK(!thread_join(lender[i], NULL));
+}
+
+static void the_place_follows_the_rank(void **state)
+{
+	struct scenario s = { .first = ranked_first, .cpus_from = 1, .cpus_to = 4, .seeds = 80 };
+
+	(void)state;
+	run_seeds(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(best_rank_then_arrival),
 		cmocka_unit_test(woken_exactly_once),
 		cmocka_unit_test(a_time_out_is_on_time),
+		cmocka_unit_test(the_place_follows_the_rank),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

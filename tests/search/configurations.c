@@ -342,6 +342,62 @@ static void inherit_change(void)
 	finish(2);
 }
 
+static void *do_wait_for_one(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	semaphore_wait(&sem[0]);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+static void *do_post_one(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	semaphore_post(&sem[0]);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/* A thread gets a better priority than the one that waits while it begins to wait, too. */
+static void rank_wait(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	make(0, 2, SCHED_FIFO, 20, do_wait_for_one);
+	make(1, 2, SCHED_FIFO, 30, do_wait_for_one);
+	settle();
+	go(1);
+	settle();
+	search_begin();
+	go(0);
+	CHECK(!sched_set_policy(threads[0], SCHED_FIFO, 40, 0));
+	settle();
+	semaphore_post(&sem[0]);
+	settle();
+	CHECK(done[0] && !done[1]);
+	semaphore_post(&sem[0]);
+	finish(2);
+}
+
+/* The same of one that waits, while it is woken. */
+static void rank_wake(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	make(0, 2, SCHED_FIFO, 20, do_wait_for_one);
+	make(1, 2, SCHED_FIFO, 15, do_wait_for_one);
+	make(2, 4, SCHED_FIFO, 10, do_post_one);
+	settle();
+	go(0);
+	go(1);
+	settle();
+	search_begin();
+	go(2);
+	CHECK(!sched_set_policy(threads[0], SCHED_FIFO, 5, 0));
+	settle();
+	CHECK(done[0] + done[1] == 1 && done[2]);
+	semaphore_post(&sem[0]);
+	finish(3);
+}
+
 static void *do_link_checked(void *arg)
 {
 	int err;
@@ -1282,6 +1338,10 @@ const struct configuration configurations[] = {
 	  inherit_timeout, 2, .timers = true, .bound = 2, .weak_bound = 2, .soak_bound = 3 },
 	{ "inherit-change", "a waiter gets another priority while the mutex is handed on",
 	  inherit_change, 2, .bound = 3, .weak_bound = 2, .soak_bound = 4 },
+	{ "rank-wait", "a thread gets another priority as it begins to wait", rank_wait, 2,
+	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
+	{ "rank-wake", "a waiter gets another priority while it is woken", rank_wake, 3,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
 	{ "inherit-circle", "two threads wait for each other", inherit_circle, 2,
 	  .bound = 2, .weak_bound = 2, .soak_bound = 5 },
 	{ "inherit-death", "the owner of a robust mutex ends", inherit_death, 2,
