@@ -55,13 +55,14 @@ struct px_pending {
 enum { PX_EVENT_CANCEL = 1, PX_EVENT_SIGNAL = 2, PX_EVENT_CLOCK = 4 };
 
 struct pthread {
-	/* What outlives one use of the record: somebody may still wait for the mutex. */
+	/* What outlives one use of the record, to the timer: somebody may still wait for the mutex. */
 	struct mutex life;
 	uint32_t index;      /* [i] place in the table */
 	uint32_t generation; /* [p] of this use of the record */
 
-	uint32_t asleep;     /* [a] in px_sleep(); whoever clears it wakes it */
-	struct spinlock nap; /* from asleep = 1 until the thread is off its CPU */
+	struct timer sleep_timer; /* under nap. Armed: it sleeps; who takes it back wakes it */
+	/* Of px_sleep(): from the look at the events until the thread is off its CPU. */
+	struct spinlock nap;
 	struct timer *timer; /* [s] of the wait that it is in or returns from; NULL: none */
 	/* [p] NULL until the scheduler knows it; then it stays while the record is in use and not exited */
 	struct thread *core;
@@ -84,7 +85,7 @@ struct pthread {
 
 	uint64_t mask;             /* [p] blocked signals; written by the thread */
 	bool by_day;               /* [s] sleeps until a time of day */
-	bool cut_short;            /* [p] the sleep was */
+	bool cut_short;            /* under nap: the sleep was */
 	struct px_pending pending; /* [p] */
 	uint64_t waited_for;       /* [p] by sigwait() and its like */
 	uint32_t handled;          /* [s] handlers run */
@@ -197,8 +198,30 @@ int px_wait_refused(struct wait_queue *q, unsigned long flags) LOCK_RELEASES(q->
  */
 int px_wait(struct pthread *self, struct wait_queue *q, unsigned long flags, uint64_t until_ns,
 	    uint32_t events) LOCK_RELEASES(q->lock);
-/* Sleeps until @until_ns: 0, or -EINTR when one of @events came first. */
+/*
+ * Sleeps until @until_ns: 0, or -EINTR when one of @events came first. Inline where every
+ * instruction behind the wake-up counts.
+ */
+static inline LOCK_UNCHECKED int px_sleep_here(struct pthread *self, uint64_t until_ns,
+					       uint32_t events)
+{
+	unsigned long flags = arch_irq_save();
+
+	ASSERT_HOT(arch_irq_flags_enabled(flags));
+	spin_lock(&self->nap);
+	self->cut_short = false;
+	if (unlikely(px_events() & events)) {
+		spin_unlock_irqrestore(&self->nap, flags);
+		return -EINTR;
+	}
+	self->sleep_timer.urgent = atomic_peek_relaxed(&thread_current()->sched.rank) > RANK_RT;
+	timer_add(&self->sleep_timer, until_ns);
+	sched_block(&self->nap, flags);
+	return unlikely(self->cut_short) ? -EINTR : 0;
+}
 int px_sleep(struct pthread *self, uint64_t until_ns, uint32_t events);
+/* The function of a sleep_timer. */
+void px_sleep_expired(struct timer *timer);
 /* Sets @event for @t, if it has begun and not ended, and makes it look. px_lock held, irqs masked. */
 void px_attract(struct pthread *t, uint32_t event) LOCK_REQUIRES(px_lock);
 /* Sets or clears @event for @t. px_lock held. */

@@ -7,18 +7,25 @@
 
 #include "posix/internal.h"
 
-/* 0 or -EINTR when a signal was handled. */
-static int sleep_until(struct pthread *self, uint64_t until_ns)
+/* The sleep was interrupted: is cancelled, or ends with EINTR if a signal was handled. */
+static __noinline int sleep_again(struct pthread *self, uint64_t until_ns)
 {
-	px_cancel_point();
-	while (px_sleep(self, until_ns, PX_WAIT_CANCELLABLE) == -EINTR) {
+	do {
 		uint32_t before = self->handled;
 
 		px_interrupted(self, true);
 		if (self->handled != before)
-			return -EINTR;
-	}
+			return EINTR;
+	} while (px_sleep(self, until_ns, PX_WAIT_CANCELLABLE) == -EINTR);
 	return 0;
+}
+
+/* 0 or EINTR. Called last, so that there is but one frame to leave when the time has come. */
+static __noinline int sleep_until(struct pthread *self, uint64_t until_ns)
+{
+	if (likely(!px_sleep_here(self, until_ns, PX_WAIT_CANCELLABLE)))
+		return 0;
+	return sleep_again(self, until_ns);
 }
 
 static int sleep_for(uint64_t ns, uint64_t *left_ns)
@@ -31,7 +38,7 @@ static int sleep_for(uint64_t ns, uint64_t *left_ns)
 	return err;
 }
 
-/* Until a time of day, which may be set. */
+/* Until a time of day, which may be set. 0 or EINTR. */
 static int sleep_by_day(const struct timespec *at)
 {
 	struct pthread *self = px_self();
@@ -49,11 +56,11 @@ static int sleep_by_day(const struct timespec *at)
 			px_interrupted(self, true);
 	} while (err && self->handled == before);
 	self->by_day = false;
-	return err;
+	return -err;
 }
 
-PX_API int clock_nanosleep(clockid_t clock_id, int flags, const struct timespec *ts,
-			   struct timespec *left)
+static __noinline int sleep_by(clockid_t clock_id, int flags, const struct timespec *ts,
+			       struct timespec *left)
 {
 	uint64_t ns, left_ns;
 	int err;
@@ -65,13 +72,21 @@ PX_API int clock_nanosleep(clockid_t clock_id, int flags, const struct timespec 
 	if (!px_until(clock_id, ts, &ns))
 		return ENOTSUP; /* a clock of CPU time */
 	if (flags && clock_id == CLOCK_REALTIME)
-		return -sleep_by_day(ts);
+		return sleep_by_day(ts);
 	if (flags)
-		return -sleep_until(px_self(), ns);
+		return sleep_until(px_self(), ns);
 	err = sleep_for(px_ns(ts), &left_ns);
 	if (err && left)
 		*left = px_timespec(left_ns);
-	return -err;
+	return err;
+}
+
+PX_API int clock_nanosleep(clockid_t clock_id, int flags, const struct timespec *ts,
+			   struct timespec *left)
+{
+	if (likely(clock_id == CLOCK_MONOTONIC && flags == TIMER_ABSTIME && px_timespec_valid(ts)))
+		return sleep_until(px_self(), px_ns(ts));
+	return sleep_by(clock_id, flags, ts, left);
 }
 
 PX_API int nanosleep(const struct timespec *ts, struct timespec *left)

@@ -76,6 +76,7 @@ static bool table_grow(unsigned long *flags)
 	for (uint32_t i = 0; i < CHUNK; i++) {
 		chunk[i].index = record_count + i;
 		mutex_init(&chunk[i].life);
+		timer_init(&chunk[i].sleep_timer, px_sleep_expired);
 		free_add(&chunk[i]);
 	}
 	record_count += CHUNK;
@@ -85,7 +86,7 @@ static bool table_grow(unsigned long *flags)
 /* All but what outlives a use begins anew. */
 static void record_reset(struct pthread *t)
 {
-	memset(&t->asleep, 0, sizeof(*t) - offsetof(struct pthread, asleep));
+	memset(&t->nap, 0, sizeof(*t) - offsetof(struct pthread, nap));
 	t->used = true;
 	if (!++t->generation)
 		t->generation = 1;

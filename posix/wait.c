@@ -15,7 +15,8 @@
  * it returns. Whoever takes T off its queue has the one right and duty to wake it (core/wait.c).
  *
  * A handler may run between the wake-up and the return, and wait as well. Therefore the timer of a
- * wait lies on the stack, and the hook first takes back the one of the wait that is over.
+ * wait lies on the stack, and the hook first takes back the one of the wait that is over. That of a
+ * sleep is never armed when the thread runs: it has expired, or was taken back by who ended the sleep.
  */
 #include "posix/internal.h"
 #include "sched/sched.h"
@@ -89,56 +90,26 @@ LOCK_UNCHECKED int px_wait(struct pthread *self, struct wait_queue *q, unsigned 
 
 /* ---- sleep ----------------------------------------------------------------------------------- */
 
-struct sleep_timer {
-	struct timer timer;
-	struct pthread *self;
-};
-
-static void sleep_expired(struct timer *timer)
+void px_sleep_expired(struct timer *timer)
 {
-	struct pthread *self = container_of(timer, struct sleep_timer, timer)->self;
-	struct thread *t = self->core;
-
-	if (atomic_swap_acq_rel(&self->asleep, 0u))
-		sched_wake(t, arch_irq_flags_masked());
+	sched_wake(container_of(timer, struct pthread, sleep_timer)->core, arch_irq_flags_masked());
 }
 
-/* Irqs masked. Whoever clears asleep has the right to wake; the lock says that it is off its CPU. */
+/* Irqs masked. True: @t slept, and the caller is to wake it. */
 static bool sleep_cut(struct pthread *t)
 {
 	bool mine;
 
 	spin_lock(&t->nap);
-	mine = atomic_swap_acq_rel(&t->asleep, 0u);
+	mine = timer_cancel(&t->sleep_timer);
 	t->cut_short |= mine;
 	spin_unlock(&t->nap);
 	return mine;
 }
 
-LOCK_UNCHECKED int px_sleep(struct pthread *self, uint64_t until_ns, uint32_t events)
+int px_sleep(struct pthread *self, uint64_t until_ns, uint32_t events)
 {
-	struct sleep_timer timed = { .self = self };
-	unsigned long flags = arch_irq_save();
-
-	ASSERT(arch_irq_flags_enabled(flags));
-	spin_lock(&self->nap);
-	self->cut_short = false;
-	atomic_store_relaxed(&self->asleep, 1u);
-	atomic_fence_seq_cst();
-	if (unlikely(px_events() & events)) {
-		atomic_store_relaxed(&self->asleep, 0u);
-		spin_unlock_irqrestore(&self->nap, flags);
-		return -EINTR;
-	}
-	timer_init(&timed.timer, sleep_expired);
-	timed.timer.urgent = atomic_peek_relaxed(&self->core->sched.rank) > RANK_RT;
-	timer_add(&timed.timer, until_ns);
-	self->timer = &timed.timer;
-	sched_block(&self->nap, flags);
-	if (unlikely(self->cut_short))
-		timer_cancel_wait(&timed.timer);
-	self->timer = NULL;
-	return self->cut_short ? -EINTR : 0;
+	return px_sleep_here(self, until_ns, events);
 }
 
 /* ---- the other side -------------------------------------------------------------------------- */
@@ -227,7 +198,7 @@ void px_interrupt(struct pthread *t)
 	if (t->exited || !t->core)
 		return;
 	atomic_fence_seq_cst();
-	if (wait_cut(t->core) || (atomic_load_relaxed(&t->asleep) && sleep_cut(t)))
+	if (wait_cut(t->core) || sleep_cut(t))
 		sched_wake(t->core, arch_irq_flags_masked());
 	else
 		thread_set_hook(t->core, hook);
