@@ -35,7 +35,8 @@ static struct {
 	struct spinlock lock;
 	struct tid_slot *pages[TID_PAGES];
 	int32_t first_free; /* 0: none */
-	int32_t first_new;  /* slots from here to the end of used_pages were never used */
+	/* slots from here to the end of used_pages were never used; written with the lock */
+	int32_t first_new;
 	int32_t used_pages;
 	uint32_t live;
 	struct thread *dead; /* detached, exited, not yet freed */
@@ -80,10 +81,12 @@ static LOCK_UNCHECKED int32_t tid_alloc(struct thread *t)
 		if (!tid_add_slots(&flags))
 			return -EAGAIN;
 	tid = tids.first_free;
-	if (likely(tid))
+	if (likely(tid)) {
 		tids.first_free = tid_slot(tid)->next_free;
-	else
-		tid = tids.first_new++;
+	} else {
+		tid = tids.first_new;
+		atomic_store_release(&tids.first_new, tid + 1);
+	}
 	tid_slot(tid)->thread = t;
 	t->generation = ++tid_slot(tid)->generation;
 	tids.live++;
@@ -115,8 +118,7 @@ unsigned thread_count(void)
 
 void thread_each(void (*each)(struct thread *t))
 {
-	for (int32_t tid = 1; tid < atomic_load_relaxed(&tids.used_pages) * (int32_t)TIDS_PER_PAGE;
-	     tid++) {
+	for (int32_t tid = 1; tid < atomic_load_acquire(&tids.first_new); tid++) {
 		unsigned long flags;
 
 		if (!atomic_load_relaxed(&tid_slot(tid)->thread))
