@@ -5,10 +5,17 @@
  * size is asked for.
  */
 #include "posix/internal.h"
+#include "core/console.h"
 #include "core/mem/mem.h"
 #include "core/string.h"
 
 #define STACK_DEFAULT (64 * 1024 - 2048)
+
+int px_out_of_range(const char *attribute, const char *expected)
+{
+	printk("posix: %s is out of range: expected %s\n", attribute, expected);
+	return EINVAL;
+}
 
 static bool is_attr(const pthread_attr_t *a)
 {
@@ -47,8 +54,10 @@ PX_API int pthread_attr_getdetachstate(const pthread_attr_t *a, int *state)
 
 PX_API int pthread_attr_setdetachstate(pthread_attr_t *a, int state)
 {
-	if (!is_attr(a) || (state != PTHREAD_CREATE_JOINABLE && state != PTHREAD_CREATE_DETACHED))
+	if (!is_attr(a))
 		return EINVAL;
+	if (state != PTHREAD_CREATE_JOINABLE && state != PTHREAD_CREATE_DETACHED)
+		return px_out_of_range("detachstate", "PTHREAD_CREATE_JOINABLE or _DETACHED");
 	a->__detach = state;
 	return 0;
 }
@@ -63,8 +72,11 @@ PX_API int pthread_attr_getinheritsched(const pthread_attr_t *restrict a, int *r
 
 PX_API int pthread_attr_setinheritsched(pthread_attr_t *a, int inherit)
 {
-	if (!is_attr(a) || (inherit != PTHREAD_INHERIT_SCHED && inherit != PTHREAD_EXPLICIT_SCHED))
+	if (!is_attr(a))
 		return EINVAL;
+	if (inherit != PTHREAD_INHERIT_SCHED && inherit != PTHREAD_EXPLICIT_SCHED)
+		return px_out_of_range("inheritsched",
+				       "PTHREAD_INHERIT_SCHED or PTHREAD_EXPLICIT_SCHED");
 	a->__inherit = inherit;
 	return 0;
 }
@@ -80,8 +92,10 @@ PX_API int pthread_attr_getscope(const pthread_attr_t *restrict a, int *restrict
 /* Every thread competes with all others. */
 PX_API int pthread_attr_setscope(pthread_attr_t *a, int scope)
 {
-	if (!is_attr(a) || (scope != PTHREAD_SCOPE_SYSTEM && scope != PTHREAD_SCOPE_PROCESS))
+	if (!is_attr(a))
 		return EINVAL;
+	if (scope != PTHREAD_SCOPE_SYSTEM && scope != PTHREAD_SCOPE_PROCESS)
+		return px_out_of_range("scope", "PTHREAD_SCOPE_SYSTEM");
 	return scope == PTHREAD_SCOPE_SYSTEM ? 0 : ENOTSUP;
 }
 
@@ -95,8 +109,10 @@ PX_API int pthread_attr_getguardsize(const pthread_attr_t *restrict a, size_t *r
 
 PX_API int pthread_attr_setguardsize(pthread_attr_t *a, size_t bytes)
 {
-	if (!is_attr(a) || bytes > STACK_SLOT_MAX)
+	if (!is_attr(a))
 		return EINVAL;
+	if (bytes > STACK_SLOT_MAX)
+		return px_out_of_range("guardsize", "1 MiB at most");
 	a->__guard_bytes = bytes;
 	return 0;
 }
@@ -114,8 +130,10 @@ PX_API int pthread_attr_getschedparam(const pthread_attr_t *restrict a,
 PX_API int pthread_attr_setschedparam(pthread_attr_t *restrict a,
 				      const struct sched_param *restrict param)
 {
-	if (!is_attr(a) || param->sched_priority < 0 || param->sched_priority > 99)
+	if (!is_attr(a))
 		return EINVAL;
+	if (param->sched_priority < 0 || param->sched_priority > 99)
+		return px_out_of_range("sched_priority", "0..99");
 	a->__param = *param;
 	return 0;
 }
@@ -130,8 +148,10 @@ PX_API int pthread_attr_getschedpolicy(const pthread_attr_t *restrict a, int *re
 
 PX_API int pthread_attr_setschedpolicy(pthread_attr_t *a, int policy)
 {
-	if (!is_attr(a) || sched_get_priority_max(policy) < 0)
+	if (!is_attr(a))
 		return EINVAL;
+	if (sched_get_priority_max(policy) < 0)
+		return px_out_of_range("schedpolicy", "OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5");
 	a->__policy = policy;
 	return policy == SCHED_SPORADIC ? px_sporadic_use() : 0;
 }
@@ -151,8 +171,10 @@ PX_API int pthread_attr_getstack(const pthread_attr_t *restrict a, void **restri
 /* Memory of malloc() will do: the stack begins at the last aligned address in it. */
 PX_API int pthread_attr_setstack(pthread_attr_t *a, void *stack, size_t bytes)
 {
-	if (!is_attr(a) || bytes < PTHREAD_STACK_MIN || !stack)
+	if (!is_attr(a))
 		return EINVAL;
+	if (bytes < PTHREAD_STACK_MIN || !stack)
+		return px_out_of_range("stack", "memory of PTHREAD_STACK_MIN bytes or more");
 	a->__stack = stack;
 	a->__stack_bytes = bytes;
 	return 0;
@@ -185,8 +207,10 @@ PX_API int pthread_attr_getstacksize(const pthread_attr_t *restrict a, size_t *r
 /* The largest slot has to hold what lies above the stack as well. */
 PX_API int pthread_attr_setstacksize(pthread_attr_t *a, size_t bytes)
 {
-	if (!is_attr(a) || bytes < PTHREAD_STACK_MIN || bytes > STACK_SLOT_MAX - PAGE_SIZE)
+	if (!is_attr(a))
 		return EINVAL;
+	if (bytes < PTHREAD_STACK_MIN || bytes > STACK_SLOT_MAX - PAGE_SIZE)
+		return px_out_of_range("stacksize", "PTHREAD_STACK_MIN to 1 MiB");
 	a->__stack_bytes = bytes;
 	return 0;
 }

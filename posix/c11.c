@@ -153,7 +153,7 @@ PX_API void thrd_yield(void)
 
 PX_API int tss_create(tss_t *key, tss_dtor_t destructor)
 {
-	return answer(pthread_key_create(key, destructor));
+	return pthread_key_create(key, destructor) ? thrd_error : thrd_success;
 }
 
 PX_API void tss_delete(tss_t key)

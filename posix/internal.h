@@ -323,6 +323,9 @@ static inline int px_fail(int error)
 	return -1;
 }
 
+/* EINVAL, and a line in the log that names the attribute. attr.c. */
+int px_out_of_range(const char *attribute, const char *expected);
+
 #define PX_MAGIC_ATTR      0x61747472u
 #define PX_MAGIC_MUTEXATTR 0x6d617472u
 #define PX_MAGIC_CONDATTR  0x63617472u

@@ -89,10 +89,14 @@ static struct queue *queue_create(const char *name, const struct mq_attr *attr)
 	size_t bytes = strlen(name) + 1;
 	struct queue *q;
 
-	errno = EINVAL;
-	if (attr && (attr->mq_maxmsg <= 0 || attr->mq_msgsize <= 0 ||
-		     attr->mq_maxmsg > MAXMSG_MAX || attr->mq_msgsize > MSGSIZE_MAX))
+	if (attr && (attr->mq_maxmsg <= 0 || attr->mq_maxmsg > MAXMSG_MAX)) {
+		errno = px_out_of_range("mq_maxmsg", "1..65536");
 		return NULL;
+	}
+	if (attr && (attr->mq_msgsize <= 0 || attr->mq_msgsize > MSGSIZE_MAX)) {
+		errno = px_out_of_range("mq_msgsize", "1..16777216");
+		return NULL;
+	}
 	errno = ENOSPC;
 	q = calloc(1, sizeof(*q) + bytes);
 	if (!q)
@@ -165,16 +169,21 @@ static void queue_release(struct queue *q)
 	mutex_unlock(&table_mutex);
 }
 
-static mqd_t descriptor_open(struct queue *q, int flags)
+/* MQ_OPEN_MAX: all are in use. */
+static unsigned descriptor_free(void)
 {
-	for (unsigned i = 0; i < MQ_OPEN_MAX; i++) {
-		if (descriptor_table[i].queue)
-			continue;
-		descriptor_table[i] = (struct descriptor){ q, flags & (O_ACCMODE | O_NONBLOCK) };
-		q->users++;
-		return (mqd_t)i + MQD_FIRST;
-	}
-	return px_fail(EMFILE);
+	unsigned i = 0;
+
+	while (i < MQ_OPEN_MAX && descriptor_table[i].queue)
+		i++;
+	return i;
+}
+
+static mqd_t descriptor_open(unsigned i, struct queue *q, int flags)
+{
+	descriptor_table[i] = (struct descriptor){ q, flags & (O_ACCMODE | O_NONBLOCK) };
+	q->users++;
+	return (mqd_t)i + MQD_FIRST;
 }
 
 PX_API mqd_t mq_open(const char *name, int flags, ...)
@@ -182,6 +191,7 @@ PX_API mqd_t mq_open(const char *name, int flags, ...)
 	const struct mq_attr *attr = NULL;
 	struct queue *q;
 	mqd_t mqd = -1;
+	unsigned i;
 	va_list ap;
 	int err = px_name_error(name);
 
@@ -201,8 +211,10 @@ PX_API mqd_t mq_open(const char *name, int flags, ...)
 		errno = EEXIST;
 	else if (!q && !(flags & O_CREAT))
 		errno = ENOENT;
+	else if ((i = descriptor_free()) == MQ_OPEN_MAX)
+		errno = EMFILE; /* before a queue is made that nobody has */
 	else if (q || (q = queue_create(name, attr)))
-		mqd = descriptor_open(q, flags);
+		mqd = descriptor_open(i, q, flags);
 	mutex_unlock(&table_mutex);
 	return mqd;
 }

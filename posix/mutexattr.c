@@ -6,10 +6,10 @@
 #include "posix/internal.h"
 
 /* Of a field that may be 0 or 1. */
-static int choice(int *field, int value)
+static int choice(const char *attribute, int *field, int value)
 {
 	if (value != 0 && value != 1)
-		return EINVAL;
+		return px_out_of_range(attribute, "0 or 1");
 	*field = value;
 	return 0;
 }
@@ -54,8 +54,11 @@ PX_API int pthread_mutexattr_gettype(const pthread_mutexattr_t *restrict a, int 
 
 PX_API int pthread_mutexattr_settype(pthread_mutexattr_t *a, int type)
 {
-	if (!is_mutexattr(a) || type < PTHREAD_MUTEX_ERRORCHECK || type > PTHREAD_MUTEX_NORMAL)
+	if (!is_mutexattr(a))
 		return EINVAL;
+	if (type < PTHREAD_MUTEX_ERRORCHECK || type > PTHREAD_MUTEX_NORMAL)
+		return px_out_of_range("type",
+				       "PTHREAD_MUTEX_NORMAL, _ERRORCHECK, _RECURSIVE or _DEFAULT");
 	a->__type = type;
 	return 0;
 }
@@ -68,8 +71,10 @@ PX_API int pthread_mutexattr_getprotocol(const pthread_mutexattr_t *restrict a,
 
 PX_API int pthread_mutexattr_setprotocol(pthread_mutexattr_t *a, int protocol)
 {
-	if (!is_mutexattr(a) || protocol < PTHREAD_PRIO_NONE || protocol > PTHREAD_PRIO_PROTECT)
+	if (!is_mutexattr(a))
 		return EINVAL;
+	if (protocol < PTHREAD_PRIO_NONE || protocol > PTHREAD_PRIO_PROTECT)
+		return px_out_of_range("protocol", "PTHREAD_PRIO_NONE, _INHERIT or _PROTECT");
 	a->__protocol = protocol;
 	return 0;
 }
@@ -82,8 +87,10 @@ PX_API int pthread_mutexattr_getprioceiling(const pthread_mutexattr_t *restrict 
 
 PX_API int pthread_mutexattr_setprioceiling(pthread_mutexattr_t *a, int ceiling)
 {
-	if (!is_mutexattr(a) || ceiling < 1 || ceiling > 99)
+	if (!is_mutexattr(a))
 		return EINVAL;
+	if (ceiling < 1 || ceiling > 99)
+		return px_out_of_range("prioceiling", "1..99");
 	a->__ceiling = ceiling;
 	return 0;
 }
@@ -97,7 +104,7 @@ PX_API int pthread_mutexattr_setrobust(pthread_mutexattr_t *a, int robust)
 {
 	if (!is_mutexattr(a))
 		return EINVAL;
-	return choice(&a->__robust, robust);
+	return choice("robust", &a->__robust, robust);
 }
 
 PX_API int pthread_mutexattr_getpshared(const pthread_mutexattr_t *restrict a,
@@ -108,7 +115,7 @@ PX_API int pthread_mutexattr_getpshared(const pthread_mutexattr_t *restrict a,
 
 PX_API int pthread_mutexattr_setpshared(pthread_mutexattr_t *a, int pshared)
 {
-	return is_mutexattr(a) ? choice(&a->__pshared, pshared) : EINVAL;
+	return is_mutexattr(a) ? choice("pshared", &a->__pshared, pshared) : EINVAL;
 }
 
 /* ---- condition variables --------------------------------------------------------------------- */
@@ -143,8 +150,10 @@ PX_API int pthread_condattr_getclock(const pthread_condattr_t *restrict a,
 
 PX_API int pthread_condattr_setclock(pthread_condattr_t *a, clockid_t clock_id)
 {
-	if (!is_condattr(a) || (clock_id != CLOCK_REALTIME && clock_id != CLOCK_MONOTONIC))
+	if (!is_condattr(a))
 		return EINVAL;
+	if (clock_id != CLOCK_REALTIME && clock_id != CLOCK_MONOTONIC)
+		return px_out_of_range("clock", "CLOCK_REALTIME or CLOCK_MONOTONIC");
 	a->__clock = clock_id;
 	return 0;
 }
@@ -159,7 +168,7 @@ PX_API int pthread_condattr_getpshared(const pthread_condattr_t *restrict a, int
 
 PX_API int pthread_condattr_setpshared(pthread_condattr_t *a, int pshared)
 {
-	return is_condattr(a) ? choice(&a->__pshared, pshared) : EINVAL;
+	return is_condattr(a) ? choice("pshared", &a->__pshared, pshared) : EINVAL;
 }
 
 /* ---- read-write locks ------------------------------------------------------------------------ */
@@ -194,7 +203,7 @@ PX_API int pthread_rwlockattr_getpshared(const pthread_rwlockattr_t *restrict a,
 
 PX_API int pthread_rwlockattr_setpshared(pthread_rwlockattr_t *a, int pshared)
 {
-	return is_rwlockattr(a) ? choice(&a->__pshared, pshared) : EINVAL;
+	return is_rwlockattr(a) ? choice("pshared", &a->__pshared, pshared) : EINVAL;
 }
 
 /* ---- barriers -------------------------------------------------------------------------------- */
@@ -229,5 +238,5 @@ PX_API int pthread_barrierattr_getpshared(const pthread_barrierattr_t *restrict 
 
 PX_API int pthread_barrierattr_setpshared(pthread_barrierattr_t *a, int pshared)
 {
-	return is_barrierattr(a) ? choice(&a->__pshared, pshared) : EINVAL;
+	return is_barrierattr(a) ? choice("pshared", &a->__pshared, pshared) : EINVAL;
 }

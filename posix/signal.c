@@ -508,7 +508,7 @@ PX_API int pthread_sigqueue(pthread_t id, int signo, union sigval value)
 
 PX_API int raise(int signo)
 {
-	int err = px_signo_valid(signo) ? pthread_kill(pthread_self(), signo) : EINVAL;
+	int err = pthread_kill(pthread_self(), signo);
 
 	return err ? px_fail(err) : 0;
 }

@@ -181,6 +181,28 @@ static void attr_apply(const pthread_attr_t *from, struct thread_attr *to, struc
 		t->stack_bytes = to->stack_bytes;
 }
 
+/* What can be known only now: whether its fields go together, and which CPUs there are. */
+static int attr_check(const pthread_attr_t *a)
+{
+	struct sched_attr s = { .size = sizeof(s),
+				.sched_policy = (uint32_t)a->__policy,
+				.sched_priority = (uint32_t)a->__param.sched_priority };
+	struct cpumask mask = { 0 };
+	const char *field = NULL, *expected = NULL;
+
+	if (a->__policy == SCHED_SPORADIC)
+		px_sporadic_attr(&a->__param, &s);
+	if (a->__inherit == PTHREAD_EXPLICIT_SCHED)
+		field = sched_attr_fault(&s, &expected);
+	if (field)
+		return px_out_of_range(field, expected);
+	if (!a->__has_affinity)
+		return 0;
+	memcpy(&mask, &a->__affinity, MIN(sizeof(mask), sizeof(a->__affinity)));
+	cpumask_atomic_and(&mask, &mask, &cpu_online_mask);
+	return cpumask_empty(&mask) ? px_out_of_range("affinity", "a CPU that is online") : 0;
+}
+
 PX_API int pthread_create(pthread_t *restrict id, const pthread_attr_t *restrict attr,
 			  void *(*entry)(void *), void *restrict arg)
 {
@@ -195,6 +217,9 @@ PX_API int pthread_create(pthread_t *restrict id, const pthread_attr_t *restrict
 
 	if (attr && attr->__magic != PX_MAGIC_ATTR)
 		return EINVAL;
+	err = attr ? attr_check(attr) : 0;
+	if (err)
+		return err;
 	t = px_record_new();
 	if (!t)
 		return EAGAIN;
