@@ -80,11 +80,14 @@ VARIANT := $(if $(filter 1,$(SAN)),-san)$(if $(filter 1,$(METER)),-meter)$(if $(
 OUT  := build/$(BOARD)
 OBJ  := $(OUT)/obj$(VARIANT)
 
+# GNU objcopy does not know the relocations of what clang writes for debuggers since DWARF 5.
+LLVMDEBUG_1 := -gdwarf-4
+
 WARN := -Wall -Wextra -Werror -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS := -std=gnu11 -O2 -g $(WARN) -ffreestanding -nostdinc -isystem $(PICOLIBC)/include -isystem $(CCINCLUDE) -isystem $(CCFIXED) \
 	-I. -Iarch/$(ARCH) $(ARCHFLAGS) -fno-pic -fno-pie -ffunction-sections -fdata-sections -fno-common \
 	-fno-strict-aliasing -fno-omit-frame-pointer -ftls-model=local-exec -fno-stack-protector \
-	-fno-asynchronous-unwind-tables $(SANFLAGS) $(DEBUGFLAGS_$(SAN)) $(METERFLAGS_$(METER))
+	-fno-asynchronous-unwind-tables $(SANFLAGS) $(DEBUGFLAGS_$(SAN)) $(METERFLAGS_$(METER)) $(LLVMDEBUG_$(LLVM))
 ASFLAGS := $(filter-out -std=gnu11,$(CFLAGS)) -D__ASSEMBLY__
 
 # POSIX's headers go before the C library's.
@@ -207,12 +210,14 @@ BASE_OBJ  := $(patsubst %,$(OBJ)/%.o,$(filter-out posix/start.c,$(POSIX_SRC)) po
 BASE_KEEP := $(BASE)/names
 PROGRAM_CFLAGS = -O2 -g -nostdinc -isystem posix/include -isystem $(PICOLIBC)/include \
 	-isystem $(CCINCLUDE) -isystem $(CCFIXED) $(ARCHFLAGS) -fno-pic -fno-pie -ffunction-sections -fdata-sections \
-	-fno-strict-aliasing -fno-omit-frame-pointer -ftls-model=local-exec -fno-stack-protector -fno-asynchronous-unwind-tables
+	-fno-strict-aliasing -fno-omit-frame-pointer -ftls-model=local-exec -fno-stack-protector -fno-asynchronous-unwind-tables $(SANFLAGS)
+# What the compiler and the linker call by themselves for SAN=1: the programs' calls, too, go there.
+BASE_KEEP_1 := | cat - && $(NM) -g --defined-only $(filter %/san.c.o %/malloc_san.c.o,$(KERNEL_OBJ) $(BASE_OBJ)) | grep -oE '__(wrap|asan|ubsan)_\w+$$'
 
 $(BASE)/core/base.o: $(KERNEL_OBJ) $(BASE_OBJ) tools/posix_names.py
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  BASE  $@")
-	$(Q)$(OBJDUMP) -t $(BASE_OBJ) | $(PYTHON) tools/posix_names.py > $(BASE_KEEP)
+	$(Q)($(OBJDUMP) -t $(BASE_OBJ) | $(PYTHON) tools/posix_names.py $(BASE_KEEP_$(SAN))) > $(BASE_KEEP)
 	$(Q)$(LD) -r --unique -o $@.all $(KERNEL_OBJ) $(BASE_OBJ)
 	$(Q)$(OBJCOPY) --keep-global-symbols=$(BASE_KEEP) --weaken-symbols=$(BASE_KEEP) $@.all $@
 	@rm -f $@.all

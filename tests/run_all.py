@@ -314,9 +314,10 @@ def pytest_jobs(san):
         tools = sorted(glob.glob("tests/tools/test_*.py", root_dir=ROOT))
         jobs.append(("tools", run_pytest, "tools", san, tools))
         jobs.append(("sim", run_pytest, "sim", san, sorted(glob.glob("tests/sim/test_*.py", root_dir=ROOT))))
-        for board in BOARDS:
-            name = "posix " + board.removeprefix("virt-")
-            jobs.append((name, run_pytest, name, san, ["tests/posix"], "-k", board))
+    for board in BOARDS:
+        name = "posix " + board.removeprefix("virt-")
+        jobs.append((name, run_pytest, name, san, ["tests/posix"], "-k", board))
+    if not san:
         jobs.append(("posix tools", run_pytest, "posix tools", san, ["tests/posix"], "-k", " and ".join(f"not {b}" for b in BOARDS)))
     return jobs
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from test_posix import BOARDS, HERE, ROOT, build, run
+from test_posix import BOARDS, HERE, ROOT, SECONDS, build, run
 
 # What has no row, and why.
 NO_ERROR = {
@@ -75,7 +75,7 @@ ATTRIBUTES = {
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_attributes_are_named(board, name):
     image = build(board, name, os.path.join(HERE, name + ".c"))
-    done = run("--timeout=60", "--cpus=1", "--icount", image)
+    done = run(f"--timeout={SECONDS}", "--cpus=1", "--icount", image)
     for attribute in ATTRIBUTES[name].split():
         assert re.search(rf"^posix: {attribute} is out of range: expected \S", done.stdout, re.M), attribute
     if name == "misuse":

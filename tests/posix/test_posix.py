@@ -2,6 +2,7 @@
 """POSIX programs, built by ./fairlead-cc and run by ./fairlead-run, on both boards; and these two commands."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -10,13 +11,16 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.join(ROOT, "tests", "posix")
 BOARDS = ("virt-arm64", "virt-riscv64")
+SAN = os.environ.get("FAIRLEAD_SAN") == "1"  # as tests/run_all.py sets it: images with KASAN and UBSan
+SECONDS = 180 if SAN else 60
 PROGRAMS = sorted(name[:-2] for name in os.listdir(HERE) if name.endswith(".c"))
 sys.dont_write_bytecode = True
 
 
-def command(*words, timeout=200, **more):
+def command(*words, timeout=400, **more):
+    environment = {**os.environ, "SAN": str(int(SAN)), "LLVM": str(int(more.pop("llvm", False)))}
     return subprocess.run(words, cwd=more.pop("cwd", ROOT), capture_output=True, text=True, timeout=timeout, check=False,
-                          stdin=subprocess.DEVNULL, **more)
+                          stdin=subprocess.DEVNULL, env=environment, **more)
 
 
 def cc(*words, **more):
@@ -28,33 +32,57 @@ def run(*words, **more):
 
 
 def folder(board):
-    path = os.path.join(ROOT, "build", "test", "posix", board)
+    path = os.path.join(ROOT, "build", "test", "posix", board + ("-san" if SAN else ""))
     os.makedirs(path, exist_ok=True)
     return path
 
 
-def build(board, name, *sources, flags=("-Wall", "-Wextra", "-Werror")):
-    image = os.path.join(folder(board), name + ".img")
-    done = cc("-b", board, *sources, "-o", image, *flags)
+def build(board, name, *sources, flags=("-Wall", "-Wextra", "-Werror"), llvm=False):
+    image = os.path.join(folder(board), name + ("-llvm.img" if llvm else ".img"))
+    done = cc("-b", board, *sources, "-o", image, *flags, llvm=llvm)
     assert done.returncode == 0, done.stderr
     return image
 
 
 # In virtual time on one CPU, where each run is the same, and on as many as the tests' machine has.
 # In virtual time, where a pause of the host is no time; the stress tests on CPUs that really run at the same time, too.
-VIRTUAL = [["--cpus=1", "--icount"], ["--cpus=4", "--icount"]]
+VIRTUAL = [["--cpus=4", "--icount"]] if SAN else [["--cpus=1", "--icount"], ["--cpus=4", "--icount"]]
 OPTIONS = {"stress": [["--cpus=1", "--icount"], ["--cpus=2", "60"]], "mutex_wait": [["--cpus=1", "--icount"], ["--cpus=2"]]}
 CASES = [(name, options) for name in PROGRAMS for options in OPTIONS.get(name, VIRTUAL)]
 
 
 @pytest.mark.parametrize("board", BOARDS)
 @pytest.mark.parametrize("name, options", CASES, ids=["".join([n] + o) for n, o in CASES])
-def test_program(board, name, options):
-    image = build(board, name, os.path.join(HERE, name + ".c"))
+def test_program(board, name, options, llvm=False):
+    image = build(board, name, os.path.join(HERE, name + ".c"), llvm=llvm)
     ours = [word for word in options if word.startswith("-")]
-    done = run("--timeout=60", *ours, image, "--", *options[len(ours):])
+    done = run(f"--timeout={SECONDS}", *ours, image, "--", *options[len(ours):])
     last = done.stdout.splitlines()[-1] if done.stdout else ""
     assert done.returncode == 0 and last.endswith(" checks, 0 failed"), done.stdout + done.stderr
+
+
+@pytest.mark.skipif(SAN, reason="without sanitizers")
+@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("name", ["mutex", "rwlock", "signals", "timers", "threads", "misuse_sync"])
+def test_by_clang(board, name):
+    test_program(board, name, ["--cpus=4", "--icount"], llvm=True)
+
+
+# What a program does wrong is found as what the kernel does.
+WRONG = {
+    "kasan: use after free, write of 1 byte": "volatile char *volatile p = malloc(20); free((void *)p); p[3] = 1;",
+    "kasan: out of bounds, read of 4 bytes": "int *volatile p = malloc(20); return p[argc + 4];",
+    "ubsan: integer overflow: 2 [+] 2147483646": "volatile int i = 2147483646; i += 1 + argc;",
+}
+
+
+@pytest.mark.skipif(not SAN, reason="with sanitizers")
+@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("says", WRONG)
+def test_sanitizers_see_the_program(board, tmp_path, says):
+    source = write(tmp_path / "wrong.c", f"#include <stdlib.h>\nint main(int argc, char **argv) {{ {WRONG[says]} return !argv; }}")
+    done = run(build(board, "wrong", str(source), flags=()))
+    assert done.returncode == 134 and re.search(says, done.stdout), done.stdout + done.stderr
 
 
 def write(path, text):
