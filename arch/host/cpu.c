@@ -342,11 +342,13 @@ bool host_ipi_due(const struct host_cpu *c)
 
 static bool interrupt_due(const struct host_cpu *c)
 {
-	return host_ipi_due(c) || c->timer_ns <= host_now_ns;
+	return host_ipi_due(c) || c->irq_pending || c->timer_ns <= host_now_ns;
 }
 
 static uint64_t interrupt_ns(const struct host_cpu *c)
 {
+	if (c->irq_pending)
+		return host_now_ns;
 	return c->ipi_pending ? MIN(c->ipi_due_ns, c->timer_ns) : c->timer_ns;
 }
 
@@ -654,6 +656,8 @@ void arch_cpu_idle(void)
 		host_note(HOST_NOTE_INTERRUPT, host_self, 1);
 		trap_timer(NULL);
 	}
+	if (host_self->irq_pending)
+		host_take_irq();
 	if (host_ipi_due(host_self)) {
 		host_note(HOST_NOTE_INTERRUPT, host_self, 0);
 		host_self->ipi_pending = false;
@@ -666,6 +670,17 @@ void arch_cpu_halt(void)
 	host_self->irqs_on = false;
 	wait_aside(HOST_CPU_HALTED);
 	__builtin_unreachable();
+}
+
+void host_irq_raise(struct cpu *target)
+{
+	struct host_cpu *c = target->arch.host;
+
+	host_note(HOST_NOTE_IPI_SEND, c, 0);
+	c->irq_pending = true;
+	if (c->state == HOST_CPU_IDLE || (c->state == HOST_CPU_COMPUTES && c->irqs_on))
+		event_changed(c);
+	host_sync_point();
 }
 
 /* Stores before this call are visible to the target, as everything is in one OS thread. */

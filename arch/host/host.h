@@ -117,6 +117,12 @@ bool host_cpu_can_run(unsigned cpu);
 bool host_time_can_jump(void);
 void host_time_jump(void);
 
+/*
+ * For a test's interrupt controller, which it makes the root (irq_root_set()): @target takes an
+ * interrupt as soon as it may, and calls the controller's handle(). Context: any.
+ */
+void host_irq_raise(struct cpu *target);
+
 uint64_t host_seed(void);
 uint64_t host_steps(void);
 /* For observers: in host_compute() or arch_cpu_idle(), with no interrupt due. */
@@ -144,6 +150,7 @@ void host_charge_interrupt(void);
 bool host_ipi_due(const struct host_cpu *c);
 void host_ipi_send(struct cpu *target);
 void host_take_interrupts(void); /* vectors.c */
+void host_take_irq(void);        /* the same; one is pending */
 void host_note(enum host_note what, const struct host_cpu *c, unsigned arg);
 /* mmu.c: with a guard and extra room below */
 void *host_stack_map(size_t bytes);

@@ -26,7 +26,8 @@ struct host_cpu {
 	struct cpu *cpu; /* the per-CPU pointer */
 	uintptr_t tls;   /* the running thread's TLS register */
 	bool irqs_on;
-	bool window; /* masked, but for the timer */
+	bool window;      /* masked, but for the timer */
+	bool irq_pending; /* a device's, since its controller raised it */
 	bool ipi_pending;
 	uint64_t ipi_due_ns; /* a pending one arrives then */
 	uint64_t timer_ns;   /* one-shot, level: due from here on; UINT64_MAX: never */
