@@ -103,16 +103,41 @@ void semaphore_init(struct semaphore *s, int32_t count);
 int semaphore_post(struct semaphore *s);      /* any context. 0, -EOVERFLOW */
 int semaphore_post_slow(struct semaphore *s); /* the same, where the count was seen below 0 */
 /*
- * @n units at once: the waiters that get one, best first, are made runnable in chunks of
- * SEMAPHORE_CHUNK with interrupts masked, and who is to run is decided once for each chunk; one post
- * at a time decides, and may switch, for each. Context: any; in an interrupt all is one stretch, so
- * @n should be small there. 0; -EINVAL: @n < 0; -EOVERFLOW: the rest is not posted.
+ * Many at once. The waiters that get a unit, best first, are made runnable in chunks of SEMAPHORE_CHUNK
+ * with interrupts masked: for each chunk every CPU is locked and told once, and who is to run is
+ * decided once; one post at a time decides, and may switch, for each. Context: any; in an interrupt all
+ * is one stretch, so @n should be small there.
+ *
+ * @n units of one. 0; -EINVAL: @n < 0; -EOVERFLOW: the rest is not posted.
  */
-#define SEMAPHORE_CHUNK 2
+#define SEMAPHORE_CHUNK 4
 int semaphore_post_many(struct semaphore *s, int32_t n);
+/* A unit of each of @n. 0; -EOVERFLOW: those that have SEMAPHORE_MAX got none, all others have. */
+int semaphore_post_array(struct semaphore *const *array, unsigned n);
 void semaphore_wait(struct semaphore *s);                         /* thread */
 int semaphore_trywait(struct semaphore *s);                       /* any. 0, -EAGAIN */
 int semaphore_wait_until(struct semaphore *s, uint64_t until_ns); /* thread. 0, -ETIMEDOUT */
+
+/*
+ * Somebody who wants to know that there is a unit, and takes none: core/event_queue.h. While count is
+ * -1 he is in the queue, behind all threads and twice. So no thread is ever alone there, and those
+ * ways that are counted, of one waiter, have nothing to ask.
+ */
+#define SEMAPHORE_WATCH_RANK 0 /* of no thread that waits */
+struct semaphore_watch {
+	struct waiter waiter[2]; /* [w] */
+	/*
+	 * With the lock held: @n units come, and nobody but he is in the queue. He takes himself
+	 * off and sets the count. Whom to wake, or NULL
+	 */
+	struct thread *(*ready)(struct semaphore *s, int32_t n);
+};
+
+/* The lock held, @w the first waiter of rank SEMAPHORE_WATCH_RANK: tells it. */
+static inline struct thread *semaphore_tell(struct semaphore *s, const struct waiter *w, int32_t n)
+{
+	return container_of(w, struct semaphore_watch, waiter[0])->ready(s, n);
+}
 
 struct condition {
 	/* its lock has rank LOCK_CONDITION: a mutex's lock is taken inside */
