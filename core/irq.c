@@ -101,6 +101,20 @@ void irq_free(unsigned hwirq)
 	spin_unlock_irqrestore(&irq_lock, flags);
 }
 
+void irq_synchronize(void)
+{
+	struct thread *self = thread_current();
+	struct cpumask before = self->affinity;
+
+	for (unsigned i = 0; i < cpu_count; i++) {
+		struct cpumask only = { 0 };
+
+		cpumask_set(&only, i);
+		(void)thread_set_affinity(self, &only); /* refused: it is off and takes none */
+	}
+	(void)thread_set_affinity(self, &before);
+}
+
 void irq_unmask(unsigned hwirq)
 {
 	root->unmask(hwirq);

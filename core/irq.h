@@ -50,6 +50,11 @@ void irq_cpu_exit(struct cpu *cpu, struct cpu *heir);
  */
 int irq_request(unsigned hwirq, void (*fn)(void *arg), void *arg);
 void irq_free(unsigned hwirq);
+/*
+ * Runs on each CPU once: whatever handler ran anywhere when this was called has returned. Context:
+ * thread.
+ */
+void irq_synchronize(void);
 void irq_unmask(unsigned hwirq);
 void irq_mask(unsigned hwirq);
 /* The hwirq of interrupt @index of device node @node. */

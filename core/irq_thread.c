@@ -202,21 +202,6 @@ int irq_thread_create(struct irq_thread *it, unsigned hwirq, const struct irq_th
 	return 0;
 }
 
-/* Runs on each CPU once: whatever interrupt was there before has returned. */
-static void visit_all_cpus(void)
-{
-	struct thread *self = thread_current();
-	struct cpumask before = self->affinity;
-
-	for (unsigned i = 0; i < cpu_count; i++) {
-		struct cpumask only = { 0 };
-
-		cpumask_set(&only, i);
-		(void)thread_set_affinity(self, &only); /* refused: it is off and takes none */
-	}
-	(void)thread_set_affinity(self, &before);
-}
-
 /*
  * The thread or the timer may unmask once more after irq_free(): an interrupt that nobody has is
  * masked again when it comes, so it is done last, too.
@@ -230,7 +215,7 @@ void irq_thread_destroy(struct irq_thread *it)
 	end_thread(it);
 	timer_cancel_wait(&it->timer);
 	irq_free(hwirq);
-	visit_all_cpus();
+	irq_synchronize();
 }
 
 void irq_thread_stats(const struct irq_thread *it, struct irq_thread_stats *out)

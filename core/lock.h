@@ -44,6 +44,7 @@ enum lock_rank {
 	LOCK_POSIX,     /* posix/: threads, signals */
 	LOCK_CONDITION, /* a condition variable: its mutex is given up inside */
 	LOCK_WAIT,      /* a wait queue, semaphore, mutex, condition variable */
+	LOCK_EVENTS,    /* an event queue: told with the lock of a source held */
 	LOCK_INHERIT,   /* what a thread has borrowed: core/inherit.h */
 	LOCK_RUNQUEUE,  /* a CPU's run queue */
 	LOCK_GROUP,     /* sched/group.c: list and quota */

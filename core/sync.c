@@ -17,7 +17,26 @@ void semaphore_init(struct semaphore *s, int32_t count)
 {
 	ASSERT(count >= 0);
 	s->count = count;
+	s->watched = false;
 	wait_queue_init(&s->waiters);
+}
+
+/* With the lock held: @w, the first, is not alone. */
+static __cold int post_among(struct semaphore *s, struct waiter *w, unsigned long flags)
+	LOCK_RELEASES(s->waiters.lock)
+{
+	struct thread *t = container_of(w, struct thread, waiter);
+
+	if (w->rank == SEMAPHORE_WATCH_RANK)
+		t = semaphore_tell(s, w, 1);
+	else
+		wait_erase_among(&s->waiters, (unsigned long)w);
+	spin_unlock(&s->waiters.lock);
+	if (t)
+		sched_wake(t, flags);
+	else
+		arch_irq_restore(flags);
+	return 0;
 }
 
 __noinline int semaphore_post_slow(struct semaphore *s)
@@ -37,7 +56,7 @@ __noinline int semaphore_post_slow(struct semaphore *s)
 		wait_erase_only(&s->waiters, w);
 		atomic_store_release(&s->count, 0);
 	} else if (w) {
-		arch_cold_call(wait_erase_among, &s->waiters, (unsigned long)w);
+		return post_among(s, w, flags);
 	} else {
 		atomic_store_release(&s->count, 1); /* a time-out emptied the queue */
 	}

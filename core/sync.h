@@ -91,6 +91,7 @@ void mutex_owner_exits(struct thread *self);
  */
 struct semaphore {
 	int32_t count; /* [a] */
+	bool watched;  /* [w] there is a struct semaphore_watch for it */
 	struct wait_queue waiters;
 };
 #define SEMAPHORE_MAX 0x7fffffff

@@ -222,10 +222,26 @@ static bool reap_one(void)
 	return t != NULL;
 }
 
+void (*thread_exit_watched)(struct thread *self);
+
+/*
+ * It was detached when it exited, or is watched, or both. Irqs masked. Whoever detaches it meanwhile
+ * frees it.
+ */
+static __cold void exit_otherwise(struct thread *self, struct thread *joiner, unsigned otherwise)
+{
+	if (otherwise & THREAD_WATCHED)
+		thread_exit_watched(self);
+	if (otherwise & THREAD_DETACHED)
+		reap_add(self);
+	else if (joiner)
+		sched_wake(joiner, arch_irq_flags_masked());
+}
+
 void thread_exit(void *result)
 {
 	struct thread *self = thread_current(), *joiner;
-	bool detached;
+	uint8_t otherwise;
 
 	if (unlikely(self->mutexes_held))
 		mutex_owner_exits(self);
@@ -233,11 +249,11 @@ void thread_exit(void *result)
 	spin_lock(&self->join.lock);
 	self->result = result;
 	self->exited = true;
-	detached = self->detached;
+	otherwise = self->detached;
 	joiner = wait_pop(&self->join);
 	spin_unlock(&self->join.lock);
-	if (detached)
-		reap_add(self);
+	if (otherwise)
+		exit_otherwise(self, joiner, otherwise);
 	else if (joiner)
 		sched_wake(joiner, arch_irq_flags_masked());
 	sched_exit();
@@ -256,7 +272,7 @@ int thread_join(struct thread *t, void **result)
 		return -EDEADLK;
 	flags = arch_irq_save();
 	spin_lock(&t->join.lock);
-	if (t->detached || t->joined) {
+	if (t->joined) {
 		spin_unlock_irqrestore(&t->join.lock, flags);
 		return -EINVAL;
 	}
@@ -274,10 +290,11 @@ int thread_join(struct thread *t, void **result)
 int thread_detach(struct thread *t)
 {
 	unsigned long flags = spin_lock_irqsave(&t->join.lock);
-	bool ok = !t->detached && !t->joined, exited = t->exited;
+	bool ok = !t->joined, exited = t->exited;
 
 	if (ok)
-		t->detached = true;
+		t->detached |= THREAD_DETACHED;
+	t->joined = true;
 	spin_unlock_irqrestore(&t->join.lock, flags);
 	if (ok && exited)
 		thread_free(t);
@@ -311,7 +328,7 @@ static void thread_init(struct thread *t, const struct thread_attr *attr, void *
 	t->result = NULL;
 	wait_queue_init(&t->join);
 	t->detached = attr->detached;
-	t->joined = false;
+	t->joined = attr->detached;
 	t->exited = false;
 	t->affinity = attr->affinity ? *attr->affinity : thread_current()->affinity;
 	tls_init(t);

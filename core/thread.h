@@ -19,6 +19,13 @@ enum thread_state { THREAD_RUNNABLE, THREAD_BLOCKED, THREAD_WAKING, THREAD_DEAD 
 
 #define THREAD_NAME_BYTES 16
 
+/* Bits of detached: what its end is to see to besides those who join. */
+enum { THREAD_DETACHED = 1, THREAD_WATCHED = 2 };
+
+struct event_source; /* core/event_queue.h */
+/* @self, with THREAD_WATCHED, ends; irqs masked. NULL: no thread ever was watched. */
+extern void (*thread_exit_watched)(struct thread *self);
+
 struct thread {
 	struct arch_context context; /* first: the switch finds it at offset 0 */
 	struct sched_entity sched;
@@ -38,14 +45,17 @@ struct thread {
 	void *arg;                    /* [i] */
 	void *result;                 /* [j] */
 	struct wait_queue join;       /* [j] who joins, and the lock of the three below */
-	bool detached;                /* [j] */
-	bool joined;                  /* [j] somebody is joining or has */
+	uint8_t detached;             /* [j] THREAD_DETACHED, THREAD_WATCHED */
+	bool joined;                  /* [j] somebody is joining, or has, or nobody may: detached */
 	bool exited;                  /* [j] */
 	bool in_hook;                 /* [o] */
 	void *stack;                  /* [i] lowest address of the slot */
 	size_t stack_bytes;           /* [i] of the slot */
-	struct thread *reap_next;     /* [t] dead and detached, to be freed */
-	struct arch_fpu fpu;          /* last: only threads that used FP/SIMD touch it */
+	union {
+		struct thread *reap_next;   /* [t] dead and detached, to be freed */
+		struct event_source *watch; /* [j] who tells of its end: with THREAD_WATCHED */
+	};
+	struct arch_fpu fpu; /* last: only threads that used FP/SIMD touch it */
 };
 
 /* From the start of struct thread to the value of the TLS register. */
@@ -217,6 +227,12 @@ void sched_block(struct spinlock *wait_lock, unsigned long flags);
  * runs at once; if not, trap_exit() sees to it. Tail-call it.
  */
 void sched_wake(struct thread *t, unsigned long flags);
+/*
+ * The same for @n threads, up to SCHED_WAKE_MANY, each of them once: a CPU is locked once for all who
+ * wait there, and told once. Irqs masked, no lock held; sched_reschedule_self() has to follow.
+ */
+#define SCHED_WAKE_MANY 32
+void sched_wake_many(struct thread *const *threads, unsigned n);
 void sched_yield_current(void);
 /* Gives way if somebody better waits; restores @flags. Irqs masked, no lock held. */
 void sched_reschedule_self(unsigned long flags);
