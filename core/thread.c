@@ -231,7 +231,7 @@ void (*thread_exit_watched)(struct thread *self);
 static __cold void exit_otherwise(struct thread *self, struct thread *joiner, unsigned otherwise)
 {
 	if (otherwise & THREAD_WATCHED)
-		thread_exit_watched(self);
+		atomic_load_relaxed (&thread_exit_watched)(self);
 	if (otherwise & THREAD_DETACHED)
 		reap_add(self);
 	else if (joiner)

@@ -23,7 +23,7 @@ enum thread_state { THREAD_RUNNABLE, THREAD_BLOCKED, THREAD_WAKING, THREAD_DEAD 
 enum { THREAD_DETACHED = 1, THREAD_WATCHED = 2 };
 
 struct event_source; /* core/event_queue.h */
-/* @self, with THREAD_WATCHED, ends; irqs masked. NULL: no thread ever was watched. */
+/* [a] @self, with THREAD_WATCHED, ends; irqs masked. NULL: no thread ever was watched. */
 extern void (*thread_exit_watched)(struct thread *self);
 
 struct thread {

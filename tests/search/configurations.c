@@ -5,7 +5,11 @@
  * returns through finish(), which gives everybody time to end and checks that they did: a thread
  * that did not was forgotten. Invariants of sched/sched.h are checked at every step meanwhile.
  */
+#include <string.h>
+
+#include "core/event_queue.h"
 #include "core/hotplug.h"
+#include "core/irq_thread.h"
 #include "core/sync.h"
 #include "core/thread.h"
 #include "core/time.h"
@@ -13,6 +17,7 @@
 #include "sched/group.h"
 #include "sched/sched.h"
 #include "sched/sporadic.h"
+#include "tests/host/host_irq.h"
 #include "tests/host/host_seeds.h"
 #include "tests/search/search.h"
 
@@ -1319,6 +1324,277 @@ static void group_thief(void)
 	search_end();
 }
 
+/* ---- batch calls ----------------------------------------------------------------------------- */
+
+/* One call wakes threads of three CPUs as they block, and one of them may go to another CPU. */
+static void wake_many(void)
+{
+	struct semaphore *const all[3] = { &sem[0], &sem[1], &sem[2] };
+
+	begin(1, SCHED_FIFO, 10);
+	make(0, 2, SCHED_FIFO, 20, do_wait);
+	make(1, 4, SCHED_OTHER, 0, do_wait);
+	make(2, 6, SCHED_FIFO, 5, do_wait);
+	settle();
+	go(1);
+	go(2);
+	settle();
+	search_begin();
+	go(0);
+	CHECK(!semaphore_post_array(all, 3));
+	finish(3);
+}
+
+/* ---- event queues ---------------------------------------------------------------------------- */
+
+static struct event_queue event_queue;
+static struct event_source event_source[2];
+
+static void make_events(void)
+{
+	event_queue_init(&event_queue);
+	CHECK(!event_queue_add_semaphore(&event_queue, &event_source[0], &sem[0], 1, NULL));
+	CHECK(!event_queue_add(&event_queue, &event_source[1], 0, (void *)1));
+}
+
+/* Takes two units of semaphore 0 as it is told of them. */
+static void *do_take_two(void *arg)
+{
+	struct event e;
+
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	for (unsigned taken = 0; taken < 2;) {
+		CHECK(event_queue_wait(&event_queue, &e, 1) == 1 && e.source == &event_source[0]);
+		while (taken < 2 && !semaphore_trywait(&sem[0]))
+			taken++;
+	}
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+static void *do_wait_for_0(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	semaphore_wait(&sem[0]);
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+static uint32_t units_taken;
+
+/* Until it is told of the second source; takes the units of the first. */
+static void *do_events(void *arg)
+{
+	struct event e = { 0 };
+
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	while (!e.arg) {
+		CHECK(event_queue_wait(&event_queue, &e, 1) == 1);
+		if (!e.arg && !semaphore_trywait(&sem[0]))
+			atomic_fetch_add_relaxed(&units_taken, 1u);
+	}
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/* A looks, arms and waits on CPU 1 while two others post. */
+static void event_post(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	make_events();
+	make(0, 2, SCHED_FIFO, 20, do_take_two);
+	make(1, 4, SCHED_FIFO, 20, do_post);
+	settle();
+	go(0);
+	settle();
+	search_begin();
+	go(1);
+	CHECK(!semaphore_post(&sem[0]));
+	finish(2);
+}
+
+/* B waits for the semaphore itself, A by events: there are units for both. */
+static void event_direct(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	make_events();
+	make(0, 2, SCHED_FIFO, 20, do_take_two);
+	make(1, 4, SCHED_FIFO, 20, do_wait_for_0);
+	settle();
+	go(0);
+	settle();
+	search_begin();
+	go(1);
+	CHECK(!semaphore_post(&sem[0]));
+	CHECK(!semaphore_post_many(&sem[0], 2));
+	finish(2);
+}
+
+/*
+ * The source of a semaphore is removed while B posts and A waits, and its memory used for something
+ * else; the unit is there, or A has it, who finds nothing any more.
+ */
+static void event_remove(void)
+{
+	static const struct event_source nothing;
+
+	begin(1, SCHED_FIFO, 10);
+	make_events();
+	make(0, 2, SCHED_FIFO, 20, do_events);
+	make(1, 4, SCHED_FIFO, 20, do_post);
+	settle();
+	go(0);
+	settle();
+	search_begin();
+	go(1);
+	CHECK(!event_queue_remove(&event_queue, &event_source[0]));
+	memset(&event_source[0], 0, sizeof(event_source[0]));
+	settle();
+	CHECK(!memcmp(&event_source[0], &nothing, sizeof(nothing)));
+	CHECK(MAX(sem[0].count, 0) + units_taken == 1 && rb_empty(&sem[0].waiters.waiters));
+	CHECK(event_queue_remove(&event_queue, &event_source[0]) == -ENOENT);
+	CHECK(!event_source_post(&event_source[1]));
+	finish(2);
+}
+
+/* Two wait for a source that stays ready: both are told. */
+static void event_two(void)
+{
+	begin(1, SCHED_FIFO, 10);
+	make_events();
+	make(0, 2, SCHED_FIFO, 20, do_events);
+	make(1, 4, SCHED_FIFO, 20, do_events);
+	settle();
+	go(0);
+	settle();
+	search_begin();
+	go(1);
+	CHECK(!event_source_raise(&event_source[1]));
+	finish(2);
+}
+
+/* A thread ends while whoever watches it stops, and begins again. */
+static void event_exit(void)
+{
+	struct event e;
+	static const struct event_source nothing;
+
+	begin(1, SCHED_FIFO, 10);
+	make_events();
+	make(0, 2, SCHED_FIFO, 20, do_exit);
+	settle();
+	CHECK(!event_queue_remove(&event_queue, &event_source[0]));
+	CHECK(!event_queue_add_thread(&event_queue, &event_source[0], threads[0], 1, NULL));
+	search_begin();
+	go(0);
+	CHECK(!event_queue_remove(&event_queue, &event_source[0]));
+	memset(&event_source[0], 0, sizeof(event_source[0]));
+	host_compute(1);
+	CHECK(!memcmp(&event_source[0], &nothing, sizeof(nothing)));
+	CHECK(!event_queue_add_thread(&event_queue, &event_source[0], threads[0], 1, (void *)2));
+	CHECK(event_queue_wait(&event_queue, &e, 1) == 1 && e.arg == (void *)2);
+	CHECK(!thread_join(threads[0], NULL));
+	CHECK(!event_queue_remove(&event_queue, &event_source[0]));
+	finish(1);
+}
+
+/* ---- interrupt threads ----------------------------------------------------------------------- */
+
+static struct irq_thread irq_thread;
+static uint32_t irq_calls;
+static uint64_t irq_handler_ns;
+
+static void on_interrupt(void *arg)
+{
+	(void)arg;
+	atomic_fetch_add_relaxed(&irq_calls, 1u);
+	if (irq_handler_ns)
+		host_compute(irq_handler_ns);
+	host_line_lower(0);
+}
+
+/* Its thread is on CPU 1. */
+static void make_irq_thread(uint64_t budget_ns, uint64_t period_ns, int irq_cpu)
+{
+	struct cpumask mask = { .bits = { 2 } };
+	struct irq_thread_attr attr = {
+		.thread = { .affinity = &mask, .policy = SCHED_FIFO, .priority = 20 },
+		.budget_ns = budget_ns,
+		.period_ns = period_ns,
+		.irq_cpu = irq_cpu,
+	};
+
+	begin(1, SCHED_FIFO, 10);
+	host_lines_init();
+	CHECK(!irq_thread_create(&irq_thread, 0, &attr, on_interrupt, NULL));
+	settle();
+}
+
+/* The next interrupt comes as the thread acknowledges the one before: it is served, too. */
+static void irq_again(void)
+{
+	make_irq_thread(0, 0, 0);
+	search_begin();
+	host_line_raise(0);
+	while (host_line_is_high(0))
+		arch_cpu_relax();
+	host_line_raise(0);
+	settle();
+	CHECK(atomic_load_relaxed(&irq_calls) == 2 && !host_line_is_high(0));
+	search_end();
+}
+
+/* The budget is used up: the line is masked, and the next period's timer sees to what came. */
+static void irq_storm(void)
+{
+	irq_handler_ns = IRQ_THREAD_BUDGET_MIN_NS;
+	make_irq_thread(IRQ_THREAD_BUDGET_MIN_NS, IRQ_THREAD_PERIOD_MIN_NS, 0);
+	search_begin();
+	host_line_raise(0);
+	while (host_line_is_high(0))
+		thread_sleep_until(time_now_ns() + NSEC_PER_USEC);
+	host_line_raise(0);
+	/* time that jumps while the handler runs is charged, and taken off the periods that follow */
+	for (unsigned n = 0; n < 200 && host_line_is_high(0); n++)
+		thread_sleep_until(time_now_ns() + IRQ_THREAD_PERIOD_MIN_NS);
+	settle();
+	CHECK(atomic_load_relaxed(&irq_calls) == 2 && !host_line_is_high(0));
+	search_end();
+}
+
+/* It is stopped while an interrupt comes, or is served, or waits for its period. */
+static void irq_stop_with(uint64_t handler_ns)
+{
+	static const struct irq_thread nothing;
+	uint32_t calls;
+
+	irq_handler_ns = handler_ns;
+	make_irq_thread(IRQ_THREAD_BUDGET_MIN_NS, IRQ_THREAD_PERIOD_MIN_NS, 2);
+	make(0, 4, SCHED_FIFO, 20, do_nothing);
+	settle();
+	search_begin();
+	host_line_raise(0);
+	host_compute(3 * handler_ns);
+	irq_thread_destroy(&irq_thread);
+	memset(&irq_thread, 0, sizeof(irq_thread));
+	calls = atomic_load_relaxed(&irq_calls);
+	host_line_raise(0);
+	thread_sleep_until(time_now_ns() + 3 * IRQ_THREAD_PERIOD_MIN_NS);
+	CHECK(atomic_load_relaxed(&irq_calls) == calls &&
+	      !memcmp(&irq_thread, &nothing, sizeof(nothing)));
+	search_end();
+}
+
+static void irq_stop(void)
+{
+	irq_stop_with(0);
+}
+
+static void irq_stop_masked(void)
+{
+	irq_stop_with(IRQ_THREAD_BUDGET_MIN_NS);
+}
+
 /* clang-format off */
 /* The bounds: of a test, of a test with store buffers, of a soak. */
 const struct configuration configurations[] = {
@@ -1414,6 +1690,26 @@ const struct configuration configurations[] = {
 	{ "group-hand", "a member gives back the last of a quota as another asks", group_hand, 3,
 	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
 	{ "group-thief", "a thief whose group has nothing left here", group_thief, 3,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "wake-many", "one call wakes threads of three CPUs", wake_many, 3,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "event-post", "a semaphore is posted while an event queue looks at it", event_post, 3,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 4 },
+	{ "event-direct", "the same while another waits for the semaphore itself", event_direct, 3,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "event-remove", "the source of a semaphore is removed while it is posted and waited for",
+	  event_remove, 3, .bound = 2, .weak_bound = 2, .soak_bound = 4 },
+	{ "event-two", "two wait for a source that stays ready", event_two, 3,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 4 },
+	{ "event-exit", "a thread ends while the source of its exit is removed", event_exit, 2,
+	  .bound = 3, .weak_bound = 3, .soak_bound = 5 },
+	{ "irq-again", "an interrupt comes as the one before is acknowledged", irq_again, 2,
+	  .bound = 3, .weak_bound = 3, .soak_bound = 5 },
+	{ "irq-storm", "the budget of an interrupt thread is used up", irq_storm, 2, .timers = true,
+	  .bound = 1, .weak_bound = 1, .soak_bound = 2 },
+	{ "irq-stop", "an interrupt thread is destroyed as an interrupt comes", irq_stop, 3,
+	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
+	{ "irq-stop-masked", "the same as its next period begins", irq_stop_masked, 3, .timers = true,
 	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
 };
 /* clang-format on */

@@ -45,7 +45,7 @@ LINK = ["gcc", "-no-pie", "-Wl," + ",".join(f"--wrap={f}" for f in ("malloc", "c
 
 def kernel():
     """What the search sees the accesses of."""
-    return [name for name in host_kernel() if not name.startswith("arch/")] + ["tests/search/configurations.c"]
+    return [name for name in host_kernel() if not name.startswith("arch/")] + ["tests/host/host_irq.c", "tests/search/configurations.c"]
 
 
 def machine():
