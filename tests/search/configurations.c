@@ -1547,7 +1547,7 @@ static void irq_again(void)
 /* The budget is used up: the line is masked, and the next period's timer sees to what came. */
 static void irq_storm(void)
 {
-	irq_handler_ns = IRQ_THREAD_BUDGET_MIN_NS;
+	irq_handler_ns = 3 * IRQ_THREAD_BUDGET_MIN_NS;
 	make_irq_thread(IRQ_THREAD_BUDGET_MIN_NS, IRQ_THREAD_PERIOD_MIN_NS, 0);
 	search_begin();
 	host_line_raise(0);
