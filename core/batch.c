@@ -11,93 +11,109 @@
 #include "core/sync.h"
 #include "core/thread.h"
 
-/*
- * One unit for the best waiter, or, when none waits, all @n for the count. Returns how many are left,
- * with whom to wake in *t, or NULL; *err is 0 or -EOVERFLOW.
- */
-static int32_t post_locked(struct semaphore *s, int32_t n, struct thread **t, int *err)
-	LOCK_REQUIRES(s->waiters.lock)
+struct batch {
+	struct thread *woken[SEMAPHORE_CHUNK];
+	unsigned n;
+	int err; /* 0 or -EOVERFLOW */
+};
+
+/* No waiter gets them: @n units for the count, or an error. */
+static __noinline LOCK_UNCHECKED int count_units(struct semaphore *s, int32_t n)
 {
 	int32_t count = atomic_load_relaxed(&s->count);
-	struct waiter *w = count < 0 ? wait_first(&s->waiters) : NULL;
 
-	*err = 0;
-	*t = NULL;
-	if (w && w->rank != SEMAPHORE_WATCH_RANK) {
-		*t = wait_pop(&s->waiters);
-		if (wait_queue_empty(&s->waiters))
-			atomic_store_release(&s->count, 0);
-		return n - 1;
-	}
-	if (w) {
-		*t = semaphore_tell(s, w, n);
-		return 0;
-	}
-	if (count < 0) { /* a time-out emptied the queue: the word is ours until it is 0 again */
-		atomic_store_release(&s->count, n);
-		return 0;
-	}
 	do {
 		if (count > SEMAPHORE_MAX - n)
-			*err = -EOVERFLOW;
-	} while (!*err && !atomic_cas_release(&s->count, &count, count + n));
-	return *err ? n : 0;
+			return -EOVERFLOW;
+	} while (!atomic_cas_release(&s->count, &count, count + n));
+	return 0;
 }
 
-static int32_t post(struct semaphore *s, int32_t n, struct thread **t, int *err)
+/*
+ * With the lock held, which is given up: a unit for the best waiter, or, when none waits, all @n for
+ * the count. How many are left.
+ */
+static __noinline LOCK_UNCHECKED int32_t post_otherwise(struct semaphore *s, int32_t n,
+							struct batch *b)
 {
-	int32_t left;
+	int32_t count = atomic_load_relaxed(&s->count), left = 0;
+	struct waiter *w = count < 0 ? wait_first(&s->waiters) : NULL;
+	struct thread *t = NULL;
 
-	spin_lock(&s->waiters.lock);
-	left = post_locked(s, n, t, err);
+	if (w && w->rank != SEMAPHORE_WATCH_RANK) {
+		t = wait_pop(&s->waiters);
+		left = n - 1;
+	} else if (w) {
+		t = semaphore_tell(s, w, n);
+	} else if (count < 0) {
+		/* a time-out emptied the queue: the word is ours until it is 0 again */
+		atomic_store_release(&s->count, n);
+	} else {
+		b->err = count_units(s, n);
+	}
 	spin_unlock(&s->waiters.lock);
+	if (t)
+		b->woken[b->n++] = t;
 	return left;
 }
 
-static void wake_all(struct thread *const *woken, unsigned n, unsigned long flags)
+/* The same, with irqs masked and no lock held: inline for the one waiter of a semaphore. */
+static inline LOCK_UNCHECKED int32_t post(struct semaphore *s, int32_t n, struct batch *b)
 {
-	if (n)
-		sched_wake_many(woken, n);
+	struct waiter *w;
+
+	spin_lock(&s->waiters.lock);
+	w = wait_first(&s->waiters);
+	if (unlikely(!w || !wait_is_only(&s->waiters)))
+		return post_otherwise(s, n, b);
+	/* somebody waits: the word is ours */
+	wait_erase_only(&s->waiters, w);
+	atomic_store_release(&s->count, 0);
+	spin_unlock(&s->waiters.lock);
+	b->woken[b->n++] = container_of(w, struct thread, waiter);
+	return n - 1;
+}
+
+static void wake_all(struct batch *b, unsigned long flags)
+{
+	if (b->n)
+		sched_wake_many(b->woken, b->n);
+	b->n = 0;
 	sched_reschedule_self(flags);
 }
 
 int semaphore_post_many(struct semaphore *s, int32_t n)
 {
-	int err = n < 0 ? -EINVAL : 0;
+	struct batch b;
 
-	while (n > 0 && !err) {
+	b.n = 0; /* woken[] is not worth setting */
+	b.err = n < 0 ? -EINVAL : 0;
+	while (n > 0) {
 		unsigned long flags = arch_irq_save();
-		struct thread *woken[SEMAPHORE_CHUNK], *t;
-		unsigned to_wake = 0;
 
-		do {
-			n = post(s, n, &t, &err);
-			if (t)
-				woken[to_wake++] = t;
-		} while (t && n && to_wake < SEMAPHORE_CHUNK);
-		wake_all(woken, to_wake, flags);
+		do
+			n = post(s, n, &b);
+		while (n && b.n < SEMAPHORE_CHUNK);
+		wake_all(&b, flags);
 	}
-	return err;
+	return b.err;
 }
 
 int semaphore_post_array(struct semaphore *const *array, unsigned n)
 {
+	struct semaphore *const *end = array + n;
+	struct batch b;
 	int err = 0;
 
-	while (n) {
+	b.n = 0;
+	b.err = 0;
+	while (array < end) {
 		unsigned long flags = arch_irq_save();
-		struct thread *woken[SEMAPHORE_CHUNK], *t;
-		unsigned to_wake = 0;
 
-		for (unsigned i = 0; n && i < SEMAPHORE_CHUNK; i++, n--) {
-			int failed;
-
-			post(*array++, 1, &t, &failed);
-			err = failed ? failed : err;
-			if (t)
-				woken[to_wake++] = t;
-		}
-		wake_all(woken, to_wake, flags);
+		for (unsigned i = 0; array < end && i < SEMAPHORE_CHUNK; i++)
+			post(*array++, 1, &b);
+		err |= b.err; /* of the one error there is */
+		wake_all(&b, flags);
 	}
 	return err;
 }

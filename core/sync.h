@@ -106,12 +106,13 @@ int semaphore_post_slow(struct semaphore *s); /* the same, where the count was s
 /*
  * Many at once. The waiters that get a unit, best first, are made runnable in chunks of SEMAPHORE_CHUNK
  * with interrupts masked: for each chunk every CPU is locked and told once, and who is to run is
- * decided once; one post at a time decides, and may switch, for each. Context: any; in an interrupt all
- * is one stretch, so @n should be small there.
+ * decided once; one post at a time decides, and may switch, for each. It is for threads of other CPUs
+ * and fair ones: a real-time thread of this CPU that takes over at once is handed the CPU by a single
+ * post in less. Context: any; in an interrupt all is one stretch, so @n should be small there.
  *
  * @n units of one. 0; -EINVAL: @n < 0; -EOVERFLOW: the rest is not posted.
  */
-#define SEMAPHORE_CHUNK 4
+#define SEMAPHORE_CHUNK 3
 int semaphore_post_many(struct semaphore *s, int32_t n);
 /* A unit of each of @n. 0; -EOVERFLOW: those that have SEMAPHORE_MAX got none, all others have. */
 int semaphore_post_array(struct semaphore *const *array, unsigned n);
