@@ -84,6 +84,9 @@ POSIX_ROWS = {
     "timer_to_thread_idle": 1, "timer_to_thread_hog": 1, "thread_create_join": None,
 }
 POSIX_CALL_LIMIT = 15
+# In that image, too, because the other one's size is counted.
+FEATURE_ROWS = ["irq_thread_to_function", "sem_post_16", "sem_post_array_16", "xcpu_sem_post_16", "xcpu_sem_post_array_16",
+                "event_post_wait"]
 SBI_ROWS = ["xcpu_sem_roundtrip_sbi", "wake_idle_cpu_sbi"]  # inter-processor interrupts by firmware
 ARCHES = ["arm64", "riscv64"]  # the order in the tables above
 
@@ -91,7 +94,7 @@ TIMEOUT_S = 300
 
 
 def expected_rows(board):
-    return ROWS + [f"posix_{name}" for name in POSIX_ROWS] + (SBI_ROWS if qemu.BOARDS[board] == "riscv64" else [])
+    return ROWS + [f"posix_{name}" for name in POSIX_ROWS] + FEATURE_ROWS + (SBI_ROWS if qemu.BOARDS[board] == "riscv64" else [])
 
 
 # ---- building and text size ---------------------------------------------------------------------------------------
@@ -138,6 +141,7 @@ def measure(board, image, posix_image):
     counts = boot(board, image, "one", 1)
     counts |= boot(board, posix_image, "", 1)
     counts |= boot(board, image, "two", 2)
+    counts |= boot(board, posix_image, "two", 2)
     counts |= boot(board, image, "boot", 4)
     if qemu.BOARDS[board] == "riscv64":
         counts |= {f"{name}_sbi": count for name, count in
@@ -161,6 +165,8 @@ def number(value):
 
 
 def limit_of(board, name, counts):
+    if name.endswith("sem_post_array_16"):  # one call is to cost less than sixteen
+        return counts[name.replace("_array", "")]["avg"]
     core = name.removeprefix("posix_")
     if core != name:
         calls = POSIX_ROWS[core]
@@ -183,7 +189,7 @@ def table(all_counts):
     for board in boards:
         head += [qemu.BOARDS[board] + " ", "min-max", "limit", "best peer"]
     rows = [head]
-    for name in ROWS + [f"posix_{name}" for name in POSIX_ROWS] + SBI_ROWS:
+    for name in ROWS + [f"posix_{name}" for name in POSIX_ROWS] + FEATURE_ROWS + SBI_ROWS:
         row = [name]
         for board in boards:
             counts = all_counts[board]

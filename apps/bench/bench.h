@@ -78,3 +78,6 @@ void rows_interrupt(void); /* interrupt.c */
 void rows_load(void);      /* load.c */
 void rows_two_cpus(void);  /* cross.c: needs CPUs 0 and 1 */
 void rows_boot(void);      /* main.c */
+/* features.c of bench_posix, beside the rows of POSIX; the second one needs two CPUs */
+void rows_features(void);
+void rows_features_two(void);

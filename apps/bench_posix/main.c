@@ -3,6 +3,7 @@
  * Rows of `make bench` through the names of POSIX, each beside the core's row of the same name
  * without "posix_": the same threads at the same priorities do the same, on one CPU. An image of its
  * own, so that the size of the other one is the kernel's; samples and time line are the other one's.
+ * For the same reason features.c is here.
  *
  * The loop of each row is its core row's. Errors are not looked at where they are counted; a call
  * that failed would not come back, or not in this time.
@@ -205,13 +206,18 @@ static void timer(const char *name, bool busy)
 	row_send(name);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct work trips = { round_trips, IN_BLOCK, IN_BLOCK };
 	/* One yield of each of the two is two switches. */
 	struct work two = { yields, IN_BLOCK, 2 * IN_BLOCK };
 
+	(void)argv;
 	measure_init();
+	if (argc > 1) { /* "two": on a machine of two CPUs */
+		rows_features_two();
+		return 0;
+	}
 	with_peer("posix_yield_fifo_2", two, yield_back, PRIORITY);
 	with_peer("posix_sem_pingpong_fifo", trips, pong_back, PRIORITY);
 	with_peer("posix_sem_pingpong_fifo_hi", trips, pong_back, PRIORITY + 1);
@@ -221,5 +227,6 @@ int main(void)
 	end(start(50, calibrate, NULL));
 	timer("posix_timer_to_thread_idle", false);
 	timer("posix_timer_to_thread_hog", true);
+	rows_features();
 	return 0;
 }
