@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "posix/event.h"
 #include "posix/mutex.h"
 #include "posix/signal.h"
 #include "core/string.h"
@@ -44,6 +45,7 @@ struct queue {
 	bool notify;                    /* [m] somebody is to be told */
 	mqd_t notify_by;                /* [m] through which descriptor */
 	struct sigevent event;          /* [m] */
+	struct px_mq_watch *watches;    /* [m] of event queues */
 	struct px_signal signal;        /* [p] */
 	void *memory;                   /* [i] of the messages */
 	char name[];
@@ -334,6 +336,49 @@ static void notify(struct queue *q)
 	px_unlock(flags);
 }
 
+/* ---- event queues ---------------------------------------------------------------------------- */
+
+static void tell(struct px_mq_watch *w)
+{
+	w->changed(w, w->writable ? w->queue->count < w->queue->maxmsg : w->queue->count > 0);
+}
+
+/* A message came or went. q->mutex held. */
+static void tell_watches(struct queue *q)
+{
+	for (struct px_mq_watch *w = q->watches; w; w = w->next)
+		tell(w);
+}
+
+int px_mq_watch(mqd_t mqd, struct px_mq_watch *w)
+{
+	int flags;
+	struct queue *q = queue_get(mqd, w->writable ? O_WRONLY : O_RDONLY, &flags);
+
+	if (!q)
+		return EBADF;
+	mutex_lock(&q->mutex);
+	w->queue = q;
+	w->next = q->watches;
+	q->watches = w;
+	tell(w);
+	mutex_unlock(&q->mutex);
+	return 0;
+}
+
+void px_mq_unwatch(struct px_mq_watch *w)
+{
+	struct queue *q = w->queue;
+	struct px_mq_watch **at = &q->watches;
+
+	mutex_lock(&q->mutex);
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	mutex_unlock(&q->mutex);
+	queue_release(q);
+}
+
 /* ---- sending and receiving ------------------------------------------------------------------- */
 
 struct wait {
@@ -384,6 +429,7 @@ static void message_put(struct queue *q, const char *text, size_t bytes, unsigne
 	*at = m;
 	if (q->count++ == 0 && !q->receivers && q->notify)
 		notify(q);
+	tell_watches(q);
 	condition_signal(&q->may_receive);
 }
 
@@ -424,6 +470,7 @@ static size_t message_take(struct queue *q, char *text, unsigned *priority)
 		*priority = m->priority;
 	m->next = q->unused;
 	q->unused = m;
+	tell_watches(q);
 	condition_signal(&q->may_send);
 	return bytes;
 }

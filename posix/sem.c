@@ -10,7 +10,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include "posix/internal.h"
+#include "posix/event.h"
 #include "core/string.h"
 
 struct px_sem {
@@ -38,6 +38,13 @@ static inline struct px_sem *sem_of(sem_t *sem)
 	return likely(s && s->magic == PX_MAGIC_SEM) ? s : NULL;
 }
 
+struct semaphore *px_semaphore(sem_t *sem)
+{
+	struct px_sem *s = sem_of(sem);
+
+	return s ? &s->semaphore : NULL;
+}
+
 /* ---- unnamed --------------------------------------------------------------------------------- */
 
 PX_API int sem_init(sem_t *sem, int pshared, unsigned value)
@@ -61,7 +68,7 @@ PX_API int sem_destroy(sem_t *sem)
 	if (!s)
 		return px_fail(EINVAL);
 	flags = spin_lock_irqsave(&s->semaphore.waiters.lock);
-	busy = !wait_queue_empty(&s->semaphore.waiters);
+	busy = !wait_queue_empty(&s->semaphore.waiters) || s->semaphore.watched;
 	if (!busy)
 		s->magic = PX_MAGIC_DEAD;
 	spin_unlock_irqrestore(&s->semaphore.waiters.lock, flags);
