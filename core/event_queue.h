@@ -128,7 +128,8 @@ int event_queue_add_timer(struct event_queue *q, struct event_source *source, ui
 			  uint64_t period_ns, unsigned priority, void *arg);
 /*
  * Counts interrupts @hwirq, which is unmasked from here on. It is masked when it comes, until
- * event_source_acknowledge(). -EINVAL: out of range; -EBUSY: somebody has it.
+ * event_source_acknowledge(). One that each CPU has for itself (GIC: below 32): this call, that one and
+ * the removal on that CPU. -EINVAL: out of range; -EBUSY: somebody has it.
  */
 int event_queue_add_irq(struct event_queue *q, struct event_source *source, unsigned hwirq,
 			unsigned priority, void *arg);

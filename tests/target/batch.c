@@ -51,6 +51,41 @@ TEST(post_many_counts_what_nobody_waits_for)
 	CHECK_EQ(gate.count, SEMAPHORE_MAX);
 }
 
+static struct semaphore gates[WAITERS];
+
+static void *wait_at_own(void *arg)
+{
+	semaphore_wait(&gates[(uintptr_t)arg]);
+	log_add(&events, (char)('a' + (uintptr_t)arg));
+	return NULL;
+}
+
+/* On all CPUs; those that nobody waits for are counted, and one that is full is said to be. */
+TEST(post_array_wakes_each_where_it_waits)
+{
+	struct semaphore *array[WAITERS + 1];
+	struct semaphore nobodys = SEMAPHORE_INIT(SEMAPHORE_MAX);
+	struct thread *t[WAITERS];
+
+	events = (struct log){ 0 };
+	for (unsigned i = 0; i < WAITERS; i++) {
+		semaphore_init(&gates[i], 0);
+		array[i] = &gates[i];
+		t[i] = spawn((int)(i % test_cpus()), i % 3 ? SCHED_FIFO : SCHED_OTHER,
+			     i % 3 ? 20 : 0, wait_at_own, (void *)(uintptr_t)i);
+		wait_until_blocked(t[i]);
+	}
+	array[WAITERS] = &nobodys;
+	CHECK_EQ(semaphore_post_array(array, 0), 0);
+	CHECK_EQ(semaphore_post_array(array, WAITERS + 1), -EOVERFLOW);
+	for (unsigned i = 0; i < WAITERS; i++)
+		join(t[i]);
+	CHECK_EQ(events.n, WAITERS);
+	CHECK_EQ(semaphore_post_array(array, WAITERS), 0);
+	for (unsigned i = 0; i < WAITERS; i++)
+		CHECK_EQ(gates[i].count, 1);
+}
+
 /* A queue that time-outs have emptied still says that somebody may wait. */
 TEST(post_many_after_a_time_out)
 {
