@@ -122,11 +122,10 @@ static int notifier_start(void)
 	int err = 0;
 
 	mutex_lock(&start_mutex);
-	if (!notifier.running) {
+	if (!notifier.running)
 		err = pthread_create(&t, NULL, notifier_run, NULL);
-		notifier.running = !err;
-	}
-	if (!err) {
+	if (!notifier.running && !err) {
+		notifier.running = true;
 		pthread_setname_np(t, "timers");
 		flags = spin_lock_irqsave(&px_lock);
 		px_live--;
