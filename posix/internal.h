@@ -83,9 +83,10 @@ struct pthread {
 	struct px_key_value *values;       /* [s] PTHREAD_KEYS_MAX of them, or NULL */
 	uint32_t read_locks;               /* [s] how many it holds */
 
-	uint64_t mask;             /* [p] blocked signals; written by the thread */
-	bool by_day;               /* [s] sleeps until a time of day */
-	bool cut_short;            /* under nap: the sleep was */
+	uint64_t mask;  /* [p] blocked signals; written by the thread */
+	bool by_day;    /* [s] sleeps until a time of day */
+	bool cut_short; /* under nap: the sleep was */
+	bool locking;   /* [s] in px_mutex_wait(), which is cancelled between its waits only */
 	struct px_pending pending; /* [p] */
 	uint64_t waited_for;       /* [p] by sigwait() and its like */
 	uint32_t handled;          /* [s] handlers run */
@@ -96,7 +97,7 @@ extern struct spinlock px_lock;
 /* ---- threads (table.c, thread.c) ------------------------------------------------------------- */
 
 /* What a thread looks at on its hot paths lies in its own block of thread-local variables. */
-struct px_tls {
+struct px_block {
 	struct pthread *record; /* [s] NULL: it has not needed one yet */
 	uint32_t events;        /* [a] PX_EVENT_*: what is to be looked at */
 	/*
@@ -107,12 +108,12 @@ struct px_tls {
 	uint32_t retired; /* [a] its CPU time is among that of the dead */
 };
 
-extern __thread struct px_tls px_tls;
+extern __thread struct px_block px_tls;
 
 /* Another thread's: all blocks have the same layout. */
-static inline struct px_tls *px_tls_of(struct thread *t)
+static inline struct px_block *px_tls_of(struct thread *t)
 {
-	return (struct px_tls *)((char *)&px_tls - (char *)thread_current() + (uintptr_t)t);
+	return (struct px_block *)((char *)&px_tls - (char *)thread_current() + (uintptr_t)t);
 }
 
 struct pthread *px_attach(void);

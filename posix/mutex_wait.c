@@ -115,11 +115,14 @@ int px_mutex_wait(struct mutex *m, uint64_t until_ns)
 
 	for (;;) {
 		uint32_t cancel = self->cancel_async ? PX_EVENT_CANCEL : 0;
-		int result = lock_once(self, m, until_ns, PX_EVENT_SIGNAL | cancel);
+		int result;
 
+		self->locking = true;
+		result = lock_once(self, m, until_ns, PX_EVENT_SIGNAL | cancel);
+		self->locking = false;
+		px_cancel_if_asynchronous(self); /* what the hook left to us */
 		if (result != -EINTR)
 			return result;
-		px_cancel_if_asynchronous(self);
 		px_interrupted(self, false);
 	}
 }

@@ -24,7 +24,7 @@
 bool (*px_signals_deliver)(struct pthread *self); /* [i] once set */
 void (*px_signals_leave)(struct pthread *self);
 
-__thread struct px_tls px_tls;
+__thread struct px_block px_tls;
 
 struct wait_timer {
 	struct timer timer;
@@ -124,22 +124,26 @@ static void hook(struct thread *t)
 	struct pthread *self = px_tls.record;
 	int16_t result = t->waiter.result;
 	struct arch_fpu fpu;
-	bool cut_short;
+	bool cut_short, locking;
 
 	if (!self)
 		return; /* it ends */
 	cut_short = self->cut_short;
+	locking = self->locking;
 	px_tls.interruptible = 0;
 	timer_cancel_wait(&t->timer);
 	if (self->timer)
 		timer_cancel_wait(self->timer);
 	arch_fpu_save(&fpu);
-	px_cancel_if_asynchronous(self);
+	if (!locking)
+		px_cancel_if_asynchronous(self);
+	self->locking = false;
 	if (px_signals_deliver)
 		px_signals_deliver(self);
 	arch_fpu_load(&fpu);
 	t->waiter.result = result;
 	self->cut_short = cut_short;
+	self->locking = locking;
 }
 
 /*
@@ -162,7 +166,7 @@ static LOCK_UNCHECKED bool take_off_blocked(struct thread *t, struct wait_queue 
 }
 
 /* Whether what came for the thread of @tls, which is blocked, ends its wait. */
-static bool ends_wait(const struct px_tls *tls)
+static bool ends_wait(const struct px_block *tls)
 {
 	uint32_t how = atomic_load_relaxed(&tls->interruptible);
 
@@ -172,7 +176,7 @@ static bool ends_wait(const struct px_tls *tls)
 /* True: @t was in a wait that can be interrupted, and the caller is to wake it. */
 static LOCK_UNCHECKED bool wait_cut(struct thread *t)
 {
-	const struct px_tls *tls = px_tls_of(t);
+	const struct px_block *tls = px_tls_of(t);
 
 	while (atomic_load_relaxed(&t->waiter.queue)) {
 		struct runqueue *rq = rq_lock_thread(t);
