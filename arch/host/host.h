@@ -136,6 +136,12 @@ void host_dump(void);
 
 struct host_cpu;
 
+/* What lies above a stack: the thread, and room for variables of its own (arch_tls_get()). */
+#ifndef HOST_TLS_BYTES
+#define HOST_TLS_BYTES 0
+#endif
+#define HOST_THREAD_BYTES ALIGN_UP(THREAD_TLS_OFFSET + HOST_TLS_BYTES, 64)
+
 const struct topology_cpu *host_topology(void); /* of the options */
 extern struct host_cpu *host_cpus;
 extern unsigned host_nr_cpus;

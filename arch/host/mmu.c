@@ -212,7 +212,7 @@ void host_each_thread(void (*each)(struct thread *t, void *arg), void *arg)
 	list_for_each(node, &live) {
 		struct stack_record *r = container_of(node, struct stack_record, node);
 		struct thread *t =
-			(struct thread *)((char *)stack_of(r) + r->bytes - THREAD_TLS_OFFSET);
+			(struct thread *)((char *)stack_of(r) + r->bytes - HOST_THREAD_BYTES);
 
 		if (t->stack == stack_of(r) && t->stack_bytes == r->bytes)
 			each(t, arg);

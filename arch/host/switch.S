@@ -9,8 +9,11 @@
  *   host_stack_start: the first return on a new stack: calls the function in the first saved register with arg
  *
  * host_frame_*: the layout of a saved frame, for host_stack_prepare(). Also here: the TLS image
- * that core/thread.c copies; a host thread has none.
+ * that core/thread.c copies: HOST_TLS_BYTES of zeros. The compiler's thread-local variables are the process's, and no thread's.
  */
+#ifndef HOST_TLS_BYTES
+#define HOST_TLS_BYTES 0
+#endif
 	.text
 	.globl	host_stack_switch, host_stack_start, arch_call_on_stack
 	.type	host_stack_switch, %function
@@ -211,6 +214,7 @@ arch_call_on_stack:
 	.globl	tls_image_start, tls_image_end, tls_bss_end
 tls_image_start:
 tls_image_end:
+	.space	HOST_TLS_BYTES
 tls_bss_end:
 	.quad	0
 	.globl	host_frame_bytes, host_frame_fn, host_frame_pc

@@ -608,6 +608,208 @@ static void sporadic_mutex(void)
 	search_end();
 }
 
+/*
+ * Chains of three: the first thread owns chain[0]; A owns chain[1] and waits for it; B owns chain[2]
+ * and waits for chain[1]; C, the best, comes to wait for chain[2], and lends what it has to all.
+ */
+static struct mutex chain[THREADS];
+
+static void chain_unlock(unsigned i)
+{
+	CHECK(!mutex_unlock(&chain[i]));
+}
+
+/* With what became of the owner before. */
+static void chain_lock(unsigned i)
+{
+	int err = mutex_lock(&chain[i]);
+
+	CHECK(!err || err == -EOWNERDEAD);
+	if (err)
+		CHECK(!mutex_consistent(&chain[i]));
+}
+
+/* Thread @i owns chain[@i + 1], waits for chain[@i], and gives them up in one order or the other. */
+static void *do_chain_link(void *arg)
+{
+	unsigned i = (unsigned)(uintptr_t)arg;
+	bool inner_first;
+
+	chain_lock(i + 1);
+	semaphore_wait(&gate[i]);
+	chain_lock(i);
+	inner_first = search_choice(2);
+	chain_unlock(inner_first ? i + 1 : i);
+	chain_unlock(inner_first ? i : i + 1);
+	end(i);
+	return arg;
+}
+
+static void *do_chain_end(void *arg)
+{
+	semaphore_wait(&gate[2]);
+	chain_lock(2);
+	chain_unlock(2);
+	end(2);
+	return arg;
+}
+
+/* It gives up after a time, or has it. */
+static void *do_chain_end_timed(void *arg)
+{
+	int err;
+
+	semaphore_wait(&gate[2]);
+	err = mutex_lock_until(&chain[2], time_now_ns() + 2000);
+	CHECK(!err || err == -ETIMEDOUT);
+	if (!err)
+		chain_unlock(2);
+	end(2);
+	return arg;
+}
+
+/* Owns chain[1] until it ends. */
+static void *do_chain_die(void *arg)
+{
+	chain_lock(1);
+	semaphore_wait(&gate[0]);
+	done[0] = true;
+	return arg;
+}
+
+static void chain_begin(unsigned options, void *(*first)(void *), void *(*last)(void *))
+{
+	begin(1, SCHED_FIFO, 10);
+	for (unsigned i = 0; i < THREADS; i++)
+		CHECK(!mutex_init_with(&chain[i], options, 0));
+	make(0, 2, SCHED_FIFO, 20, first);
+	make(1, 2, SCHED_FIFO, 30, do_chain_link);
+	make(2, 2, SCHED_FIFO, 40, last);
+	settle();
+	if (first == do_chain_link) {
+		chain_lock(0);
+		go(0);
+	}
+	settle();
+	go(1);
+	settle();
+	search_begin();
+	go(2);
+}
+
+static __noreturn void chain_finish(void)
+{
+	while (!done[0] || !done[1] || !done[2])
+		settle();
+	settle();
+	for (unsigned i = 0; i < THREADS; i++)
+		CHECK(chain[i].owner <= 2 && !chain[i].lend.rank);
+	for (unsigned i = 1; i < 3; i++)
+		CHECK(!threads[i]->borrower.pins && !threads[i]->mutexes_held);
+	nothing_lent();
+	search_end();
+}
+
+/* Released at its root while it gets longer; quiet before that, it has reached the root. */
+static void inherit_long(void)
+{
+	chain_begin(0, do_chain_link, do_chain_end);
+	if (search_choice(2)) {
+		settle();
+		CHECK(thread_current()->sched.rank == RANK_RT + 40);
+	}
+	chain_unlock(0);
+	CHECK(thread_current()->sched.rank == RANK_RT + 10);
+	chain_finish();
+}
+
+/* The best waiter's time is over while the root is released. */
+static void inherit_long_timeout(void)
+{
+	chain_begin(0, do_chain_link, do_chain_end_timed);
+	host_compute(search_choice(2) ? 2000 : 0);
+	chain_unlock(0);
+	chain_finish();
+}
+
+/* A link in the middle, and the end, get other priorities. */
+static void inherit_long_change(void)
+{
+	chain_begin(0, do_chain_link, do_chain_end);
+	CHECK(!sched_set_policy(threads[1], SCHED_FIFO, 45, 0));
+	CHECK(!sched_set_policy(threads[2], SCHED_FIFO, 15, 0));
+	if (search_choice(2)) {
+		settle();
+		CHECK(thread_current()->sched.rank == RANK_RT + 45);
+		CHECK(!sched_set_policy(threads[1], SCHED_FIFO, 12, 0));
+		settle();
+		CHECK(thread_current()->sched.rank == RANK_RT + 20);
+	}
+	chain_unlock(0);
+	chain_finish();
+}
+
+/* The owner in the middle, whom B waits for, ends while C comes. */
+static void inherit_long_death(void)
+{
+	chain_begin(MUTEX_ROBUST, do_chain_die, do_chain_end);
+	go(0);
+	chain_finish();
+}
+
+static void *do_lock_outer(void *arg)
+{
+	semaphore_wait(&gate[2]);
+	CHECK(!mutex_lock(&outer));
+	CHECK(!mutex_unlock(&outer));
+	end(2);
+	return arg;
+}
+
+/*
+ * The first thread owns chain[0], which A waits for and behind A, as the best, B; and outer, which C
+ * waits for. Released in both orders while B and C come.
+ */
+static void inherit_any_order(void)
+{
+	bool root_first;
+
+	begin(1, SCHED_FIFO, 10);
+	init_mutexes(0);
+	for (unsigned i = 0; i < THREADS; i++)
+		mutex_init(&chain[i]);
+	make(0, 2, SCHED_FIFO, 20, do_chain_link);
+	make(1, 2, SCHED_FIFO, 40, do_chain_link);
+	make(2, 2, SCHED_FIFO, 30, do_lock_outer);
+	settle();
+	chain_lock(0);
+	CHECK(!mutex_lock(&outer));
+	go(0);
+	settle();
+	search_begin();
+	go(1);
+	go(2);
+	root_first = search_choice(2);
+	if (search_choice(2)) {
+		settle();
+		CHECK(thread_current()->sched.rank == RANK_RT + 40);
+		if (root_first)
+			chain_unlock(0);
+		else
+			CHECK(!mutex_unlock(&outer));
+		CHECK(thread_current()->sched.rank == RANK_RT + (root_first ? 30 : 40));
+	} else if (root_first) {
+		chain_unlock(0);
+	} else {
+		CHECK(!mutex_unlock(&outer));
+	}
+	if (root_first)
+		CHECK(!mutex_unlock(&outer));
+	else
+		chain_unlock(0);
+	chain_finish();
+}
+
 static struct spinlock spin = SPINLOCK_INIT(LOCK_WAIT);
 static unsigned inside;
 
@@ -1630,6 +1832,16 @@ const struct configuration configurations[] = {
 	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
 	{ "sporadic-mutex", "a sporadic budget ends or comes back while a mutex is handed on",
 	  sporadic_mutex, 2, .timers = true, .bound = 1, .weak_bound = 1, .soak_bound = 3 },
+	{ "inherit-long", "a chain of three gets longer and is released", inherit_long, 2,
+	  .bound = 2, .weak_bound = 1, .soak_bound = 3 },
+	{ "inherit-long-timeout", "the best waiter of a chain of three gives up", inherit_long_timeout,
+	  2, .timers = true, .bound = 1, .weak_bound = 1, .soak_bound = 2 },
+	{ "inherit-long-change", "threads of a chain of three get other priorities",
+	  inherit_long_change, 2, .bound = 2, .weak_bound = 1, .soak_bound = 3 },
+	{ "inherit-long-death", "an owner in a chain ends", inherit_long_death, 2,
+	  .bound = 2, .weak_bound = 1, .soak_bound = 3 },
+	{ "inherit-any-order", "two mutexes that chains wait for are released in any order",
+	  inherit_any_order, 2, .bound = 1, .weak_bound = 1, .soak_bound = 2 },
 	{ "steal-switch", "an idle CPU takes a fair thread while its CPU switches", steal_switch, 2,
 	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
 	{ "steal-rt", "the same of real-time threads", steal_rt, 2,

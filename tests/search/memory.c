@@ -36,7 +36,7 @@
 #define ARENA       0x200000000000ull
 #define STACKS      0x300000000000ull
 #define ARENA_BYTES (64ull << 20)
-#define STACKS_EACH (128ull << 10)
+#define STACKS_EACH (256ull << 10)
 #define STACKS_MAX  256
 /* of a stack, what is saved: the upper end, with the thread itself and the machine's record */
 #define STACK_TOP    8192ul
@@ -179,7 +179,7 @@ void memory_map(uintptr_t at, size_t bytes)
 /* The thread in stack @i, if there is one: below the machine's record of the stack. */
 static struct thread *thread_in(unsigned i)
 {
-	return (void *)(stack_at(i) + m->stack_bytes[i] - STACK_RECORD - THREAD_TLS_OFFSET);
+	return (void *)(stack_at(i) + m->stack_bytes[i] - STACK_RECORD - HOST_THREAD_BYTES);
 }
 
 static void check_place(struct thread *t, void *arg)
@@ -220,8 +220,8 @@ unsigned memory_ranges(struct memory_range *out, unsigned max)
 }
 
 /*
- * The kernel's shared memory: not the machine's registers, not what lies on a stack (struct thread
- * is above it in the same mapping).
+ * The kernel's shared memory: not the machine's registers. What lies on a stack (struct thread is
+ * above it in the same mapping) only where the configuration says that others look at it.
  */
 static bool is_shared(uintptr_t a)
 {
@@ -234,7 +234,7 @@ static bool is_shared(uintptr_t a)
 		unsigned i = (unsigned)((a - STACKS) / STACKS_EACH);
 
 		/* the first is the boot CPU's, which holds no thread, and may take two places */
-		return i && m->stack_bytes[i] && a >= (uintptr_t)thread_in(i);
+		return i && m->stack_bytes[i] && (search_stacks || a >= (uintptr_t)thread_in(i));
 	}
 	return a - PAGES < PAGES_BYTES;
 }

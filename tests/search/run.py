@@ -14,6 +14,8 @@ Two jobs run at a time (--jobs=N); --out=DIR is built in, --report=FILE has the 
 failed. A failure is printed with the command that repeats it.
 """
 import concurrent.futures
+import functools
+import glob
 import json
 import os
 import re
@@ -38,20 +40,34 @@ SOAK_SEEDS = 100000
 RACE_SEEDS = 150
 
 CC = ["gcc", "-std=gnu11", "-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-tsan",
-      "-DARCH_CPU_MAX=64", "-DHOST_ARENA_BYTES=4194304ul", "-fno-strict-aliasing", "-fno-omit-frame-pointer", "-fno-pie"]
+      "-DARCH_CPU_MAX=64", "-DHOST_ARENA_BYTES=4194304ul", "-DHOST_TLS_BYTES=64", "-fno-strict-aliasing", "-fno-omit-frame-pointer", "-fno-pie"]
 SEEN = ["-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0", "--param", "tsan-distinguish-volatile=1"]
 LINK = ["gcc", "-no-pie", "-Wl," + ",".join(f"--wrap={f}" for f in ("malloc", "calloc", "aligned_alloc", "free"))]
 
 
+# posix/ and its configurations see the C library's headers that programs see, and not the host's. A thread's variables lie with
+# the thread (posix_host.c), since all threads are one of the host's. Names that are the host's C library's as well get a prefix.
+POSIX = ["attr", "barrier", "cancel", "clock", "cond", "key", "mqueue", "mutex", "mutex_wait", "mutexattr", "rwlock", "sched", "sem", "signal",
+         "sigwait", "sleep", "sporadic", "table", "thread", "timer", "wait"]
+POSIX_CONFIGURATIONS = ["posix.c", "posix_cancel.c", "posix_signal.c"]
+POSIX_FLAGS = ["-D__thread=", "-Dpx_tls=(*search_tls())", "-D__PICOLIBC_ERRNO_FUNCTION=search_errno"]
+PICOLIBC = "/usr/lib/picolibc/aarch64-linux-gnu/include"
+
+
+def posix():
+    return [f"posix/{name}.c" for name in POSIX] + [f"tests/search/{name}" for name in POSIX_CONFIGURATIONS]
+
+
 def kernel():
     """What the search sees the accesses of."""
-    return [name for name in host_kernel() if not name.startswith("arch/")] + ["tests/host/host_irq.c", "tests/search/configurations.c"]
+    own = ["tests/host/host_irq.c", "tests/search/configurations.c"] + posix()
+    return [name for name in host_kernel() if not name.startswith("arch/")] + own
 
 
 def machine():
     """memory.c is in place of what the machine needs of Linux."""
     host = [name for name in host_kernel() if name.startswith("arch/") and name != "arch/host/linux.c"]
-    return host + ["tests/host/host_check.c", "tests/search/search.c", "tests/search/memory.c"]
+    return host + ["tests/host/host_check.c", "tests/search/search.c", "tests/search/memory.c", "tests/search/posix_host.c"]
 
 
 def execute(command, timeout=300):
@@ -68,10 +84,30 @@ def compile_one(source, folder, before=(), path=None, more=()):
     """@before: folders whose headers go before the tree's. @path: the file in place of @source."""
     target = os.path.join(folder, source.replace("/", "_") + ".o")
     include = [f"-I{name}" for name in (*before, ".", "arch/host")]
+    if source in posix():
+        include += posix_flags()
     status, output = execute(CC + list(more) + include + (SEEN if source in kernel() else []) + ["-c", path or source, "-o", target])
+    if not status and source in posix():
+        status, output = execute(["objcopy"] + posix_renames() + [target])
     if status:
         raise RuntimeError(f"{source}: {output}")
     return target
+
+
+@functools.cache
+def posix_flags():
+    _, own = execute(["gcc", "-print-file-name=include"])
+    return POSIX_FLAGS + ["-nostdinc"] + [word for path in ("posix/include", PICOLIBC, own.strip()) for word in ("-isystem", path)]
+
+
+@functools.cache
+def posix_renames():
+    """posix/ defines names of the host's C library: they get a prefix, there and where they are used."""
+    names = {"exit": "search_exit", "_exit": "search__exit"}
+    for path in glob.glob("posix/*.c", root_dir=ROOT):
+        with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+            names.update((name, f"posix_{name}") for name in re.findall(r"^PX_API [^(;=]*?(\w+)\(", file.read(), re.M))
+    return [f"--redefine-sym={name}={new}" for name, new in names.items()]
 
 
 def build(folder=None, before=(), instead=None):

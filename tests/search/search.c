@@ -39,7 +39,7 @@
 #define RANGES_MAX  600
 #define SAVED_BYTES (16ul << 20)
 
-bool search_on, search_weak, search_races, search_tracing;
+bool search_on, search_weak, search_races, search_tracing, search_stacks;
 
 struct node {
 	uint8_t value, n, cost;
@@ -322,8 +322,8 @@ static void trace_event(enum sched_event what, struct cpu *cpu, const struct thr
 
 	if (search_tracing)
 		printf("%5llu cpu %u ---- %s %s%s%s (%llu)\n", (unsigned long long)host_steps(),
-		       cpu->index, names[what], a ? a->name : "a group", b ? " -> " : "", b ? b->name : "",
-		       (unsigned long long)arg);
+		       cpu->index, names[what], a ? a->name : "a group", b ? " -> " : "",
+		       b ? b->name : "", (unsigned long long)arg);
 }
 
 static void note(enum host_note what, unsigned cpu, unsigned arg)
@@ -362,6 +362,14 @@ void search_begin(void)
 {
 	search_on = true;
 	host_pause();
+}
+
+unsigned search_choice(unsigned n)
+{
+	unsigned value = decide(n, 0);
+
+	memory_note(HOST_NOTE_INTERRUPT, (unsigned)(host_self - host_cpus), 2 + value);
+	return value;
 }
 
 void search_end(void)
@@ -472,6 +480,7 @@ static void prepare(const struct configuration *c)
 
 	catch_crashes();
 	x->configuration = c;
+	search_stacks = c->stacks;
 	memory_init((uintptr_t)__data_start, (uintptr_t)_end);
 	host_run_options(&options, first, NULL);
 	if (!search_on) {
@@ -489,10 +498,20 @@ static int usage(void)
 	return 2;
 }
 
+/* NULL: no more. */
+static const struct configuration *configuration_at(unsigned i)
+{
+	if (i < configurations_n)
+		return &configurations[i];
+	i -= configurations_n;
+	return __start_scenes + i < __stop_scenes ? __start_scenes[i] : NULL;
+}
+
 static int list(void)
 {
-	for (const struct configuration *c = configurations; c < configurations + configurations_n;
-	     c++)
+	const struct configuration *c;
+
+	for (unsigned i = 0; (c = configuration_at(i)); i++)
 		printf("%s\t%u\t%u\t%s\t%s\n", c->name, c->cpus, c->soak_bound,
 		       c->open ? c->open : "", c->what);
 	return 0;
@@ -500,9 +519,11 @@ static int list(void)
 
 static const struct configuration *find(const char *name)
 {
-	for (unsigned i = 0; i < configurations_n; i++)
-		if (!strcmp(configurations[i].name, name))
-			return &configurations[i];
+	const struct configuration *c;
+
+	for (unsigned i = 0; (c = configuration_at(i)); i++)
+		if (!strcmp(c->name, name))
+			return c;
 	return NULL;
 }
 

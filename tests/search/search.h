@@ -19,16 +19,21 @@ struct configuration {
 	unsigned weak_bound; /* the same with store buffers */
 	unsigned soak_bound; /* both, in `make soak` */
 	bool timers; /* the clock may move while CPUs have work, at the price of a preemption */
+	bool stacks; /* what lies on stacks is shared: queues and timers of posix/ */
 	/* why it is known to fail, until that is cured: then it is an error if it passes */
 	const char *open;
 };
-extern const struct configuration configurations[];
+extern const struct configuration configurations[]; /* of the scheduler */
 extern const unsigned configurations_n;
+/* Of posix/: tests/search/posix.h. The linker says where they begin and end. */
+extern const struct configuration *const __start_scenes[], *const __stop_scenes[];
 
 /* ---- for configurations ---------------------------------------------------------------------- */
 
 /* All before it is run once, all behind it in every order. */
 void search_begin(void);
+/* 0..n-1: each is tried. */
+unsigned search_choice(unsigned n);
 /* Ends a run: everybody has done what it had to. */
 __noreturn void search_end(void);
 
@@ -38,6 +43,7 @@ extern bool search_on;    /* behind search_begin(), and nobody looks at the mach
 extern bool search_weak;  /* stores wait in buffers */
 extern bool search_races; /* plain accesses are looked at */
 extern bool search_tracing;
+extern bool search_stacks; /* what lies on stacks is shared as well */
 /* An atomic access comes: whoever may go first does. */
 void search_yield(void);
 /* @granule has been written: whoever spins on it may look again. */
