@@ -205,10 +205,11 @@ static void sleepers_look_again(void)
 	struct pthread *t;
 	unsigned long flags;
 
+	atomic_fence_seq_cst(); /* after the offset: sleep_by_day() */
 	for (uint32_t i = 0;; i++) {
 		flags = spin_lock_irqsave(&px_lock);
 		t = px_at(i);
-		if (t && t->used && t->by_day)
+		if (t && t->used && atomic_load_relaxed(&t->by_day))
 			px_attract(t, PX_EVENT_CLOCK);
 		px_unlock(flags);
 		if (!t)

@@ -84,7 +84,7 @@ struct pthread {
 	uint32_t read_locks;               /* [s] how many it holds */
 
 	uint64_t mask;  /* [p] blocked signals; written by the thread */
-	bool by_day;    /* [s] sleeps until a time of day */
+	bool by_day;    /* [a] sleeps until a time of day */
 	bool cut_short; /* under nap: the sleep was */
 	bool locking;   /* [s] in px_mutex_wait(), which is cancelled between its waits only */
 	struct px_pending pending; /* [p] */
@@ -275,7 +275,7 @@ void px_cancel_if_asynchronous(struct pthread *self);
 /* Set when signals are in use: what runs pending handlers. Returns px_interrupted()'s answer. */
 extern bool (*px_signals_deliver)(struct pthread *self);
 /* The same, for a thread that ends: what it leaves behind. px_lock held. */
-extern void (*px_signals_leave)(struct pthread *self);
+extern void (*px_signals_leave)(struct pthread *self, bool for_good);
 /* abort() raises SIGABRT through it. */
 extern void (*px_abort_hook)(void);
 /*

@@ -263,8 +263,10 @@ void (*px_abort_hook)(void);
 
 void abort(void)
 {
-	if (px_abort_hook && may_wait())
-		px_abort_hook();
+	void (*hook)(void) = atomic_load_relaxed(&px_abort_hook);
+
+	if (hook && may_wait())
+		hook();
 	if (may_wait())
 		lines_send(NULL, NULL);
 	panic("abort() called");

@@ -36,7 +36,7 @@ static struct px_signal *pool_free; /* [p] */
 static bool pool_ready;             /* [p] */
 
 static bool deliver(struct pthread *self);
-static void leave(struct pthread *self);
+static void leave(struct pthread *self, bool for_good);
 static void abort_first(void);
 
 bool px_signo_valid(int signo)
@@ -46,9 +46,11 @@ bool px_signo_valid(int signo)
 
 void px_signals_on(void)
 {
-	px_signals_deliver = deliver;
-	px_signals_leave = leave;
-	px_abort_hook = abort_first;
+	if (!atomic_load_acquire(&px_signals_deliver)) {
+		atomic_store_relaxed(&px_abort_hook, abort_first);
+		atomic_store_relaxed(&px_signals_leave, leave);
+		atomic_store_release(&px_signals_deliver, deliver);
+	}
 	px_self();
 }
 
@@ -235,9 +237,19 @@ static void pass_on(struct pthread *self, uint64_t set)
 	}
 }
 
-/* It ends: its signals are forgotten, the process's are for others. */
-static void leave(struct pthread *self)
+/*
+ * It ends: what it waited for, before it was cancelled, is for others, and its handlers of clean-up
+ * may wait for them. @for_good: its signals are forgotten, the process's are for others.
+ */
+static void leave(struct pthread *self, bool for_good)
 {
+	uint64_t set = self->waited_for;
+
+	self->waited_for = 0;
+	px_signal_update(self);
+	pass_on(self, set);
+	if (!for_good)
+		return;
 	while (self->pending.set)
 		pending_drop(&self->pending, __builtin_ctzl(self->pending.set));
 	self->mask = ~0ul;
@@ -308,7 +320,7 @@ static bool deliver(struct pthread *self)
 /* abort(): SIGABRT's handler first, unless it is blocked or there is none. */
 static void abort_first(void)
 {
-	px_abort_hook = NULL;
+	atomic_store_relaxed(&px_abort_hook, (void (*)(void))NULL);
 	if (action_table[SIGABRT].sa_handler != SIG_DFL)
 		raise(SIGABRT);
 }

@@ -96,8 +96,6 @@ static int wait_for_signal(uint64_t set, siginfo_t *info, uint64_t until_ns)
 			err = -EAGAIN;
 			continue; /* one last look */
 		}
-		if (px_events() & PX_EVENT_CANCEL)
-			self->waited_for = 0;
 		px_cancel_point();
 		flags = spin_lock_irqsave(&px_lock);
 		taken = px_pending_take(self, set, info);

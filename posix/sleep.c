@@ -47,15 +47,16 @@ static int sleep_by_day(const struct timespec *at)
 	int err;
 
 	px_cancel_point();
-	self->by_day = true;
+	atomic_store_relaxed(&self->by_day, true);
 	do {
 		atomic_fetch_and_acq_rel(&px_tls.events, ~(uint32_t)PX_EVENT_CLOCK);
+		atomic_fence_seq_cst(); /* by_day is seen by who sets the clock, or the new time by us */
 		px_until(CLOCK_REALTIME, at, &until_ns);
 		err = px_sleep(self, until_ns, PX_WAIT_CANCELLABLE | PX_EVENT_CLOCK);
 		if (err)
 			px_interrupted(self, true);
 	} while (err && self->handled == before);
-	self->by_day = false;
+	atomic_store_relaxed(&self->by_day, false);
 	return -err;
 }
 

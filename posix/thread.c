@@ -47,6 +47,14 @@ static void run_cleanup(struct pthread *self)
 	}
 }
 
+static void signals_leave(struct pthread *self, bool for_good) LOCK_REQUIRES(px_lock)
+{
+	void (*leave)(struct pthread *, bool) = atomic_load_relaxed(&px_signals_leave);
+
+	if (leave)
+		leave(self, for_good);
+}
+
 /*
  * Everything but the switch. The mutex outlives this use of the record: who waits for it to work on
  * this thread then finds that it has exited.
@@ -61,8 +69,7 @@ static void retire(struct pthread *self, void *result)
 	flags = spin_lock_irqsave(&px_lock);
 	dead_runtime_ns += thread_runtime_ns(thread_current());
 	atomic_store_release(&px_tls.retired, 1u);
-	if (px_signals_leave)
-		px_signals_leave(self);
+	signals_leave(self, true);
 	px_tls.record = NULL;
 	self->result = result;
 	self->exited = true;
@@ -101,7 +108,8 @@ PX_API void pthread_exit(void *result)
 	flags = spin_lock_irqsave(&px_lock);
 	self->exiting = true;
 	px_cancel_update(self);
-	spin_unlock_irqrestore(&px_lock, flags);
+	signals_leave(self, false);
+	px_unlock(flags);
 	run_cleanup(self);
 	px_keys_destroy(self);
 	if (!leave())
@@ -121,8 +129,7 @@ static void run(void *record)
 	self->core = thread_current();
 	px_cancel_update(self);
 	spin_unlock_irqrestore(&px_lock, flags);
-	if (px_signals_deliver)
-		px_signals_deliver(self);
+	px_interrupted(self, false);
 	pthread_exit(self->entry(self->arg));
 }
 

@@ -22,7 +22,7 @@
 #include "sched/sched.h"
 
 bool (*px_signals_deliver)(struct pthread *self); /* [i] once set */
-void (*px_signals_leave)(struct pthread *self);
+void (*px_signals_leave)(struct pthread *self, bool for_good);
 
 __thread struct px_block px_tls;
 
@@ -102,7 +102,8 @@ static bool sleep_cut(struct pthread *t)
 
 	spin_lock(&t->nap);
 	mine = timer_cancel(&t->sleep_timer);
-	t->cut_short |= mine;
+	if (mine)
+		t->cut_short = true; /* else it may be reading it */
 	spin_unlock(&t->nap);
 	return mine;
 }
@@ -124,7 +125,7 @@ static void hook(struct thread *t)
 	struct pthread *self = px_tls.record;
 	int16_t result = t->waiter.result;
 	struct arch_fpu fpu;
-	bool cut_short, locking;
+	bool cut_short, locking, (*deliver)(struct pthread * self);
 
 	if (!self)
 		return; /* it ends */
@@ -138,8 +139,9 @@ static void hook(struct thread *t)
 	if (!locking)
 		px_cancel_if_asynchronous(self);
 	self->locking = false;
-	if (px_signals_deliver)
-		px_signals_deliver(self);
+	deliver = atomic_load_relaxed(&px_signals_deliver);
+	if (deliver)
+		deliver(self);
 	arch_fpu_load(&fpu);
 	t->waiter.result = result;
 	self->cut_short = cut_short;
@@ -232,7 +234,9 @@ LOCK_UNCHECKED void px_unlock(unsigned long flags)
 
 bool px_interrupted(struct pthread *self, bool cancellable)
 {
+	bool (*deliver)(struct pthread * self) = atomic_load_relaxed(&px_signals_deliver);
+
 	if (cancellable)
 		px_cancel_point();
-	return !px_signals_deliver || px_signals_deliver(self);
+	return !deliver || deliver(self);
 }

@@ -641,6 +641,7 @@ static void *do_chain_link(void *arg)
 	inner_first = search_choice(2);
 	chain_unlock(inner_first ? i + 1 : i);
 	chain_unlock(inner_first ? i : i + 1);
+	semaphore_post(&sem[i]);
 	end(i);
 	return arg;
 }
@@ -650,6 +651,7 @@ static void *do_chain_end(void *arg)
 	semaphore_wait(&gate[2]);
 	chain_lock(2);
 	chain_unlock(2);
+	semaphore_post(&sem[2]);
 	end(2);
 	return arg;
 }
@@ -664,6 +666,7 @@ static void *do_chain_end_timed(void *arg)
 	CHECK(!err || err == -ETIMEDOUT);
 	if (!err)
 		chain_unlock(2);
+	semaphore_post(&sem[2]);
 	end(2);
 	return arg;
 }
@@ -673,7 +676,7 @@ static void *do_chain_die(void *arg)
 {
 	chain_lock(1);
 	semaphore_wait(&gate[0]);
-	done[0] = true;
+	semaphore_post(&sem[0]);
 	return arg;
 }
 
@@ -699,8 +702,8 @@ static void chain_begin(unsigned options, void *(*first)(void *), void *(*last)(
 
 static __noreturn void chain_finish(void)
 {
-	while (!done[0] || !done[1] || !done[2])
-		settle();
+	for (unsigned i = 0; i < 3; i++)
+		semaphore_wait(&sem[i]); /* time may jump while they compute */
 	settle();
 	for (unsigned i = 0; i < THREADS; i++)
 		CHECK(chain[i].owner <= 2 && !chain[i].lend.rank);
@@ -762,6 +765,7 @@ static void *do_lock_outer(void *arg)
 	semaphore_wait(&gate[2]);
 	CHECK(!mutex_lock(&outer));
 	CHECK(!mutex_unlock(&outer));
+	semaphore_post(&sem[2]);
 	end(2);
 	return arg;
 }

@@ -54,9 +54,9 @@ static void begin(const struct call *c, int signo, bool both)
 {
 	call = c;
 	scene_begin(signo);
+	scene_make(A, 2, 20, do_call); /* the first that a signal of the process may go to */
 	if (c->prepare)
 		c->prepare();
-	scene_make(A, 2, 20, do_call);
 	if (both)
 		scene_make(B, 4, 20, do_complete);
 	scene_settle();

@@ -439,8 +439,10 @@ static void timer_make(int how)
 				  .sigev_signo = SIGUSR1,
 				  .sigev_value.sival_int = 7,
 				  .sigev_notify_function = notice };
+	timer_t id;
 
-	CHECK(!timer_create(CLOCK_MONOTONIC, &event, &timer));
+	CHECK(!timer_create(CLOCK_MONOTONIC, &event, &id));
+	atomic_store_relaxed(&timer, id);
 	notified = 0;
 }
 
@@ -457,7 +459,7 @@ static void arm_if_it_is(void)
 {
 	struct itimerspec value = { .it_value = { .tv_nsec = 1000 } };
 
-	if (timer_settime(timer, 0, &value, NULL))
+	if (timer_settime(atomic_load_relaxed(&timer), 0, &value, NULL))
 		CHECK(errno == EINVAL);
 	host_compute(3000);
 }
