@@ -140,7 +140,7 @@ class Lint:
     # ---- ports -----------------------------------------------------------------------------------------------------
 
     def check_ports(self):
-        """every port has the same files; no architecture's name outside of arch/"""
+        """every port has the same files; no architecture's name, and no assembler, outside of arch/"""
         ports = {}
         for name in self.files:
             parts = name.split("/")
@@ -154,6 +154,13 @@ class Lint:
                 others = ", ".join(p for p in sorted(ports) if stem in ports[p])
                 self.say(f"arch/{port}", 1, f"no file {stem}.*, which these ports have: {others}")
         self.check_arch_names()
+        self.check_assembler()
+
+    def check_assembler(self):
+        for name in self.code("core", "sched", "drivers", "posix"):
+            for number, line in enumerate(self.read(name).splitlines(), 1):
+                if re.search(r"\b(__asm__|__asm|asm)\b\s*(volatile|goto|\()", line):
+                    self.say(name, number, "assembler outside of arch/")
 
     def check_arch_names(self):
         for name in self.code("core", "sched", "drivers", "posix", "apps"):

@@ -221,3 +221,27 @@ static inline bool arch_take_if_zero(uint32_t *word, unsigned long v)
 taken:
 	return false;
 }
+
+/* ---- for drivers of devices that only this architecture has ---------------------------------- */
+
+/* System registers that are such a device's own, by name or as "S<op0>_<op1>_C<n>_C<m>_<op2>". */
+#define arch_device_reg_read(reg)                                         \
+	({                                                                \
+		uint64_t _v;                                              \
+		__asm__ volatile("mrs %0, " reg : "=r"(_v) : : "memory"); \
+		_v;                                                       \
+	})
+#define arch_device_reg_write(reg, v) \
+	__asm__ volatile("msr " reg ", %x0" : : "rZ"((uint64_t)(v)) : "memory")
+
+/* What was written to them counts from here on; what is read behind it is read now. */
+static inline void arch_device_reg_sync(void)
+{
+	__asm__ volatile("isb" : : : "memory");
+}
+
+/* Earlier stores are visible to all CPUs before a later write to such a register is done. */
+static inline void arch_device_reg_publish(void)
+{
+	__asm__ volatile("dsb ishst" : : : "memory");
+}

@@ -30,15 +30,6 @@
 #define ICC_SRE_EL1     "S3_0_C12_C12_5"
 #define ICC_IGRPEN1_EL1 "S3_0_C12_C12_7"
 
-#define icc_read(reg)                                                     \
-	({                                                                \
-		uint64_t _v;                                              \
-		__asm__ volatile("mrs %0, " reg : "=r"(_v) : : "memory"); \
-		_v;                                                       \
-	})
-#define icc_write(reg, v) __asm__ volatile("msr " reg ", %0" : : "r"((uint64_t)(v)) : "memory")
-#define icc_sync()        __asm__ volatile("isb" : : : "memory")
-
 #define ICC_CTLR_RSS (1u << 18)
 
 #define GICD_CTLR_GROUP1 (1u << 1) /* EnableGrp1A or, with one security state, EnableGrp1 */
@@ -76,21 +67,21 @@ static bool poll_clear(volatile void *base, size_t reg, uint32_t bit)
 
 static void gicv3_handle(void)
 {
-	uint64_t hwirq = icc_read(ICC_IAR1_EL1);
+	uint64_t hwirq = arch_device_reg_read(ICC_IAR1_EL1);
 
 	/*
 	 * What the sender of the interrupt stored is read after the acknowledge that says it was
 	 * sent.
 	 */
-	icc_sync();
+	arch_device_reg_sync();
 	if (hwirq == GIC_SGI_IPI) {
-		icc_write(ICC_EOIR1_EL1, GIC_SGI_IPI);
+		arch_device_reg_write(ICC_EOIR1_EL1, GIC_SGI_IPI);
 		trap_ipi();
 		return;
 	}
 	if (unlikely(hwirq >= GIC_SPECIAL))
 		return;
-	icc_write(ICC_EOIR1_EL1, hwirq);
+	arch_device_reg_write(ICC_EOIR1_EL1, hwirq);
 	irq_dispatch((unsigned)hwirq);
 }
 
@@ -115,9 +106,9 @@ static void gicv3_unmask(unsigned hwirq)
  */
 static void gicv3_ipi_send(struct cpu *target)
 {
-	__asm__ volatile("dsb ishst" : : : "memory");
-	icc_write(ICC_SGI1R_EL1, (uintptr_t)target->ipi_private);
-	icc_sync();
+	arch_device_reg_publish();
+	arch_device_reg_write(ICC_SGI1R_EL1, (uintptr_t)target->ipi_private);
+	arch_device_reg_sync();
 }
 
 /* hwid has the layout of MPIDR_EL1 and so of GICD_IROUTER. */
@@ -140,10 +131,10 @@ static int gicv3_translate(const uint32_t *cells, int n, unsigned *hwirq)
 
 static unsigned long gicv3_timer_only(bool on, unsigned long state)
 {
-	unsigned long old = icc_read(ICC_PMR_EL1);
+	unsigned long old = arch_device_reg_read(ICC_PMR_EL1);
 
-	icc_write(ICC_PMR_EL1, on ? GIC_MASK_OTHERS : state);
-	icc_sync();
+	arch_device_reg_write(ICC_PMR_EL1, on ? GIC_MASK_OTHERS : state);
+	arch_device_reg_sync();
 	return old;
 }
 
@@ -206,18 +197,19 @@ static void redist_init(struct cpu *cpu, volatile void *frame)
 
 static void cpu_interface_init(struct cpu *cpu)
 {
-	icc_write(ICC_SRE_EL1, icc_read(ICC_SRE_EL1) | 1);
-	icc_sync();
-	if (!(icc_read(ICC_SRE_EL1) & 1))
+	arch_device_reg_write(ICC_SRE_EL1, arch_device_reg_read(ICC_SRE_EL1) | 1);
+	arch_device_reg_sync();
+	if (!(arch_device_reg_read(ICC_SRE_EL1) & 1))
 		printk("gicv3: CPU id 0x%llx: firmware withholds the system register interface\n",
 		       (unsigned long long)cpu->hwid);
-	icc_write(ICC_CTLR_EL1, 0); /* EOIR drops the priority and deactivates */
-	icc_write(ICC_BPR1_EL1, 0);
-	icc_write(ICC_AP1R0_EL1, 0); /* nothing that a boot loader acknowledged may hold us back */
-	icc_write(ICC_PMR_EL1, GIC_MASK_NONE);
-	icc_write(ICC_IGRPEN1_EL1, 1);
-	icc_sync();
-	if (affinity(cpu->hwid, 0) >= 16 && !(icc_read(ICC_CTLR_EL1) & ICC_CTLR_RSS))
+	arch_device_reg_write(ICC_CTLR_EL1, 0); /* EOIR drops the priority and deactivates */
+	arch_device_reg_write(ICC_BPR1_EL1, 0);
+	arch_device_reg_write(ICC_AP1R0_EL1,
+			      0); /* nothing that a boot loader acknowledged may hold us back */
+	arch_device_reg_write(ICC_PMR_EL1, GIC_MASK_NONE);
+	arch_device_reg_write(ICC_IGRPEN1_EL1, 1);
+	arch_device_reg_sync();
+	if (affinity(cpu->hwid, 0) >= 16 && !(arch_device_reg_read(ICC_CTLR_EL1) & ICC_CTLR_RSS))
 		printk("gicv3: CPU id 0x%llx cannot be sent interrupts: no range selector\n",
 		       (unsigned long long)cpu->hwid);
 }

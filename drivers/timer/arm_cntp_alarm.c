@@ -20,22 +20,23 @@ static uint64_t cntp_now(uint64_t *cycles)
 {
 	uint64_t now;
 
-	__asm__ volatile("isb\n\tmrs %0, cntpct_el0" : "=r"(now) : : "memory");
+	arch_device_reg_sync();
+	now = arch_device_reg_read("cntpct_el0");
 	*cycles = arch_cycles();
 	return now;
 }
 
 static void cntp_set(uint64_t deadline)
 {
-	__asm__ volatile("msr cntp_cval_el0, %0\n\tmsr cntp_ctl_el0, %1\n\tisb"
-			 :
-			 : "r"(deadline), "r"(1ul)
-			 : "memory");
+	arch_device_reg_write("cntp_cval_el0", deadline);
+	arch_device_reg_write("cntp_ctl_el0", 1);
+	arch_device_reg_sync();
 }
 
 static void cntp_ack(void)
 {
-	__asm__ volatile("msr cntp_ctl_el0, xzr\n\tisb" : : : "memory");
+	arch_device_reg_write("cntp_ctl_el0", 0);
+	arch_device_reg_sync();
 }
 
 static struct alarm cntp_alarm = {
