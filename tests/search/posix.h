@@ -54,17 +54,18 @@ struct timespec scene_after(clockid_t clock_id, uint64_t ns);
  * A configuration, followed by its function's body: @its_name, CPUs, whether time may go on while
  * they have work, bound, text. The linker makes the table.
  */
-#define SCENE(id, its_name, its_cpus, its_timers, its_bound, text)                              \
-	static void scene_##id(void);                                                           \
-	static const struct configuration configuration_##id = { .name = (its_name),            \
-								 .what = (text),                \
-								 .run = scene_##id,             \
-								 .cpus = (its_cpus),            \
-								 .bound = (its_bound),          \
-								 .weak_bound = 1,               \
-								 .soak_bound = (its_bound) + 1, \
-								 .timers = (its_timers),        \
-								 .stacks = true };              \
-	static const struct configuration *const entry_##id                                     \
-		__attribute__((used, section("scenes"))) = &configuration_##id;                 \
+#define SCENE(id, its_name, its_cpus, its_timers, its_bound, text)                               \
+	static void scene_##id(void);                                                            \
+	static const struct configuration configuration_##id = { .name = (its_name),             \
+								 .what = (text),                 \
+								 .run = scene_##id,              \
+								 .cpus = (its_cpus),             \
+								 .bound = (its_bound),           \
+								 .weak_bound = (its_bound) ? 1 : \
+											     0,  \
+								 .soak_bound = (its_bound) + 1,  \
+								 .timers = (its_timers),         \
+								 .stacks = true };               \
+	static const struct configuration *const entry_##id                                      \
+		__attribute__((used, section("scenes"))) = &configuration_##id;                  \
 	static void scene_##id(void)

@@ -14,6 +14,7 @@ struct call {
 	void (*complete)(void); /* B: what ends it */
 	void (*cleanup)(void);  /* A: its cleanup handler */
 	void (*check)(void);    /* after the end of A */
+	bool needs_it; /* it does not end without: it is no cancellation point, or its cleanup waits */
 };
 
 static const struct call *call;
@@ -68,15 +69,19 @@ static void begin(const struct call *c, int signo, bool both)
 
 static __noreturn void end(void)
 {
-	scene_tell(A);
-	CHECK(scene_join(A) == PTHREAD_CANCELED);
-	CHECK(A->done);
 	if (call->check)
 		call->check();
 	search_end();
 }
 
-/* One after the other, in both orders, while A goes on. */
+static void join_cancelled(void)
+{
+	scene_tell(A);
+	CHECK(scene_join(A) == PTHREAD_CANCELED);
+	CHECK(A->done);
+}
+
+/* One after the other, in both orders, while A goes on; cancelled, it needs nothing else to end. */
 static __noreturn void race(const struct call *c, int signo)
 {
 	bool complete_first;
@@ -86,8 +91,14 @@ static __noreturn void race(const struct call *c, int signo)
 	if (complete_first)
 		call->complete();
 	CHECK(!pthread_cancel(A->id));
-	if (!complete_first)
+	if (!complete_first && !call->needs_it) {
+		join_cancelled();
 		call->complete();
+	} else {
+		if (!complete_first)
+			call->complete();
+		join_cancelled();
+	}
 	end();
 }
 
@@ -97,13 +108,14 @@ static __noreturn void race_three(const struct call *c, int signo)
 	begin(c, signo, true);
 	scene_go(B);
 	CHECK(!pthread_cancel(A->id));
+	join_cancelled();
 	scene_join(B);
 	end();
 }
 
 /* Two configurations: a call that only its thread may end has the first one. */
 #define RACE_ONE(id, signo, timers)                                            \
-	SCENE(id##_one, "cancel-" #id, 2, timers, 2,                           \
+	SCENE(id##_one, "cancel-" #id, 2, timers, 1,                           \
 	      "a thread is cancelled and its call ended, one after the other") \
 	{                                                                      \
 		race(&id, signo);                                              \
@@ -111,7 +123,7 @@ static __noreturn void race_three(const struct call *c, int signo)
 
 #define RACE(id, signo, timers)                                        \
 	RACE_ONE(id, signo, timers)                                    \
-	SCENE(id##_two, "cancel-" #id "-three", 3, timers, 1,          \
+	SCENE(id##_two, "cancel-" #id "-three", 3, timers, 0,          \
 	      "a thread is cancelled while another CPU ends its call") \
 	{                                                              \
 		race_three(&id, signo);                                \
@@ -146,7 +158,7 @@ static void sem_check(void)
 	CHECK(!sem_destroy(&posted));
 }
 
-static const struct call sem = { sem_prepare, sem_block, sem_complete, NULL, sem_check };
+static const struct call sem = { sem_prepare, sem_block, sem_complete, NULL, sem_check, false };
 RACE(sem, 0, false)
 
 /* Its time may be over as well: then the unit is there, too. */
@@ -172,8 +184,8 @@ static void sem_timed_check(void)
 	CHECK(!sem_destroy(&posted));
 }
 
-static const struct call sem_timed = { sem_prepare, sem_timed_block, sem_complete, NULL,
-				       sem_timed_check };
+static const struct call sem_timed = { sem_prepare, sem_timed_block, sem_complete,
+				       NULL,        sem_timed_check, false };
 RACE(sem_timed, 0, true)
 
 /* ---- condition variables --------------------------------------------------------------------- */
@@ -245,8 +257,8 @@ static void cond_check(void)
 	CHECK(!units && !pthread_cond_destroy(&cond) && !pthread_mutex_destroy(&mutex));
 }
 
-static const struct call cond_wait = { cond_prepare, cond_block, cond_complete, cond_cleanup,
-				       cond_check };
+static const struct call cond_wait = { cond_prepare, cond_block, cond_complete,
+				       cond_cleanup, cond_check, false };
 RACE(cond_wait, 0, false)
 
 static int cond_timed_block(void)
@@ -272,8 +284,8 @@ static void cond_timed_check(void)
 	CHECK(!units && !pthread_cond_destroy(&cond) && !pthread_mutex_destroy(&mutex));
 }
 
-static const struct call cond_timed = { cond_prepare, cond_timed_block, cond_complete, cond_cleanup,
-					cond_timed_check };
+static const struct call cond_timed = { cond_prepare, cond_timed_block, cond_complete,
+					cond_cleanup, cond_timed_check, false };
 RACE(cond_timed, 0, true)
 
 /* ---- message queues -------------------------------------------------------------------------- */
@@ -346,10 +358,12 @@ static void receive_check(void)
 	queue_close(0);
 }
 
-static const struct call mq_get = { receive_prepare, receive_block, send_one, NULL, receive_check };
+static const struct call mq_get = { receive_prepare, receive_block, send_one, NULL,
+				    receive_check,   false };
 RACE(mq_get, 0, false)
-static const struct call mq_get_timed = { receive_prepare, receive_timed_block, send_one, NULL,
-					  receive_check };
+static const struct call mq_get_timed = { receive_prepare, receive_timed_block,
+					  send_one,        NULL,
+					  receive_check,   false };
 RACE(mq_get_timed, 0, true)
 
 static void send_prepare(void)
@@ -381,10 +395,10 @@ static void send_check(void)
 	queue_close(1);
 }
 
-static const struct call mq_put = { send_prepare, send_block, receive_too, NULL, send_check };
+static const struct call mq_put = { send_prepare, send_block, receive_too, NULL, send_check, false };
 RACE(mq_put, 0, false)
-static const struct call mq_put_timed = { send_prepare, send_timed_block, receive_too, NULL,
-					  send_check };
+static const struct call mq_put_timed = { send_prepare, send_timed_block, receive_too,
+					  NULL,         send_check,       false };
 RACE(mq_put_timed, 0, true)
 
 /* ---- threads --------------------------------------------------------------------------------- */
@@ -414,7 +428,7 @@ static void join_check(void)
 	CHECK(pthread_join(D->id, NULL) == (completed() ? ESRCH : 0));
 }
 
-static const struct call join = { join_prepare, join_block, join_complete, NULL, join_check };
+static const struct call join = { join_prepare, join_block, join_complete, NULL, join_check, false };
 RACE(join, 0, false)
 
 /* ---- signals --------------------------------------------------------------------------------- */
@@ -477,11 +491,13 @@ static void pending_check(void)
 	CHECK(signo == (completed() && !A->late ? -1 : SIGUSR1));
 }
 
-static const struct call sig_wait = { NULL, sigwait_block, kill_us, NULL, pending_check };
+static const struct call sig_wait = { NULL, sigwait_block, kill_us, NULL, pending_check, false };
 RACE(sig_wait, SIGUSR1, false)
-static const struct call sig_waitinfo = { NULL, sigwaitinfo_block, kill_us, NULL, pending_check };
+static const struct call sig_waitinfo = { NULL, sigwaitinfo_block, kill_us,
+					  NULL, pending_check,     false };
 RACE(sig_waitinfo, SIGUSR1, false)
-static const struct call sig_timedwait = { NULL, sigtimedwait_block, kill_us, NULL, pending_check };
+static const struct call sig_timedwait = { NULL, sigtimedwait_block, kill_us,
+					   NULL, pending_check,      false };
 RACE(sig_timedwait, SIGUSR1, true)
 
 static void sigwait_too(void)
@@ -504,8 +520,8 @@ static void two_check(void)
 	scene_join(C);
 }
 
-static const struct call sig_wait_two = { two_prepare, sigwait_block, kill_us, sigwait_cleanup,
-					  two_check };
+static const struct call sig_wait_two = { two_prepare,     sigwait_block, kill_us,
+					  sigwait_cleanup, two_check,     true };
 RACE(sig_wait_two, SIGUSR1, false)
 
 static volatile int handled;
@@ -534,7 +550,9 @@ static int suspend_block(void)
 
 static void kill_it(void)
 {
-	CHECK(!pthread_kill(A->id, SIGUSR1));
+	int err = pthread_kill(A->id, SIGUSR1);
+
+	CHECK(!err || err == ESRCH);
 }
 
 static void handled_check(void)
@@ -543,7 +561,7 @@ static void handled_check(void)
 }
 
 static const struct call sig_suspend = { handler_prepare, suspend_block, kill_it, NULL,
-					 handled_check };
+					 handled_check,   false };
 RACE(sig_suspend, SIGUSR1, false)
 
 static int pause_block(void)
@@ -551,7 +569,7 @@ static int pause_block(void)
 	return pause() == -1 && errno == EINTR ? 0 : errno;
 }
 
-static const struct call pausing = { NULL, pause_block, nothing, NULL, NULL };
+static const struct call pausing = { NULL, pause_block, nothing, NULL, NULL, false };
 RACE(pausing, 0, false)
 
 /* ---- sleep ----------------------------------------------------------------------------------- */
@@ -563,7 +581,7 @@ static int nanosleep_block(void)
 	return nanosleep(&ts, NULL) ? errno : 0;
 }
 
-static const struct call sleeping = { NULL, nanosleep_block, nothing, NULL, NULL };
+static const struct call sleeping = { NULL, nanosleep_block, nothing, NULL, NULL, false };
 RACE(sleeping, 0, true)
 
 static int usleep_block(void)
@@ -571,7 +589,7 @@ static int usleep_block(void)
 	return usleep(2) ? errno : 0;
 }
 
-static const struct call usleeping = { NULL, usleep_block, nothing, NULL, NULL };
+static const struct call usleeping = { NULL, usleep_block, nothing, NULL, NULL, false };
 RACE(usleeping, 0, true)
 
 static int day_block(void)
@@ -589,7 +607,7 @@ static void day_complete(void)
 	CHECK(!clock_settime(CLOCK_REALTIME, &at));
 }
 
-static const struct call sleeping_by_day = { NULL, day_block, day_complete, NULL, NULL };
+static const struct call sleeping_by_day = { NULL, day_block, day_complete, NULL, NULL, false };
 RACE(sleeping_by_day, 0, false)
 
 /* ---- no cancellation points ------------------------------------------------------------------ */
@@ -618,8 +636,8 @@ static void mutex_complete(void)
 	CHECK(!pthread_mutex_unlock(&mutex));
 }
 
-static const struct call mutex_locking = { locked_prepare, mutex_block, mutex_complete, NULL,
-					   must_complete };
+static const struct call mutex_locking = { locked_prepare, mutex_block,   mutex_complete,
+					   NULL,           must_complete, true };
 RACE_ONE(mutex_locking, 0, false)
 
 static pthread_rwlock_t rwlock;
@@ -656,11 +674,11 @@ static void rwlock_check(void)
 	CHECK(completed() && !pthread_rwlock_destroy(&rwlock));
 }
 
-static const struct call rwlock_reading = { rwlock_prepare, read_block, rwlock_complete, NULL,
-					    rwlock_check };
+static const struct call rwlock_reading = { rwlock_prepare, read_block,   rwlock_complete,
+					    NULL,           rwlock_check, true };
 RACE_ONE(rwlock_reading, 0, false)
-static const struct call rwlock_writing = { rwlock_prepare, write_block, rwlock_complete, NULL,
-					    rwlock_check };
+static const struct call rwlock_writing = { rwlock_prepare, write_block,  rwlock_complete,
+					    NULL,           rwlock_check, true };
 RACE_ONE(rwlock_writing, 0, false)
 
 static pthread_barrier_t barrier;
@@ -688,7 +706,7 @@ static void barrier_check(void)
 }
 
 static const struct call barrier_waiting = { barrier_prepare, barrier_block, barrier_complete, NULL,
-					     barrier_check };
+					     barrier_check,   true };
 RACE(barrier_waiting, 0, false)
 
 /* ---- asynchronous ---------------------------------------------------------------------------- */
@@ -706,7 +724,7 @@ static int compute_block(void)
 	return 0;
 }
 
-static const struct call async_compute = { NULL, compute_block, nothing, NULL, NULL };
+static const struct call async_compute = { NULL, compute_block, nothing, NULL, NULL, false };
 RACE(async_compute, 0, true)
 
 static int async_sleep_block(void)
@@ -715,7 +733,7 @@ static int async_sleep_block(void)
 	return nanosleep_block();
 }
 
-static const struct call async_sleep = { NULL, async_sleep_block, nothing, NULL, NULL };
+static const struct call async_sleep = { NULL, async_sleep_block, nothing, NULL, NULL, false };
 RACE(async_sleep, 0, true)
 
 static int async_sem_block(void)
@@ -734,8 +752,8 @@ static void async_sem_check(void)
 	CHECK(!sem_destroy(&posted));
 }
 
-static const struct call async_sem = { sem_prepare, async_sem_block, sem_complete, NULL,
-				       async_sem_check };
+static const struct call async_sem = { sem_prepare, async_sem_block, sem_complete,
+				       NULL,        async_sem_check, false };
 RACE(async_sem, 0, false)
 
 static int async_mutex_block(void)
@@ -758,6 +776,6 @@ static void free_check(void)
 	CHECK(!pthread_mutex_destroy(&mutex));
 }
 
-static const struct call async_mutex = { locked_prepare, async_mutex_block, mutex_complete,
-					 async_mutex_cleanup, free_check };
+static const struct call async_mutex = { locked_prepare,      async_mutex_block, mutex_complete,
+					 async_mutex_cleanup, free_check,        false };
 RACE_ONE(async_mutex, 0, false)

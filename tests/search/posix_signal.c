@@ -221,6 +221,30 @@ SCENE(signal_cond, "signal-cond", 2, false, 2, "a signal comes for who waits for
 	search_end();
 }
 
+static void sleep_until_day(void)
+{
+	struct timespec at = { .tv_sec = 1000 };
+
+	CHECK(!clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &at, NULL));
+}
+
+/* The time of day is set as a sleep until then begins: it ends, not by its timer. */
+SCENE(clock_set, "clock-set", 2, false, 1, "the clock is set as a sleep by it begins")
+{
+	struct timespec at = { .tv_sec = 1001 };
+
+	scene_begin(0);
+	CHECK(!clock_gettime(CLOCK_REALTIME, &(struct timespec){ 0 })); /* it is read once */
+	scene_make(A, 2, 20, sleep_until_day);
+	scene_settle();
+	search_begin();
+	scene_go(A);
+	CHECK(!clock_settime(CLOCK_REALTIME, &at));
+	scene_join(A);
+	CHECK(time_now_ns() < NSEC_PER_SEC);
+	search_end();
+}
+
 /* ---- who takes it ---------------------------------------------------------------------------- */
 
 static void sigwait_once(void)
@@ -262,30 +286,47 @@ SCENE(sigwait_handler, "sigwait-handler", 2, false, 2, "one waits for a signal, 
 	search_end();
 }
 
+/* Open to it, and asleep. */
+static void open_and_sleep(void)
+{
+	mask(SIG_UNBLOCK, SIGUSR1);
+	while (sem_wait(&posted))
+		CHECK(errno == EINTR);
+}
+
+/* A may take it, or B, which is open to it all the time; only then B goes on. */
+static void taken_by_a_or_b(void (*part)(void))
+{
+	scene_begin(SIGUSR1);
+	install(SIGUSR1, 0);
+	CHECK(!sem_init(&posted, 0, 0));
+	scene_make(A, 2, 20, part);
+	scene_make(B, 1, 5, open_and_sleep);
+	scene_settle();
+	scene_go(B);
+	scene_settle();
+	search_begin();
+	scene_go(A);
+	CHECK(!kill(getpid(), SIGUSR1));
+	scene_settle();
+	CHECK(handled == 1 && !is_pending(SIGUSR1));
+	CHECK(!sem_post(&posted));
+	scene_tell(A);
+	scene_join(A);
+	scene_join(B);
+	search_end();
+}
+
 static void open_and_close(void)
 {
 	mask(SIG_UNBLOCK, SIGUSR1);
 	mask(SIG_BLOCK, SIGUSR1);
+	scene_wait_told(A);
 }
 
-/* A may take it and blocks it again, B opens up later: one of them takes it. */
-SCENE(signal_mask, "signal-mask", 2, false, 2, "a signal comes while masks change")
+SCENE(signal_mask, "signal-mask", 2, false, 2, "who could take a signal blocks it")
 {
-	scene_begin(SIGUSR1);
-	install(SIGUSR1, 0);
-	scene_make(A, 2, 20, open_and_close);
-	scene_make(B, 1, 5, open_then_wait);
-	scene_settle();
-	search_begin();
-	scene_go(A);
-	scene_go(B);
-	CHECK(!kill(getpid(), SIGUSR1));
-	scene_settle();
-	CHECK(handled == 1 && !is_pending(SIGUSR1));
-	scene_tell(B);
-	scene_join(A);
-	scene_join(B);
-	search_end();
+	taken_by_a_or_b(open_and_close);
 }
 
 static void suspend_until_handled(void)
@@ -321,24 +362,9 @@ static void open_up(void)
 	mask(SIG_UNBLOCK, SIGUSR1);
 }
 
-/* A, which ends, is the one that may take it; then B takes it, which opens up later. */
 SCENE(signal_end, "signal-end", 2, false, 2, "who could take a signal ends")
 {
-	scene_begin(SIGUSR1);
-	install(SIGUSR1, 0);
-	scene_make(A, 2, 20, open_up);
-	scene_make(B, 1, 5, open_then_wait);
-	scene_settle();
-	search_begin();
-	scene_go(A);
-	CHECK(!kill(getpid(), SIGUSR1));
-	scene_go(B);
-	scene_settle();
-	CHECK(handled == 1 && !is_pending(SIGUSR1));
-	scene_tell(B);
-	scene_join(A);
-	scene_join(B);
-	search_end();
+	taken_by_a_or_b(open_up);
 }
 
 /* To a thread that ends: it takes it, or it is forgotten with it; the record is used again. */
@@ -404,84 +430,78 @@ SCENE(signal_queue, "signal-queue", 2, false, 2, "two queued signals, two that w
 
 /* ---- timers ---------------------------------------------------------------------------------- */
 
-static timer_t timer;
+static timer_t timer;          /* the one that A arms */
+static volatile bool is_armed; /* A has armed it */
 static uint32_t notified;
 
+/* Of the value 7, once: another timer is never armed. */
 static void notice(union sigval value)
 {
 	CHECK(value.sival_int == 7);
 	atomic_fetch_add_acq_rel(&notified, 1u);
 }
 
-static void arm(uint64_t ns, uint64_t interval_ns)
+static timer_t make_timer(int how, int value)
+{
+	struct sigevent event = { .sigev_notify = how,
+				  .sigev_signo = SIGUSR1,
+				  .sigev_value.sival_int = value,
+				  .sigev_notify_function = notice };
+	timer_t id;
+
+	CHECK(!timer_create(CLOCK_MONOTONIC, &event, &id));
+	return id;
+}
+
+static int arm(uint64_t ns, uint64_t interval_ns)
 {
 	struct itimerspec value = { { .tv_nsec = (long)interval_ns }, { .tv_nsec = (long)ns } };
 
-	CHECK(!timer_settime(timer, 0, &value, NULL));
+	return timer_settime(timer, 0, &value, NULL);
 }
 
-/* It expires on CPU 1, where it is armed. */
+/* It expires on CPU 1, where it is armed, unless it is deleted before. */
 static void arm_and_compute(void)
 {
-	arm(1000, 0);
+	if (arm(1000, 0))
+		CHECK(errno == EINVAL);
+	is_armed = true;
 	host_compute(3000);
 }
 
 static void arm_often_and_compute(void)
 {
-	arm(1000, 1000);
+	CHECK(!arm(1000, 1000));
+	is_armed = true;
 	host_compute(3000);
-}
-
-static void timer_make(int how)
-{
-	struct sigevent event = { .sigev_notify = how,
-				  .sigev_signo = SIGUSR1,
-				  .sigev_value.sival_int = 7,
-				  .sigev_notify_function = notice };
-	timer_t id;
-
-	CHECK(!timer_create(CLOCK_MONOTONIC, &event, &id));
-	atomic_store_relaxed(&timer, id);
-	notified = 0;
 }
 
 static void timer_begin(int how, void (*part)(void))
 {
 	scene_begin(SIGUSR1);
-	timer_make(how);
+	timer = make_timer(how, 7);
 	scene_make(A, 2, 20, part);
 	scene_settle();
-}
-
-/* What is armed may not have been yet: A arms a timer that is deleted. */
-static void arm_if_it_is(void)
-{
-	struct itimerspec value = { .it_value = { .tv_nsec = 1000 } };
-
-	if (timer_settime(atomic_load_relaxed(&timer), 0, &value, NULL))
-		CHECK(errno == EINVAL);
-	host_compute(3000);
+	search_begin();
+	scene_go(A);
 }
 
 /* Deleted while it expires: then nothing of it is pending, and a new one in its place is left alone. */
 static void delete_race(int how)
 {
-	timer_t old;
+	timer_t other;
 
-	timer_begin(how, arm_if_it_is);
-	search_begin();
-	scene_go(A);
+	timer_begin(how, arm_and_compute);
 	host_compute(search_choice(2) ? 1000 : 0);
-	old = timer;
-	CHECK(!timer_delete(old));
+	CHECK(!timer_delete(timer));
 	CHECK(!is_pending(SIGUSR1));
-	CHECK(timer_delete(old) == -1 && errno == EINVAL);
-	timer_make(how);
-	CHECK(timer != old);
-	scene_settle();
-	CHECK(timer_getoverrun(timer) == 0);
+	CHECK(timer_delete(timer) == -1 && errno == EINVAL);
+	other = make_timer(how, 8);
+	CHECK(timer != other);
 	scene_join(A);
+	scene_settle();
+	CHECK(timer_getoverrun(other) == 0);
+	CHECK(!is_pending(SIGUSR1) && atomic_load_relaxed(&notified) <= 1);
 	search_end();
 }
 
@@ -499,47 +519,50 @@ SCENE(timer_delete_thread, "timer-delete-thread", 2, true, 1, "the same with SIG
 SCENE(timer_disarm, "timer-disarm", 2, true, 2, "a timer is disarmed while it expires")
 {
 	struct itimerspec value;
+	bool was_armed;
 
 	timer_begin(SIGEV_SIGNAL, arm_often_and_compute);
-	search_begin();
-	scene_go(A);
 	host_compute(1000);
-	arm(0, 0);
-	if (A->done) {
+	was_armed = is_armed;
+	CHECK(!arm(0, 0));
+	scene_join(A);
+	if (was_armed) {
 		CHECK(!is_pending(SIGUSR1));
 		CHECK(!timer_gettime(timer, &value) && !value.it_value.tv_nsec);
 	}
-	scene_join(A);
 	search_end();
 }
 
-/* Set to a later time while it expires: it expires then, once. */
-static void rearm(int how)
+/* Set to a later time while it expires: then it expires at that time, and not before. */
+SCENE(timer_rearm, "timer-rearm", 2, true, 2, "a timer is set anew while it expires")
 {
-	timer_begin(how, arm_and_compute);
-	search_begin();
-	scene_go(A);
+	sigset_t set = set_of(SIGUSR1);
+	uint64_t from_ns;
+	bool was_armed;
+
+	timer_begin(SIGEV_SIGNAL, arm_and_compute);
 	host_compute(search_choice(2) ? 1000 : 0);
-	arm(5000, 0);
+	was_armed = is_armed;
+	from_ns = time_now_ns();
+	CHECK(!arm(5000, 0));
+	CHECK(sigwaitinfo(&set, NULL) == SIGUSR1);
+	CHECK(!was_armed || time_now_ns() >= from_ns + 5000);
 	scene_join(A);
-	scene_settle();
-	if (how == SIGEV_SIGNAL)
-		CHECK(is_pending(SIGUSR1));
-	while (how == SIGEV_THREAD && !atomic_load_relaxed(&notified))
-		scene_settle(); /* time may have jumped while it was under way */
-	CHECK(atomic_load_relaxed(&notified) <= 2);
 	CHECK(!timer_delete(timer) && !is_pending(SIGUSR1));
 	search_end();
 }
 
-SCENE(timer_rearm, "timer-rearm", 2, true, 2, "a timer is set anew while it expires")
-{
-	rearm(SIGEV_SIGNAL);
-}
-
 SCENE(timer_rearm_thread, "timer-rearm-thread", 2, true, 1, "the same with SIGEV_THREAD")
 {
-	rearm(SIGEV_THREAD);
+	timer_begin(SIGEV_THREAD, arm_and_compute);
+	host_compute(search_choice(2) ? 1000 : 0);
+	CHECK(!arm(5000, 0));
+	scene_join(A);
+	while (!atomic_load_relaxed(&notified))
+		scene_settle(); /* time may have jumped while it was under way */
+	scene_settle();
+	CHECK(atomic_load_relaxed(&notified) <= 2);
+	search_end();
 }
 
 static void sigwait_timer(void)
@@ -549,7 +572,7 @@ static void sigwait_timer(void)
 	siginfo_t info;
 	int signo;
 
-	arm(1000, 0);
+	CHECK(!arm(1000, 0));
 	signo = sigtimedwait(&set, &info, &ts);
 	CHECK(signo == SIGUSR1 ? info.si_code == SI_TIMER && info.si_value.sival_int == 7 :
 				 errno == EAGAIN);
@@ -560,8 +583,6 @@ static void sigwait_timer(void)
 SCENE(timer_wait, "timer-wait", 2, true, 2, "a timer's signal is waited for until its time")
 {
 	timer_begin(SIGEV_SIGNAL, sigwait_timer);
-	search_begin();
-	scene_go(A);
 	scene_join(A);
 	CHECK(!is_pending(SIGUSR1) || !got);
 	CHECK(!timer_delete(timer) && !is_pending(SIGUSR1));
