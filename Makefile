@@ -99,9 +99,12 @@ HIDDENFLAGS := -fvisibility=hidden
 HOT = $(filter-out core/panic.c arch/$(ARCH)/trap.c,$(filter arch/% core/% sched/%,$(KERNEL_SRC))) \
 	$(addprefix posix/,cond.c mutex.c sem.c sleep.c wait.c) $(wildcard drivers/irqchip/*.c drivers/timer/*.c)
 HOTFLAGS := $(if $(filter 1,$(SAN)),,-fomit-frame-pointer)
-# What GCC copies to save a jump: less, where that costs nothing on the ways that count.
+# No room is left before loops; what GCC copies to save a jump or a call: less, where that costs nothing on the ways that count.
 ifneq ($(LLVM),1)
-$(foreach file,sched/sched.c core/mutex.c core/sync.c core/thread.c,$(eval FLAGS_$(file) := --param max-grow-copy-bb-insns=4))
+HOTFLAGS += -fno-align-loops -fno-align-jumps -fno-align-labels
+$(foreach file,sched/sched.c core/mutex.c core/sync.c core/thread.c core/timer.c,$(eval FLAGS_$(file) := --param max-grow-copy-bb-insns=4))
+FLAGS_core/timer.c += $(if $(filter arm64,$(ARCH)),-fno-partial-inlining)
+$(foreach file,core/mutex.c core/sync.c,$(eval FLAGS_$(file) += -fno-inline-functions))
 endif
 # Run once or seldom: small rather than quick.
 COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c device.c fdt.c fdt_value.c frame.c hotplug.c inherit.c irq.c lock.c main.c mutex_special.c panic.c print.c \
@@ -112,7 +115,8 @@ COLDFLAGS := -Os $(if $(filter 1,$(LLVM)),,-fno-move-loop-invariants -fno-shrink
 # And what no row of `make bench` comes by: without what makes two copies of a path to save a jump.
 SLOW := $(filter-out core/irq.c core/lock.c core/rbtree.c core/string.c core/wait.c core/mem/stack.c \
 	$(addprefix sched/,eevdf.c rt.c util.c),$(COLD))
-SLOWFLAGS := $(if $(filter 1,$(LLVM)),,-fno-thread-jumps -fno-tree-tail-merge -fno-guess-branch-probability)
+SLOWFLAGS := -DBUILT_SMALL=1 $(if $(filter 1,$(LLVM)),,-fno-thread-jumps -fno-tree-tail-merge -fno-guess-branch-probability \
+	--param uninlined-function-insns=0 --param max-inline-insns-size=2)
 # These run where a report could not be made, touch what is free (links of free pages and stacks), or are the sanitizer.
 NOSAN := core/string.c core/panic.c core/symbol.c core/lock.c core/mem/page.c core/mem/stack.c core/mem/vm.c core/mem/san.c \
 	posix/malloc_san.c $(wildcard arch/$(ARCH)/*.c)
@@ -166,7 +170,7 @@ IN_KERNEL = $(filter arch/% core/% sched/% drivers/%,$<)
 PER_FILE = $(if $(IN_KERNEL),$(KERNELFLAGS)) $(if $(filter posix/%,$<),$(HIDDENFLAGS)) $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(FLAGS_$<) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(SLOW),$<),$(SLOWFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
 
 # Objects are made anew when the tools or their flags change.
-FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(FLAGS_sched/sched.c) $(COLDFLAGS) $(COLD) $(SLOWFLAGS)
+FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(foreach file,$(HOT),$(FLAGS_$(file))) $(COLDFLAGS) $(COLD) $(SLOWFLAGS)
 $(OBJ)/.flags: FORCE
 	@command -v $(firstword $(CC)) >/dev/null || { echo "make: $(firstword $(CC)) is missing: run ./setup.sh" >&2; exit 127; }
 	@mkdir -p $(@D)

@@ -69,11 +69,16 @@ void spin_lock_slow(void *lock, unsigned long self_id)
 	lock_take_head(l, self, node);
 }
 
+__noinline __attribute__((flatten)) void spin_lock_call(struct spinlock *l)
+{
+	spin_lock(l);
+}
+
 unsigned long(spin_lock_irqsave)(struct spinlock *l)
 {
 	unsigned long flags = arch_irq_save();
 
-	spin_lock(l);
+	spin_lock_call(l);
 	return flags;
 }
 
@@ -81,8 +86,8 @@ void spin_lock_pair(struct spinlock *a, struct spinlock *b)
 {
 	struct spinlock *first = a < b ? a : b, *second = a < b ? b : a;
 
-	spin_lock(first);
-	spin_lock(second);
+	spin_lock_call(first);
+	spin_lock_call(second);
 }
 
 /*

@@ -134,6 +134,12 @@ static inline bool spin_is_locked(const struct spinlock *l)
 	return atomic_load_relaxed(&l->owner) != 0;
 }
 
+/* The same as a call: files that are built for size share one copy. */
+void spin_lock_call(struct spinlock *l) LOCK_ACQUIRES(*l);
+#ifdef BUILT_SMALL
+#define spin_lock(l) spin_lock_call(l)
+#endif
+
 /* A call: where instructions are counted, its two steps are written out. */
 unsigned long spin_lock_irqsave(struct spinlock *l) LOCK_ACQUIRES(*l);
 

@@ -201,7 +201,7 @@ static void thread_free(struct thread *t)
 
 static void reap_add(struct thread *t)
 {
-	spin_lock(&tids.lock);
+	spin_lock_call(&tids.lock);
 	t->reap_next = tids.dead;
 	tids.dead = t;
 	spin_unlock(&tids.lock);
@@ -246,7 +246,7 @@ void thread_exit(void *result)
 	if (unlikely(self->mutexes_held))
 		mutex_owner_exits(self);
 	arch_irq_disable();
-	spin_lock(&self->join.lock);
+	spin_lock_call(&self->join.lock);
 	self->result = result;
 	self->exited = true;
 	otherwise = self->detached;

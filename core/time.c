@@ -7,6 +7,11 @@
 
 struct time_base time_base;
 
+uint64_t time_now_ns_call(void)
+{
+	return (time_now_ns)();
+}
+
 #define CLOCK_HZ_MIN 1000ull
 
 int clock_init(uint64_t hz)

@@ -150,7 +150,7 @@ int sched_thread_init(struct thread *t, const struct thread_attr *attr)
 	s->place.counted_bw = 0;
 	s->runtime_ns = 0;
 	s->standing.weight = 0;
-	s->util = (struct util){ .avg = UTIL_NEW << UTIL_SHIFT, .at_ns = time_now_ns() };
+	s->util = (struct util){ .avg = UTIL_NEW << UTIL_SHIFT, .at_ns = (time_now_ns)() };
 	s->borrowed_rank = 0;
 	s->sporadic = NULL;
 	set_policy(s, &a);

@@ -303,7 +303,7 @@ LOCK_UNCHECKED void sched_exit(void)
 {
 	struct runqueue *rq = &arch_cpu_self()->rq;
 
-	spin_lock(&rq->lock);
+	spin_lock_call(&rq->lock);
 	rq->curr->sched.state = THREAD_DEAD;
 	if (unlikely(rq->curr->sched.group))
 		atomic_fetch_add_acq_rel(&rq->curr->sched.group->members, -1u);
@@ -421,7 +421,7 @@ __cold LOCK_UNCHECKED void sched_reschedule_self(unsigned long flags)
 		arch_irq_restore(flags);
 		return;
 	}
-	spin_lock(&rq->lock);
+	spin_lock_call(&rq->lock);
 	schedule(rq, rq->curr, STOP_PREEMPTED, flags);
 }
 
@@ -445,7 +445,7 @@ static __cold LOCK_UNCHECKED void wake_general(struct runqueue *rq, struct threa
 		atomic_store_release(&t->sched.cpu, cpu);
 		spin_unlock(&rq->lock);
 		rq = &cpu->rq;
-		spin_lock(&rq->lock);
+		spin_lock_call(&rq->lock);
 	}
 	place(rq, t, EEVDF_PLACE_WAKE, flags);
 }
@@ -711,7 +711,7 @@ static __cold LOCK_UNCHECKED void idle_leave_general(struct runqueue *rq)
 	if (atomic_peek_relaxed(&rq->kicked)) {
 		spin_unlock(&rq->lock);
 		balance_pass_on(cpu_of_rq(rq));
-		spin_lock(&rq->lock);
+		spin_lock_call(&rq->lock);
 	}
 	if (unlikely(rq->rt.elsewhere && !rq->rt.highest))
 		rt_falls(rq, 0); /* somebody came before this CPU could pull */

@@ -110,7 +110,7 @@ static inline LOCK_UNCHECKED struct runqueue *rq_lock_thread(struct thread *t)
 	for (;;) {
 		struct cpu *cpu = atomic_load_acquire(&t->sched.cpu);
 
-		spin_lock(&cpu->rq.lock);
+		(spin_lock)(&cpu->rq.lock);
 		if (likely(t->sched.cpu == cpu))
 			return &cpu->rq;
 		spin_unlock(&cpu->rq.lock);
