@@ -79,6 +79,8 @@ static inline void arch_timer_set(uint64_t deadline_cycles);
 static inline uint64_t arch_cycles(void);
 /* the one step of a free lock: see atomic_take_if_zero() */
 static inline bool arch_take_if_zero(uint32_t *word, unsigned long v);
+/* Index of the lowest set bit of @w, which is not 0. */
+static inline unsigned arch_bit_lowest(uint64_t w);
 /*
  * Calls fn(a, b) so that the caller need save no register for it: for cold calls in the middle of
  * hot functions.

@@ -230,22 +230,17 @@ static void rx_fill(void) LOCK_REQUIRES(con.lock)
 
 /* ---- losses ---------------------------------------------------------------------------------- */
 
-static __printf_like(1, 2) void notice(const char *fmt, ...) LOCK_REQUIRES(con.lock)
+/*
+ * On a line of its own. @fmt begins with "\n[console: ", which ends an open line, and says %llu of
+ * @lost and perhaps %u of @channel: less than 80 bytes whatever they are.
+ */
+static void notice(const char *fmt, uint64_t lost, unsigned channel) LOCK_REQUIRES(con.lock)
 {
 	struct wire_text wire;
 	char line[80];
-	va_list ap;
-	int n;
+	int n = fmt_buf(line, sizeof(line), fmt, (unsigned long long)lost, channel);
 
-	line[0] = '\n';
-	va_start(ap, fmt);
-	n = fmt_vbuf(line + 1, sizeof(line) - 1, fmt, ap);
-	va_end(ap);
-	n = MIN(n, (int)sizeof(line) - 2);
-	if (con.line_open)
-		text_expand(&wire, line, (size_t)n + 1);
-	else
-		text_expand(&wire, line + 1, (size_t)n);
+	text_expand(&wire, line + !con.line_open, (size_t)n - !con.line_open);
 	tx_put_text(&wire);
 }
 
@@ -257,7 +252,7 @@ static bool discards_report(void) LOCK_REQUIRES(con.lock)
 
 		if (ch->discarded == ch->reported)
 			continue;
-		notice("[console: %u frames of channel %u discarded]\n",
+		notice("\n[console: %llu frames of channel %u discarded]\n",
 		       ch->discarded - ch->reported, i);
 		ch->reported = ch->discarded;
 		return true;
@@ -274,11 +269,10 @@ static void losses_report(void) LOCK_REQUIRES(con.lock)
 	if (!con.lost || tx_room() < RESUME_BYTES)
 		return;
 	if (con.text_dropped) {
-		notice("[console: %llu bytes dropped]\n", (unsigned long long)con.text_dropped);
+		notice("\n[console: %llu bytes dropped]\n", con.text_dropped, 0);
 		con.text_dropped = 0;
 	} else if (con.rx_dropped) {
-		notice("[console: %llu bytes of input dropped]\n",
-		       (unsigned long long)con.rx_dropped);
+		notice("\n[console: %llu bytes of input dropped]\n", con.rx_dropped, 0);
 		con.rx_dropped = 0;
 	} else {
 		con.lost = discards_report();

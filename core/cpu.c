@@ -30,7 +30,7 @@ unsigned cpumask_next(const struct cpumask *m, unsigned from)
 		if (i == from / 64)
 			w &= ~0ull << (from % 64);
 		if (w)
-			return i * 64 + bit_lowest(w);
+			return i * 64 + arch_bit_lowest(w);
 	}
 	return ARCH_CPU_MAX;
 }

@@ -100,23 +100,6 @@ static inline unsigned cpumask_count(const struct cpumask *m)
 	return n;
 }
 
-/*
- * Index of the lowest set bit of @w, which is not 0. By halves: a board without a count instruction
- * needs no table.
- */
-static inline unsigned bit_lowest(uint64_t w)
-{
-	unsigned n = 0;
-
-	w &= -w;
-	for (unsigned half = 32; half; half /= 2)
-		if (w >> half) {
-			w >>= half;
-			n += half;
-		}
-	return n;
-}
-
 /* The first CPU of @m at or after @from; ARCH_CPU_MAX when there is none. */
 unsigned cpumask_next(const struct cpumask *m, unsigned from);
 

@@ -73,7 +73,7 @@ static uint32_t tag_at(const struct dt *dt, uint32_t off, uint32_t *next)
 	const uint8_t *p = dt->blob + dt->struct_off;
 	uint32_t room, tag, len = 0;
 
-	if (off % 4 || off > dt->struct_bytes || dt->struct_bytes - off < 4)
+	if (off % 4 || off >= dt->struct_bytes)
 		return TAG_BAD;
 	tag = be32(p + off);
 	off += 4;
@@ -159,7 +159,7 @@ static const char *read_header(struct dt *dt, const uint8_t *blob, size_t max_by
 	*dt = (struct dt){ .blob = blob,
 			   .size = be32(blob + 4),
 			   .struct_off = be32(blob + 8),
-			   .struct_bytes = be32(blob + 36),
+			   .struct_bytes = ALIGN_DOWN(be32(blob + 36), 4), /* whole tags */
 			   .strings_off = be32(blob + 12),
 			   .strings_bytes = be32(blob + 32),
 			   .reserve_off = be32(blob + 16) };
@@ -237,6 +237,14 @@ static int walk(const struct dt *dt, uint32_t off, int *depth)
 	return -ENOENT;
 }
 
+/* From @node, at depth *depth, to the next node. */
+static int walk_from(const struct dt *dt, int node, int *depth)
+{
+	uint32_t body;
+
+	return node_body(dt, node, &body) ? walk(dt, body, depth) : -ENOENT;
+}
+
 int dt_root(const struct dt *dt)
 {
 	int depth = -1;
@@ -247,34 +255,29 @@ int dt_root(const struct dt *dt)
 int dt_next_node(const struct dt *dt, int node, int *depth)
 {
 	int unbounded = INT32_MAX / 2;
-	uint32_t body;
 
-	if (node == DT_START) {
-		if (depth)
-			*depth = 0;
-		return dt_root(dt);
-	}
-	return node_body(dt, node, &body) ? walk(dt, body, depth ? depth : &unbounded) : -ENOENT;
+	if (!depth)
+		depth = &unbounded;
+	if (node != DT_START)
+		return walk_from(dt, node, depth);
+	*depth = -1;
+	return walk(dt, 0, depth);
 }
 
 int dt_first_child(const struct dt *dt, int node)
 {
-	uint32_t body;
 	int depth = 0;
 
-	if (!node_body(dt, node, &body))
-		return -ENOENT;
-	node = walk(dt, body, &depth);
+	node = walk_from(dt, node, &depth);
 	return depth == 1 ? node : -ENOENT;
 }
 
 int dt_next_sibling(const struct dt *dt, int node)
 {
-	uint32_t body;
 	int depth = 0;
 
 	do
-		node = node_body(dt, node, &body) ? walk(dt, body, &depth) : -ENOENT;
+		node = walk_from(dt, node, &depth);
 	while (node >= 0 && depth > 0);
 	return node;
 }

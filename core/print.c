@@ -44,10 +44,10 @@ static void out_bytes(struct fmt_out *out, const char *s, size_t n)
 	}
 }
 
-static void out_fill(struct fmt_out *out, bool zero, int n)
+static __noinline void out_fill(struct fmt_out *out, const char *c, int n)
 {
 	while (n-- > 0)
-		out_bytes(out, zero ? "0" : " ", 1);
+		out_bytes(out, c, 1);
 }
 
 /* A field: [spaces] sign-or-prefix [zeros] body [spaces]. */
@@ -57,14 +57,11 @@ static void out_field(struct fmt_out *out, const struct fmt_spec *spec, const ch
 	size_t prefix_n = strnlen(prefix, 2);
 	int pad = spec->width - (int)(prefix_n + n);
 
-	if (!spec->left && !spec->zero)
-		out_fill(out, false, pad);
+	out_fill(out, " ", spec->left || spec->zero ? 0 : pad);
 	out_bytes(out, prefix, prefix_n);
-	if (!spec->left && spec->zero)
-		out_fill(out, true, pad);
+	out_fill(out, "0", !spec->left && spec->zero ? pad : 0);
 	out_bytes(out, body, n);
-	if (spec->left)
-		out_fill(out, false, pad);
+	out_fill(out, " ", spec->left ? pad : 0);
 }
 
 static void out_number(struct fmt_out *out, const struct fmt_spec *spec, const char *prefix,

@@ -44,37 +44,77 @@ static bool is_fair(uint32_t policy)
 	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE;
 }
 
-/* In the order of the fields: the first one that is wrong is named. */
-const char *sched_attr_fault(const struct sched_attr *a, const char **expected)
+enum fault {
+	FAULT_NONE,
+	FAULT_SIZE,
+	FAULT_POLICY,
+	FAULT_FLAGS,
+	FAULT_NICE,
+	FAULT_RT_PRIORITY,
+	FAULT_FAIR_PRIORITY,
+	FAULT_RUNTIME,
+	FAULT_DEADLINE,
+	FAULT_PERIOD,
+};
+
+/* The field that is wrong, and what was expected of it. */
+static const struct {
+	const char *field, *expected;
+} faults[] = {
+	[FAULT_SIZE] = { "size", "48, the size of the structure" },
+	[FAULT_POLICY] = { "sched_policy", "OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5; SPORADIC 4 and "
+					   "DEADLINE 6 after sched_..._use()" },
+	[FAULT_FLAGS] = { "sched_flags", "0" },
+	[FAULT_NICE] = { "sched_nice", "-20..19" },
+	[FAULT_RT_PRIORITY] = { "sched_priority", "1..99 for FIFO and RR" },
+	[FAULT_FAIR_PRIORITY] = { "sched_priority", "0 for OTHER, BATCH and IDLE" },
+	[FAULT_RUNTIME] = { "sched_runtime",
+			    "100000..100000000 ns for OTHER, BATCH and IDLE, or 0" },
+	[FAULT_DEADLINE] = { "sched_deadline", "0" },
+	[FAULT_PERIOD] = { "sched_period", "0" },
+};
+
+/* In the order of the fields: the first one that is wrong. */
+static enum fault find_fault(const struct sched_attr *a)
 {
 	bool rt = is_real_time(a->sched_policy);
 
-	*expected = "0";
-	if (a->size != sizeof(*a))
-		return *expected = "48, the size of the structure", "size";
-	if (a->sched_policy == SCHED_DEADLINE && atomic_load_acquire(&deadline_hooks))
-		return deadline_hooks->fault(a, expected);
-	if (a->sched_policy == SCHED_SPORADIC && atomic_load_acquire(&sporadic_hooks))
-		return sporadic_hooks->fault(a, expected);
 	if (a->sched_policy == SCHED_SPORADIC || (!rt && !is_fair(a->sched_policy)))
-		return *expected = "OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5; SPORADIC 4 and "
-				   "DEADLINE 6 after sched_..._use()",
-		       "sched_policy";
+		return FAULT_POLICY;
 	if (a->sched_flags)
-		return "sched_flags";
-	if (!rt && (a->sched_nice < -20 || a->sched_nice > 19))
-		return *expected = "-20..19", "sched_nice";
-	if (rt && (a->sched_priority < 1 || a->sched_priority > 99))
-		return *expected = "1..99 for FIFO and RR", "sched_priority";
-	if (!rt && a->sched_priority)
-		return *expected = "0 for OTHER, BATCH and IDLE", "sched_priority";
-	if (a->sched_runtime &&
-	    (rt || a->sched_runtime < SCHED_SLICE_MIN_NS || a->sched_runtime > SCHED_SLICE_MAX_NS))
-		return *expected = "100000..100000000 ns for OTHER, BATCH and IDLE, or 0",
-		       "sched_runtime";
+		return FAULT_FLAGS;
+	if (rt) {
+		if (a->sched_priority < 1 || a->sched_priority > 99)
+			return FAULT_RT_PRIORITY;
+		if (a->sched_runtime)
+			return FAULT_RUNTIME;
+	} else {
+		if (a->sched_nice < -20 || a->sched_nice > 19)
+			return FAULT_NICE;
+		if (a->sched_priority)
+			return FAULT_FAIR_PRIORITY;
+		if (a->sched_runtime && (a->sched_runtime < SCHED_SLICE_MIN_NS ||
+					 a->sched_runtime > SCHED_SLICE_MAX_NS))
+			return FAULT_RUNTIME;
+	}
 	if (a->sched_deadline)
-		return "sched_deadline";
-	return a->sched_period ? "sched_period" : NULL;
+		return FAULT_DEADLINE;
+	return a->sched_period ? FAULT_PERIOD : FAULT_NONE;
+}
+
+const char *sched_attr_fault(const struct sched_attr *a, const char **expected)
+{
+	enum fault fault = FAULT_SIZE;
+
+	if (a->size == sizeof(*a)) {
+		if (a->sched_policy == SCHED_DEADLINE && atomic_load_acquire(&deadline_hooks))
+			return deadline_hooks->fault(a, expected);
+		if (a->sched_policy == SCHED_SPORADIC && atomic_load_acquire(&sporadic_hooks))
+			return sporadic_hooks->fault(a, expected);
+		fault = find_fault(a);
+	}
+	*expected = faults[fault].expected;
+	return faults[fault].field;
 }
 
 static uint32_t weight_of(const struct sched_attr *a)
@@ -347,10 +387,24 @@ void sched_rank_lost(struct thread *t)
 		fair_mark(t);
 }
 
+/*
+ * Unlocks; makes the CPU look again when @act: another one by an interrupt, this one when it
+ * reschedules.
+ */
+static LOCK_UNCHECKED void unlock_and_act(struct runqueue *rq, bool act)
+{
+	struct cpu *cpu = cpu_of_rq(rq);
+
+	if (act)
+		rq->resched = 1;
+	spin_unlock(&rq->lock);
+	if (act && cpu != arch_cpu_self())
+		ipi_send(cpu);
+}
+
 LOCK_UNCHECKED bool sched_lend(struct thread *t, uint16_t rank, const struct loan *loan)
 {
 	struct runqueue *rq = rq_lock_thread(t);
-	struct cpu *cpu = cpu_of_rq(rq);
 	uint16_t old = t->sched.rank;
 	bool act = false, changed;
 
@@ -363,11 +417,7 @@ LOCK_UNCHECKED bool sched_lend(struct thread *t, uint16_t rank, const struct loa
 			act = change(rq, t, (struct change){ 0 });
 		changed = t->sched.rank != old;
 	}
-	if (act)
-		rq->resched = 1;
-	spin_unlock(&rq->lock);
-	if (act && cpu != arch_cpu_self())
-		ipi_send(cpu);
+	unlock_and_act(rq, act);
 	return changed;
 }
 
@@ -406,20 +456,12 @@ __cold LOCK_UNCHECKED void sched_rank_waiter(struct thread *t)
 static LOCK_UNCHECKED int set_attr(struct runqueue *rq, struct thread *t, struct change c,
 				   unsigned long flags)
 {
-	struct cpu *cpu = cpu_of_rq(rq);
-	bool act;
-
 	if (t->sched.state == THREAD_DEAD) {
 		spin_unlock_irqrestore(&rq->lock, flags);
 		return -ESRCH;
 	}
-	act = change(rq, t, c);
-	if (act)
-		rq->resched = 1;
-	spin_unlock(&rq->lock);
+	unlock_and_act(rq, change(rq, t, c));
 	inherit_rank_changed(t);
-	if (act && cpu != arch_cpu_self())
-		ipi_send(cpu);
 	sched_reschedule_self(flags);
 	return 0;
 }
@@ -536,19 +578,6 @@ bool sched_affinity_changed(struct runqueue *rq, struct thread *t, bool allowed)
 	return rq->curr == t && !allowed;
 }
 
-/* Unlocks; makes the CPU look again when @act: this one at once, another by an interrupt. */
-static LOCK_UNCHECKED void unlock_and_act(struct runqueue *rq, bool act, unsigned long flags)
-{
-	struct cpu *cpu = cpu_of_rq(rq);
-
-	if (act)
-		rq->resched = 1;
-	spin_unlock(&rq->lock);
-	if (act && cpu != arch_cpu_self())
-		ipi_send(cpu);
-	sched_reschedule_self(flags);
-}
-
 static LOCK_UNCHECKED int set_affinity(struct thread *t, const struct cpumask *mask, bool admitted)
 {
 	unsigned long flags;
@@ -572,7 +601,8 @@ static LOCK_UNCHECKED int set_affinity(struct thread *t, const struct cpumask *m
 		act = sched_affinity_changed(rq, t, cpumask_test(&usable, cpu_of_rq(rq)->index));
 	if (t->sched.state == THREAD_RUNNABLE && rq->curr != t && !(t->sched.unusual & SCHED_MOVE))
 		balance_kick_idle(cpu_of_rq(rq), mask); /* it may now run where nobody does */
-	unlock_and_act(rq, act, flags);
+	unlock_and_act(rq, act);
+	sched_reschedule_self(flags);
 	return 0;
 }
 

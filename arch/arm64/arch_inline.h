@@ -222,6 +222,11 @@ taken:
 	return false;
 }
 
+static inline unsigned arch_bit_lowest(uint64_t w)
+{
+	return (unsigned)__builtin_ctzll(w);
+}
+
 /* ---- for drivers of devices that only this architecture has ---------------------------------- */
 
 /* System registers that are such a device's own, by name or as "S<op0>_<op1>_C<n>_C<m>_<op2>". */

@@ -176,3 +176,8 @@ static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, un
 static inline void arch_io_barrier(void)
 {
 }
+
+static inline unsigned arch_bit_lowest(uint64_t w)
+{
+	return (unsigned)__builtin_ctzll(w);
+}

@@ -263,3 +263,17 @@ static inline bool arch_take_if_zero(uint32_t *word, unsigned long v)
 taken:
 	return false;
 }
+
+/* By halves: there need not be a count instruction, and this needs no table. */
+static inline unsigned arch_bit_lowest(uint64_t w)
+{
+	unsigned n = 0;
+
+	w &= -w;
+	for (unsigned half = 32; half; half /= 2)
+		if (w >> half) {
+			w >>= half;
+			n += half;
+		}
+	return n;
+}

@@ -110,7 +110,7 @@ static void block_release(const struct page_range *r, uint64_t page, unsigned or
 static void range_release(const struct page_range *r)
 {
 	for (uint64_t page = r->first; page < r->end;) {
-		unsigned order = page ? MIN(bit_lowest(page), (unsigned)PAGE_MAX_ORDER) :
+		unsigned order = page ? MIN(arch_bit_lowest(page), (unsigned)PAGE_MAX_ORDER) :
 					PAGE_MAX_ORDER;
 
 		while (page + (1ull << order) > r->end)
@@ -187,7 +187,7 @@ static void *block_take(unsigned order)
 
 	if (!fits)
 		return NULL;
-	have = bit_lowest(fits);
+	have = arch_bit_lowest(fits);
 	page = direct_pa(free_list[have].next) >> PAGE_SHIFT;
 	r = range_of(page);
 	/* Else somebody wrote to a free page. */

@@ -136,7 +136,7 @@ static uintptr_t slot_take(unsigned class)
 		return 0;
 	while (!chunk->free[word])
 		word++;
-	slot = bit_lowest(chunk->free[word]);
+	slot = arch_bit_lowest(chunk->free[word]);
 	chunk->free[word] &= ~(1ull << slot);
 	if (!--chunk->nr_free)
 		list_del(&chunk->node);
