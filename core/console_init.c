@@ -32,7 +32,7 @@ static int first_probe(const struct dt *dt)
 {
 	for (int node = dt_next_node(dt, DT_START, NULL); node >= 0;
 	     node = dt_next_node(dt, node, NULL))
-		if (device_enabled(dt, node) && device_probe_node(dt, node, DRIVER_SERIAL) == 0)
+		if (device_probe_node(dt, node, DRIVER_SERIAL) == 0)
 			return 0;
 	return -ENODEV;
 }

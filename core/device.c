@@ -17,17 +17,16 @@
 
 extern const struct driver __start_drivers[], __stop_drivers[];
 
-static const char fallback[] = "fallback,";
-
+/* A driver whose name for compatible nodes begins so has this one name, and no node. */
 static bool is_fallback(const char *compatible)
 {
-	return !strncmp(compatible, fallback, sizeof(fallback) - 1);
+	return !strncmp(compatible, "fallback,", 9);
 }
 
 static bool driver_names(const struct driver *driver, const char *compatible)
 {
 	for (const char *const *name = driver->compatible; *name; name++)
-		if (compatible == fallback ? is_fallback(*name) : !strcmp(*name, compatible))
+		if (!strcmp(*name, compatible))
 			return true;
 	return false;
 }
@@ -113,7 +112,7 @@ int device_probe_node(const struct dt *dt, int node, enum driver_class class)
 
 	if (node == DEVICE_FALLBACK) {
 		for (const struct driver *d = __start_drivers; d < __stop_drivers; d++)
-			if (d->class == class && driver_names(d, fallback) &&
+			if (d->class == class && is_fallback(d->compatible[0]) &&
 			    driver_try(dt, node, d, &err))
 				return 0;
 		return err;

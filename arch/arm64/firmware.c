@@ -33,15 +33,14 @@
 
 #define FAULT_STACK_BYTES 8192
 
-static struct dt tree;          /* [i] */
-static bool have_tree;          /* [i] */
+static const struct dt *tree;   /* [i] NULL: none yet */
 static bool psci_by_hvc;        /* [i] */
 static uint32_t psci_cpu_on_id; /* [i] 0: no PSCI */
 static bool psci_has_off;       /* [i] version 0.2 or later: what can be started can be stopped */
 
 const struct dt *firmware_tree(void)
 {
-	return have_tree ? &tree : NULL;
+	return tree;
 }
 
 /*
@@ -73,21 +72,21 @@ static __noinline int64_t psci_call(uint64_t function, uint64_t a1, uint64_t a2,
 /* "arm,psci" alone is version 0.1, which has no fixed numbers and no power-off. */
 static int psci_find(const char **why)
 {
-	int node = dt_node_by_compatible(&tree, DT_START, "arm,psci-1.0");
+	int node = dt_node_by_compatible(tree, DT_START, "arm,psci-1.0");
 	const char *method;
 
 	if (node < 0)
-		node = dt_node_by_compatible(&tree, DT_START, "arm,psci-0.2");
+		node = dt_node_by_compatible(tree, DT_START, "arm,psci-0.2");
 	psci_has_off = node >= 0;
 	psci_cpu_on_id = node >= 0 ? PSCI_CPU_ON : 0;
 	if (node < 0) {
-		node = dt_node_by_compatible(&tree, DT_START, "arm,psci");
-		if (node < 0 || dt_u32(&tree, node, "cpu_on", &psci_cpu_on_id)) {
+		node = dt_node_by_compatible(tree, DT_START, "arm,psci");
+		if (node < 0 || dt_u32(tree, node, "cpu_on", &psci_cpu_on_id)) {
 			*why = "no PSCI in the device tree: other CPUs cannot be started";
 			return -ENOTSUP;
 		}
 	}
-	method = dt_string(&tree, node, "method");
+	method = dt_string(tree, node, "method");
 	if (!method || (strcmp(method, "hvc") && strcmp(method, "smc"))) {
 		psci_cpu_on_id = 0;
 		psci_has_off = false;
@@ -100,8 +99,7 @@ static int psci_find(const char **why)
 
 int arch_firmware_init(const struct dt *dt, const char **why)
 {
-	tree = *dt;
-	have_tree = true;
+	tree = dt;
 	return psci_find(why);
 }
 
@@ -138,23 +136,15 @@ static int psci_start(uint64_t hwid, pa_t entry, uintptr_t arg)
 	}
 }
 
-struct start_method {
-	const char *name; /* value of "enable-method" */
-	int (*start)(uint64_t hwid, pa_t entry, uintptr_t arg);
-};
-
-static const struct start_method start_methods[] = {
-	{ "psci", psci_start },
-};
-
+/* NULL: the node has none, or there is no such node. */
 static const char *enable_method(uint64_t hwid)
 {
-	int cpus = dt_path_node(&tree, "/cpus");
+	int cpus = dt_path_node(tree, "/cpus");
 	uint64_t id;
 
-	for (int node = dt_first_child(&tree, cpus); node >= 0; node = dt_next_sibling(&tree, node))
-		if (!arch_cpu_node(&tree, node, &id) && id == hwid)
-			return dt_string(&tree, node, "enable-method");
+	for (int node = dt_first_child(tree, cpus); node >= 0; node = dt_next_sibling(tree, node))
+		if (!arch_cpu_node(tree, node, &id) && id == hwid)
+			return dt_string(tree, node, "enable-method");
 	return NULL;
 }
 
@@ -187,25 +177,19 @@ static int give_stacks(struct cpu *cpu)
  * The new CPU reads boot_data with its MMU off, so that goes to memory; all else it reads with its
  * caches on. The barrier at the end of the cleaning orders both before the firmware call.
  */
-static int start_by(const struct start_method *method, struct cpu *cpu)
+int arch_cpu_start(struct cpu *cpu)
 {
 	pa_t entry = image_pa + ((uintptr_t)secondary_entry - IMAGE_BASE);
-	int err = give_stacks(cpu);
+	const char *method = enable_method(cpu->hwid);
+	int err;
 
+	if (!method || strcmp(method, "psci"))
+		return -ENOTSUP;
+	err = give_stacks(cpu);
 	if (err)
 		return err;
 	arch_cache_op(CACHE_CLEAN_POC, &boot_data, sizeof(boot_data));
-	return method->start(cpu->hwid, entry, (uintptr_t)cpu);
-}
-
-int arch_cpu_start(struct cpu *cpu)
-{
-	const char *method = have_tree ? enable_method(cpu->hwid) : NULL;
-
-	for (unsigned i = 0; method && i < ARRAY_SIZE(start_methods); i++)
-		if (!strcmp(method, start_methods[i].name))
-			return start_by(&start_methods[i], cpu);
-	return -ENOTSUP;
+	return psci_start(cpu->hwid, entry, (uintptr_t)cpu);
 }
 
 void arch_cpu_stop(void)
