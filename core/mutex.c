@@ -89,7 +89,7 @@ static struct thread *pop(struct mutex *m) LOCK_REQUIRES(m->waiters.lock)
 
 	if (!t)
 		return NULL;
-	spin_lock(&t->borrower.lock);
+	spin_lock_call(&t->borrower.lock);
 	t->borrower.waits_for = NULL;
 	spin_unlock(&t->borrower.lock);
 	t->waiter.result = m->result;
@@ -139,7 +139,7 @@ static __noinline LOCK_UNCHECKED int wait_and_lend(struct mutex *m, unsigned lon
 	struct spinlock *lock = &m->waiters.lock;
 	bool finds = m->options & MUTEX_FIND_DEADLOCK;
 
-	spin_lock(&self->borrower.lock);
+	spin_lock_call(&self->borrower.lock);
 	self->borrower.waits_for = m;
 	wait_insert(&m->waiters, &self->waiter, thread_offer(self));
 	spin_unlock(&self->borrower.lock);
@@ -183,7 +183,7 @@ static __noinline LOCK_UNCHECKED int mutex_lock_slow(struct mutex *m, uint64_t u
 	int result;
 
 	ASSERT_HOT(arch_irq_flags_enabled(flags));
-	spin_lock(&m->waiters.lock);
+	spin_lock_call(&m->waiters.lock);
 	if (mutex_is_mine(m))
 		result = -EDEADLK;
 	else
@@ -260,7 +260,7 @@ struct thread *mutex_release(struct mutex *m)
 {
 	struct thread *self = thread_current(), *t;
 
-	spin_lock(&m->waiters.lock);
+	spin_lock_call(&m->waiters.lock);
 	if (m->result == -EOWNERDEAD)
 		m->result = -ENOTRECOVERABLE;
 	t = mutex_hand_over(m, self);

@@ -261,7 +261,7 @@ static __cold void push(struct cpu *cpu)
 	for (unsigned n = 0; n < RT_STEPS; n++) {
 		struct cpu *to = NULL;
 
-		spin_lock(&rq->lock);
+		spin_lock_call(&rq->lock);
 		atomic_fence_seq_cst();
 		if (!find(rq, &to))
 			to = NULL;
