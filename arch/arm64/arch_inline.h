@@ -195,10 +195,14 @@ static inline void arch_cold_call(void (*fn)(void *, unsigned long), void *a, un
 	register unsigned long arg1 __asm__("x16") = b;
 	register void (*target)(void *, unsigned long) __asm__("x17") = fn;
 
-	__asm__ volatile("adr x14, 1f\n\tb arch_cold_stub\n1:"
-			 : "+r"(arg0), "+r"(arg1), "+r"(target)
-			 :
-			 : "x14", "cc", "memory");
+	__asm__ goto("adr x14, %l[done]\n\tb arch_cold_stub"
+		     : "+r"(arg0), "+r"(arg1), "+r"(target)
+		     :
+		     : "x14", "cc", "memory"
+		     : done);
+	__builtin_unreachable();
+done:
+	return;
 }
 
 /*
