@@ -168,58 +168,51 @@ static int word_next(const char **text, char **out)
 	return 1;
 }
 
-/* The words up to `--` or the end. Goes on behind a bad word; returns the first error. */
-static int kernel_words(const char **text, char **out)
+/*
+ * Keys up to `--`, then the application's arguments. Goes on behind a bad key, but not behind `--`
+ * then; returns the first error.
+ */
+static int words_read(const char *text, int *argc)
 {
-	int err = 0, more;
+	char *out = words;
+	bool app = false;
+	int err = 0;
 
 	for (;;) {
-		char *word = *out;
+		char *word = out;
+		int more = word_next(&text, &out);
 
-		more = word_next(text, out);
 		if (more <= 0)
 			return err ? err : more;
-		if (!strcmp(word, "--"))
+		if (!app && strcmp(word, "--")) {
+			more = kernel_word(word);
+			err = err ? err : more;
+		} else if (err) {
 			return err;
-		more = kernel_word(word);
-		err = err ? err : more;
-	}
-}
-
-static int app_words(const char **text, char **out, int *argc)
-{
-	for (;;) {
-		char *word = *out;
-		int more = word_next(text, out);
-
-		if (more <= 0)
-			return more;
-		if (*argc == 1 + BOOTARGS_MAX_ARGS) {
+		} else if (!app) {
+			app = true;
+		} else if (*argc == 1 + BOOTARGS_MAX_ARGS) {
 			printk("boot arguments: more than %d arguments behind `--`, first too many is `%s`\n",
 			       BOOTARGS_MAX_ARGS, word);
 			return -EINVAL;
+		} else {
+			app_argv[(*argc)++] = word;
 		}
-		app_argv[(*argc)++] = word;
 	}
 }
 
 int bootargs_parse(const char *text, int *argc, char ***argv)
 {
-	char *out = words;
-	int kernel_err, app_err = 0;
+	int err = -EINVAL;
 
 	app_argv[0] = app_name;
 	*argc = 1;
 	*argv = app_argv;
 	text = text ? text : "";
-	if (strnlen(text, BOOTARGS_MAX_BYTES + 1) > BOOTARGS_MAX_BYTES) {
+	if (strnlen(text, BOOTARGS_MAX_BYTES + 1) > BOOTARGS_MAX_BYTES)
 		printk("boot arguments: text too long, at most %d bytes\n", BOOTARGS_MAX_BYTES);
-		app_argv[1] = NULL;
-		return -EINVAL;
-	}
-	kernel_err = kernel_words(&text, &out);
-	if (kernel_err == 0)
-		app_err = app_words(&text, &out, argc);
+	else
+		err = words_read(text, argc);
 	app_argv[*argc] = NULL;
-	return kernel_err ? kernel_err : app_err;
+	return err;
 }

@@ -216,6 +216,8 @@ static void set_attributes(struct runqueue *rq, struct thread *t, const struct s
 {
 	struct eevdf_entity *e = &t->sched.fair;
 	bool was_fair = is_fair(t->sched.policy);
+	uint64_t slice_ns = slice_of(a);
+	uint32_t weight;
 
 	set_policy(&t->sched, a);
 	if (unlikely(t->sched.deadline || a->sched_policy == SCHED_DEADLINE))
@@ -224,9 +226,10 @@ static void set_attributes(struct runqueue *rq, struct thread *t, const struct s
 		sporadic_hooks->change(t, a);
 	if (!is_fair(a->sched_policy))
 		return;
+	weight = weight_of(a);
 	if (!was_fair)
-		return eevdf_entity_init(e, weight_of(a), slice_of(a));
-	eevdf_set(group_queue(rq, group_on(rq, t)), e, weight_of(a), slice_of(a));
+		return eevdf_entity_init(e, weight, slice_ns);
+	eevdf_set(group_queue(rq, group_on(rq, t)), e, weight, slice_ns);
 	if (e->joined) {
 		rq->fair_longest_ns = MAX(rq->fair_longest_ns, e->slice_ns);
 		arch_sched_event(SCHED_EVENT_WEIGHT, cpu_of_rq(rq), t, NULL, e->weight);

@@ -426,7 +426,7 @@ static void write_after_free_asserts(void **state)
 	assert_non_null(l);
 	page_free(l, 0);
 	/* As a stray store to the links would. */
-	free_list[bit_lowest(free_mask)].next = arena_va(0);
+	free_list[arch_bit_lowest(free_mask)].next = arena_va(0);
 	assert_true(ASSERTS(assert_non_null(page_alloc(0))));
 }
 
