@@ -26,6 +26,7 @@
 #include "core/mem/page.h"
 #include "core/string.h"
 #include "core/sync.h"
+#include "sched/server.h"
 
 static struct {
 	struct mutex mutex;
@@ -486,6 +487,8 @@ static int install(void)
 		admit.room = NULL;
 		return -ENOMEM;
 	}
+	for (unsigned i = 0; i < cpu_count; i++)
+		fair_server_reserve(i);
 	atomic_store_release(&cpu_may_leave, may_leave);
 	atomic_store_release(&deadline_check_server, check_server);
 	atomic_store_release(&deadline_hooks, &hooks);

@@ -20,6 +20,7 @@
 #include "sched/server.h"
 #include "core/bootargs.h"
 #include "core/irq.h"
+#include "sched/deadline.h"
 #include "sched/sched.h"
 
 #define SERVED_NS 2000 /* less is not worth a switch */
@@ -161,8 +162,11 @@ __cold void server_idle(struct runqueue *rq)
 
 __cold struct thread *server_pick(struct runqueue *rq)
 {
-	struct thread *best = rt_first(&rq->rt), *t = fair_class.pick(rq);
+	struct thread *best = rt_first(&rq->rt), *t;
 
+	if (best->sched.rank == RANK_DEADLINE) /* the server's own deadline is a period away */
+		return best;
+	t = fair_class.pick(rq);
 	if (!t)
 		rq->rt.unserved = 0; /* its timer begins another period */
 	else if (rq->peers)
@@ -170,11 +174,33 @@ __cold struct thread *server_pick(struct runqueue *rq)
 	return t ? t : best;
 }
 
+int fair_server_reserve(unsigned cpu)
+{
+	return deadline_reserve_server(cpu, budget_ns(), period_ns());
+}
+
+/* On every CPU, or on none. */
+static int reserve(uint64_t budget_ns, uint64_t period_ns)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < cpu_count && !err; i++)
+		err = deadline_reserve_server(i, budget_ns, period_ns);
+	for (unsigned i = 0; i < cpu_count && err; i++)
+		fair_server_reserve(i); /* it had that before */
+	return err;
+}
+
 LOCK_UNCHECKED int fair_server_set(uint64_t budget_us, uint64_t period_us)
 {
+	int err;
+
 	if (budget_us > period_us || period_us < FAIR_SERVER_PERIOD_MIN_US ||
 	    period_us > FAIR_SERVER_PERIOD_MAX_US)
 		return -EINVAL;
+	err = reserve(budget_us * NSEC_PER_USEC, period_us * NSEC_PER_USEC);
+	if (err)
+		return err;
 	atomic_store_relaxed(&fair_server_us, budget_us);
 	atomic_store_relaxed(&fair_server_period_us, period_us);
 	for (unsigned i = 0; i < cpu_count; i++) {

@@ -17,7 +17,10 @@ extern uint64_t fair_server_us, fair_server_period_us;
 
 /*
  * Budget (0: no server) and period in microseconds, for all CPUs; a period begins.
- * -EINVAL: the budget is longer than the period, or the period not within the limits above.
+ * -EINVAL: the budget is longer than the period, or the period not within the limits above; -EBUSY:
+ * it does not fit beside the threads with deadlines that are admitted. Then all is as it was.
  * Context: thread.
  */
 int fair_server_set(uint64_t budget_us, uint64_t period_us);
+/* Makes the deadline class leave to @cpu's server what it needs: deadline_reserve_server(). */
+int fair_server_reserve(unsigned cpu);

@@ -20,6 +20,7 @@
 #include "core/hotplug.h"
 #include "core/sync.h"
 #include "sched/deadline.h"
+#include "sched/server.h"
 #include "tests/host/host_seeds.h"
 
 #define US    NSEC_PER_USEC
@@ -75,6 +76,12 @@ static void become_maker(void)
 	CHECK(!sched_deadline_use());
 	pin(thread_current(), 0);
 	become(SCHED_FIFO, 99);
+}
+
+/* All that may be given away is there for threads with deadlines. */
+static void without_fair_server(void)
+{
+	CHECK(!fair_server_set(0, 1000000));
 }
 
 static void sleep_for(uint64_t ns)
@@ -240,7 +247,6 @@ static void sets_first(void *arg)
 {
 	(void)arg;
 	become_maker();
-	CHECK(!deadline_reserve_server(0, 50 * MS, 1000 * MS));
 	make_set(0, 2 + (unsigned)draw(7), 899);
 	make_others(0);
 	go_and_join(60 * MS);
@@ -598,6 +604,7 @@ static void reclaim_first(void *arg)
 
 	(void)arg;
 	become_maker();
+	without_fair_server();
 	k[0] = make(0, 2 * MS, 10 * MS, 10 * MS, spin_until_stopped);
 	k[1] = make(0, 3 * MS, 10 * MS, 10 * MS, spin_until_stopped);
 	k[2] = make(0, 5 * MS, 20 * MS, 20 * MS, wait_at_gate);
@@ -733,6 +740,7 @@ static void one_cpu_first(void *arg)
 
 	(void)arg;
 	become_maker();
+	without_fair_server();
 	for (unsigned i = 0; i < 3; i++)
 		k[i] = sleeper(0);
 	CHECK(!ask(k[0], 500) && !ask(k[1], 449));
@@ -745,6 +753,7 @@ static void one_cpu_first(void *arg)
 	CHECK(set_deadline(k[2]->thread, 2 * MS, 3 * MS, 100 * MS, 0) == -EBUSY);
 	/* what is kept for servers, and the limit */
 	CHECK(deadline_reserve_server(0, 20 * MS, MS * 1000) == -EBUSY);
+	CHECK(fair_server_set(20000, 1000000) == -EBUSY && !fair_server_us);
 	CHECK(!deadline_reserve_server(0, 5 * MS, MS * 1000));
 	CHECK(!ask(k[2], 244) && ask(k[2], 246) == -EBUSY);
 	CHECK(deadline_reserve_server(cpu_count, 1, 1000) == -EINVAL);
@@ -818,6 +827,7 @@ static void subsets_first(void *arg)
 
 	(void)arg;
 	become_maker();
+	without_fair_server();
 	for (unsigned i = 0; i < 8; i++)
 		k[i] = make_on(i < 3 ? &low : &all, 0, 0, 0, wait_at_gate);
 	/* two CPUs for those that may run on 0 and 1 only */
@@ -901,6 +911,7 @@ static void everything_first(void *arg)
 	yields_too = draw(2);
 	check_conservation = !yields_too; /* see test_sched.c */
 	become_maker();
+	without_fair_server();
 	deadline_on_overrun(draw(2) ? count_overrun : NULL);
 	while (nr_tasks < 8)
 		make(-1, 0, 0, 0, anything);

@@ -19,6 +19,7 @@
 
 #include "core/sync.h"
 #include "sched/deadline.h"
+#include "sched/server.h"
 #include "tests/host/host_seeds.h"
 
 #define US      NSEC_PER_USEC
@@ -62,6 +63,7 @@ static void pin(struct thread *t, unsigned cpu)
 static void begin(void)
 {
 	CHECK(!sched_deadline_use());
+	CHECK(!fair_server_set(0, 1000000));
 	pin(thread_current(), cpu_count - 1);
 	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 99, 0));
 	stop = false;
