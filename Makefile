@@ -109,7 +109,7 @@ endif
 # Run once or seldom: small rather than quick.
 COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c device.c fdt.c fdt_value.c frame.c hotplug.c inherit.c irq.c lock.c main.c mutex_special.c panic.c print.c \
 	rbtree.c record.c string.c symbol.c time.c topology.c topology_dt.c wait.c mem/heap.c mem/mem.c mem/mmio.c mem/page.c mem/stack.c mem/vm.c) \
-	$(addprefix sched/,attr.c balance.c deadline.c deadline_admit.c deadline_global.c deadline_lend.c deadline_reclaim.c deadline_server.c eevdf.c eevdf_member.c group.c group_balance.c hotplug.c monitor.c rebalance.c rt.c sporadic.c util.c) $(addprefix arch/$(ARCH)/,firmware.c trap.c cache.c mmu.c) \
+	$(addprefix sched/,attr.c balance.c deadline.c deadline_admit.c deadline_global.c deadline_lend.c deadline_reclaim.c deadline_server.c eevdf.c eevdf_member.c group.c group_balance.c hotplug.c monitor.c rebalance.c rt.c server.c sporadic.c util.c wake_many.c) $(addprefix arch/$(ARCH)/,firmware.c trap.c cache.c mmu.c) \
 	$(wildcard drivers/serial/*.c)
 COLDFLAGS := -Os $(if $(filter 1,$(LLVM)),,-fno-move-loop-invariants -fno-shrink-wrap)
 # And what no row of `make bench` comes by: without what makes two copies of a path to save a jump.

@@ -38,42 +38,38 @@ static struct fair_server *server_of(struct runqueue *rq)
 	return &cpu_of_rq(rq)->server;
 }
 
-static __cold __noinline uint64_t period_ns(void)
-{
-	uint64_t us = atomic_load_relaxed(&fair_server_period_us);
+struct limits {
+	uint64_t budget_ns, period_ns;
+};
 
-	us = MAX(us, FAIR_SERVER_PERIOD_MIN_US);
-	return MIN(us, FAIR_SERVER_PERIOD_MAX_US) * NSEC_PER_USEC;
+/* The boot arguments may say anything. */
+static __cold __noinline struct limits limits(void)
+{
+	uint64_t budget_us = atomic_load_relaxed(&fair_server_us);
+	uint64_t period_us = atomic_load_relaxed(&fair_server_period_us);
+
+	period_us = MAX(period_us, FAIR_SERVER_PERIOD_MIN_US);
+	period_us = MIN(period_us, FAIR_SERVER_PERIOD_MAX_US);
+	budget_us = MIN(budget_us, period_us);
+	return (struct limits){ budget_us * NSEC_PER_USEC, period_us * NSEC_PER_USEC };
 }
 
-/* Not above the period. */
-static __cold __noinline uint64_t budget_ns(void)
-{
-	uint64_t us = atomic_load_relaxed(&fair_server_us);
-
-	us = MIN(us, FAIR_SERVER_PERIOD_MAX_US);
-	return MIN(us * NSEC_PER_USEC, period_ns());
-}
-
-static __cold void server_begin(struct runqueue *rq, uint64_t now_ns)
+static void server_begin(struct runqueue *rq, uint64_t now_ns)
 {
 	server_of(rq)->since_ns = now_ns;
 	server_of(rq)->v = rq->fair.V;
 }
 
 /* Since the period began. */
-static __cold uint64_t got_ns(struct runqueue *rq)
+static uint64_t got_ns(struct runqueue *rq)
 {
 	int64_t dv = (int64_t)(rq->fair.V - server_of(rq)->v);
-	uint64_t got;
 
-	if (dv <= 0)
-		return 0;
-	return __builtin_mul_overflow((uint64_t)dv, rq->fair.W, &got) ? UINT64_MAX : got / 1024;
+	return dv > 0 ? (uint64_t)dv * rq->fair.W / 1024 : 0;
 }
 
 /* Nobody is served any more: real time goes on. */
-static __cold void leave(struct runqueue *rq, uint64_t now_ns)
+static void leave(struct runqueue *rq, uint64_t now_ns)
 {
 	server_begin(rq, now_ns);
 	if (rq->rt.unserved == RT_SERVING && rq->rt.highest)
@@ -82,25 +78,26 @@ static __cold void leave(struct runqueue *rq, uint64_t now_ns)
 }
 
 /* When to look again; 0: when both classes meet again. */
-static __cold uint64_t look(struct runqueue *rq, uint64_t now_ns)
+static uint64_t look(struct runqueue *rq, uint64_t now_ns)
 {
-	uint64_t budget = budget_ns(), left = budget, must_ns;
+	struct limits l = limits();
+	uint64_t left = l.budget_ns, must_ns;
 
 	if (rq_has_fair_running(rq))
 		sched_charge_curr(rq);
 	fair_settle(rq);
-	left -= MIN(got_ns(rq), budget);
+	left -= MIN(got_ns(rq), left);
 	if (!rq->fair.nr || left < SERVED_NS) {
 		leave(rq, now_ns);
-		left = budget;
+		left = l.budget_ns;
 	}
-	if (!rq->fair.nr || !budget)
+	if (!rq->fair.nr || !left)
 		return 0;
 	if (rq->curr->sched.rank <= RANK_FAIR && !rq->rt.highest) {
 		rq->rt.unserved = RT_UNARMED;
 		return 0;
 	}
-	must_ns = server_of(rq)->since_ns + period_ns() - left;
+	must_ns = server_of(rq)->since_ns + l.period_ns - left;
 	if (rq->rt.unserved != RT_SERVING && now_ns < must_ns)
 		return must_ns;
 	rq->rt.unserved = RT_SERVING;
@@ -110,7 +107,7 @@ static __cold uint64_t look(struct runqueue *rq, uint64_t now_ns)
 }
 
 /* On the CPU that last armed it, which need not be that of the queue. */
-static __cold void expired(struct timer *timer)
+static void expired(struct timer *timer)
 {
 	struct runqueue *rq = &container_of(timer, struct cpu, server.timer)->rq;
 	uint64_t next_ns;
@@ -131,11 +128,12 @@ __cold void server_init(struct runqueue *rq)
 
 __cold void server_fair_waits(struct runqueue *rq)
 {
+	struct limits l = limits();
 	uint64_t now_ns = time_now_ns();
 
 	server_begin(rq, now_ns);
-	if (budget_ns() && !server_of(rq)->timer.armed)
-		timer_add(&server_of(rq)->timer, now_ns + period_ns() - budget_ns());
+	if (l.budget_ns && !server_of(rq)->timer.armed)
+		timer_add(&server_of(rq)->timer, now_ns + l.period_ns - l.budget_ns);
 }
 
 __cold void server_rt_taken(struct runqueue *rq)
@@ -176,7 +174,9 @@ __cold struct thread *server_pick(struct runqueue *rq)
 
 int fair_server_reserve(unsigned cpu)
 {
-	return deadline_reserve_server(cpu, budget_ns(), period_ns());
+	struct limits l = limits();
+
+	return deadline_reserve_server(cpu, l.budget_ns, l.period_ns);
 }
 
 /* On every CPU, or on none. */
