@@ -22,7 +22,7 @@ void semaphore_init(struct semaphore *s, int32_t count)
 }
 
 /* With the lock held: @w, the first, is not alone. */
-static __cold int post_among(struct semaphore *s, struct waiter *w, unsigned long flags)
+static int post_among(struct semaphore *s, struct waiter *w, unsigned long flags)
 	LOCK_RELEASES(s->waiters.lock)
 {
 	struct thread *t = container_of(w, struct thread, waiter);

@@ -167,7 +167,7 @@ __cold void rt_falls(struct runqueue *rq, uint32_t priority)
 /* ---- with locks ------------------------------------------------------------------------------ */
 
 /* The best that waits: it will run here as soon as this CPU looks. */
-static __cold bool is_next(const struct runqueue *rq, const struct thread *t)
+static bool is_next(const struct runqueue *rq, const struct thread *t)
 {
 	return t->sched.rank > rq->curr->sched.rank && t == rt_first(&rq->rt) &&
 	       rq->rt.unserved != RT_SERVING;
@@ -254,7 +254,7 @@ __cold bool rt_pull(struct cpu *cpu)
 	return false;
 }
 
-static __cold void push(struct cpu *cpu)
+static void push(struct cpu *cpu)
 {
 	struct runqueue *rq = &cpu->rq;
 
