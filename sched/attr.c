@@ -261,8 +261,7 @@ static void change_running(struct runqueue *rq, struct thread *t, struct change 
 		set_attributes(rq, t, c.attr);
 	set_rank(&t->sched);
 	if (!was_fair && fair) {
-		fair_class.enqueue(rq, t, has_lag ? EEVDF_PLACE_WAKE : EEVDF_PLACE_NEW);
-		fair_class.start(rq, t);
+		fair_class.enter(rq, t, has_lag ? EEVDF_PLACE_WAKE : EEVDF_PLACE_NEW);
 	}
 	t->sched.unusual &= (uint8_t)~SCHED_TAIL;
 	if (c.attr && !c.head && !fair && t->sched.rank == own_rank(&t->sched))

@@ -121,7 +121,8 @@ void fair_settle(struct runqueue *rq)
 		eevdf_renew(e);
 }
 
-static void fair_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place place)
+/* Into the sums, and not into the tree. */
+static void fair_come(struct runqueue *rq, struct thread *t, enum eevdf_place place)
 {
 	struct eevdf_entity *e = &t->sched.fair;
 
@@ -135,7 +136,12 @@ static void fair_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place
 	} else {
 		fair_join(rq, t, place);
 	}
-	eevdf_put(&rq->fair, e);
+}
+
+static void fair_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place place)
+{
+	fair_come(rq, t, place);
+	eevdf_put(&rq->fair, &t->sched.fair);
 	rq->nr_ready++;
 }
 
@@ -236,18 +242,32 @@ static struct thread *fair_pick(struct runqueue *rq)
 	return fair_thread(e);
 }
 
-static void fair_start(struct runqueue *rq, struct thread *t)
+/* @t, in the sums and not in the tree, has the CPU. */
+static void fair_run(struct runqueue *rq, struct thread *t)
 {
 	rq->fair_held = false;
-	rq->nr_ready--;
-	if (rq->fair_curr == t)
-		return;
-	eevdf_take(&rq->fair, &t->sched.fair);
 	if (rq->fair_curr) {
 		eevdf_put(&rq->fair, fair_front(rq));
 		rq->fair_paused = rq->fair_curr;
 	}
 	rq->fair_curr = t;
+}
+
+static void fair_start(struct runqueue *rq, struct thread *t)
+{
+	rq->nr_ready--;
+	if (rq->fair_curr == t) {
+		rq->fair_held = false;
+		return;
+	}
+	eevdf_take(&rq->fair, &t->sched.fair);
+	fair_run(rq, t);
+}
+
+static void fair_enter(struct runqueue *rq, struct thread *t, enum eevdf_place place)
+{
+	fair_come(rq, t, place);
+	fair_run(rq, t);
 }
 
 /* Alone it has no end: a CPU with one runnable thread takes no timer interrupt for it. */
@@ -302,6 +322,7 @@ struct sched_class fair_class = {
 	.stop = fair_stop,
 	.pick = fair_pick,
 	.start = fair_start,
+	.enter = fair_enter,
 	.slice_ns = fair_slice_ns,
 	.preempts = fair_preempts,
 	.steal = fair_steal,

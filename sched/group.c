@@ -577,6 +577,12 @@ static void group_start(struct runqueue *rq, struct thread *t)
 	rq->fair_curr = t;
 }
 
+static void group_enter(struct runqueue *rq, struct thread *t, enum eevdf_place place)
+{
+	group_enqueue(rq, t, place);
+	group_start(rq, t);
+}
+
 static uint64_t level_run_ns(const struct eevdf_queue *q, const struct eevdf_entity *e)
 {
 	return q->nr > 1 ? eevdf_run_ns(q, e) : UINT64_MAX;
@@ -772,6 +778,7 @@ static void take_class(void)
 	atomic_store_release(&fair_class.stop, group_stop);
 	atomic_store_release(&fair_class.pick, group_pick);
 	atomic_store_release(&fair_class.start, group_start);
+	atomic_store_release(&fair_class.enter, group_enter);
 	atomic_store_release(&fair_class.slice_ns, group_slice_ns);
 	atomic_store_release(&fair_class.preempts, group_preempts);
 	atomic_store_release(&fair_class.steal, group_steal);

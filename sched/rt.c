@@ -33,7 +33,7 @@ void rt_find_highest(void *rt_queue, unsigned long thread)
 		q->highest = q->bitmap[1] ? 64 + highest_bit(q->bitmap[1]) :
 					    highest_bit(q->bitmap[0]);
 	if (q->unserved)
-		server_rt_taken(container_of(q, struct runqueue, rt));
+		server_rt_taken(container_of(q, struct runqueue, rt), t);
 	if (q->elsewhere)
 		rt_falls(container_of(q, struct runqueue, rt), t->sched.priority);
 }

@@ -66,6 +66,8 @@ struct sched_class {
 	struct thread *(*pick)(struct runqueue *rq);
 	/* t, picked, stops waiting and runs */
 	void (*start)(struct runqueue *rq, struct thread *t);
+	/* t, which runs in another class, goes on in this one; fair only */
+	void (*enter)(struct runqueue *rq, struct thread *t, enum eevdf_place place);
 	/* how long from now; UINT64_MAX: no end */
 	uint64_t (*slice_ns)(const struct runqueue *rq, const struct thread *t);
 	/* t, waiting, of curr's rank: before curr? */
@@ -246,8 +248,8 @@ bool rt_pull(struct cpu *cpu);
 void server_init(struct runqueue *rq);
 /* fair threads begin to wait behind real time; none did before */
 void server_fair_waits(struct runqueue *rq);
-/* a real-time thread is taken from the queue while rq->rt.unserved is set */
-void server_rt_taken(struct runqueue *rq);
+/* the real-time thread @t is taken from the queue while rq->rt.unserved is set */
+void server_rt_taken(struct runqueue *rq, const struct thread *t);
 /* while it serves: the fair class's choice, or the best real-time thread */
 struct thread *server_pick(struct runqueue *rq);
 

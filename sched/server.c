@@ -101,7 +101,7 @@ static uint64_t look(struct runqueue *rq, uint64_t now_ns)
 	if (rq->rt.unserved != RT_SERVING && now_ns < must_ns)
 		return must_ns;
 	rq->rt.unserved = RT_SERVING;
-	if (rq->curr->sched.rank > RANK_RT)
+	if (rq->curr->sched.rank > RANK_RT && rq->curr->sched.rank != RANK_DEADLINE)
 		rq->resched = 1;
 	return now_ns + left;
 }
@@ -136,9 +136,9 @@ __cold void server_fair_waits(struct runqueue *rq)
 		timer_add(&server_of(rq)->timer, now_ns + l.period_ns - l.budget_ns);
 }
 
-__cold void server_rt_taken(struct runqueue *rq)
+__cold void server_rt_taken(struct runqueue *rq, const struct thread *t)
 {
-	if (cpu_of_rq(rq) != arch_cpu_self())
+	if (cpu_of_rq(rq) != arch_cpu_self() || t->sched.rank == RANK_DEADLINE)
 		return;
 	if (rq->rt.unserved == RT_SERVING) {
 		timer_cancel(&server_of(rq)->timer);

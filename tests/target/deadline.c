@@ -4,6 +4,7 @@
  * deadlines, who is admitted, several CPUs. Bounds are tight in virtual time.
  */
 #include "sched/deadline.h"
+#include "sched/server.h"
 #include "sched/sched.h"
 #include "tests/target/test.h"
 
@@ -26,6 +27,7 @@ static int set_deadline(struct thread *t, uint64_t runtime_ns, uint64_t deadline
 				      .sched_period = period_ns };
 
 	REQUIRE(!sched_deadline_use());
+	REQUIRE(!fair_server_set(0, 1000000)); /* all of the limit is for deadlines */
 	return sched_set_attr(t, &a);
 }
 

@@ -56,10 +56,12 @@ TEST(sporadic_priority_falls_and_rises_in_time)
 	REQUIRE(!sched_sporadic_use());
 	become(0, SCHED_FIFO, 90);
 	join(spawn(0, SCHED_FIFO, 50, run_through, &turn));
-	CHECK_TIMED_LE(turn.low_ns - turn.begin_ns, 3 * MS + slack_ns());
-	CHECK_TIMED_GE(turn.low_ns - turn.begin_ns + slack_ns(), 3 * MS);
-	CHECK_TIMED_LE(turn.high_ns - turn.begin_ns, 10 * MS + slack_ns());
-	CHECK_TIMED_GE(turn.high_ns - turn.begin_ns + slack_ns(), 10 * MS);
+	CHECK_GE(turn.low_ns - turn.begin_ns + slack_ns(), 3 * MS);
+	CHECK_GE(turn.high_ns - turn.begin_ns + slack_ns(), 10 * MS);
+	if (test_time_is_virtual()) { /* else the host may stop the CPU for periods */
+		CHECK_LE(turn.low_ns - turn.begin_ns, 3 * MS + slack_ns());
+		CHECK_LE(turn.high_ns - turn.begin_ns, 10 * MS + slack_ns());
+	}
 }
 
 static void *spin(void *arg)
