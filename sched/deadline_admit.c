@@ -40,7 +40,7 @@ static struct {
 	    .free = { &admit.free, &admit.free },
 	    .leaving = ARCH_CPU_MAX };
 
-uint32_t deadline_limit = DEADLINE_BW_ONE / 20 * 19;
+uint32_t deadline_limit = (uint32_t)(19ull * DEADLINE_BW_ONE / 20);
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 

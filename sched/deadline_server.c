@@ -15,7 +15,7 @@ int deadline_reserve_server(unsigned cpu, uint64_t runtime_ns, uint64_t period_n
 	if (cpu >= cpu_count || runtime_ns > period_ns || period_ns > DEADLINE_PERIOD_MAX_NS)
 		return -EINVAL;
 	if (period_ns)
-		bw = (uint32_t)(((runtime_ns << DEADLINE_BW_SHIFT) + period_ns - 1) / period_ns);
+		bw = (uint32_t)((runtime_ns << DEADLINE_BW_SHIFT) / period_ns);
 	if (atomic_load_acquire(&deadline_check_server))
 		return deadline_check_server(cpu, bw);
 	atomic_store_relaxed(&deadline_server_bw[cpu], bw);

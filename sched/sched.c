@@ -694,7 +694,7 @@ void sched_ipi(struct cpu *cpu)
  */
 static inline void idle_wait(struct cpu *cpu, unsigned index)
 {
-	if (unlikely(cpu->server.timer.armed))
+	if (unlikely(atomic_peek_relaxed(&cpu->server.timer.armed)))
 		server_idle(&cpu->rq);
 	cpumask_atomic_set(&cpu_idle_mask, index);
 	atomic_fence_seq_cst();

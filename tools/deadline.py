@@ -33,7 +33,7 @@ SIMULATOR = os.path.join(ROOT, "build", "host", "sim", "fairlead")
 TIMEOUT_S = 900
 PART = 0.8999        # of a CPU, all threads of a set; bandwidths are rounded up
 REST_NS = 4000       # of a budget: going to sleep, and what interrupts take
-YIELD_REST_NS = {1: 800, 4: 2000}  # yielding, and what one interrupt takes; interrupts between CPUs
+YIELD_REST_NS = {1: 1000, 4: 2000}  # yielding, and what one interrupt takes; interrupts between CPUs
 EXTRA_LIMIT_NS = 2000
 CUT_LIMIT = 10       # %, of jobs that end within YIELD_REST_NS of their budget
 # How many jobs at least: in the simulator, on four CPUs there, on a board; and the short ones of `make test`.

@@ -54,6 +54,8 @@ static void semaphores(void)
 	CHECK(!fl_event_add_sem(q, &sem, 3, NULL) && errno == EBUSY);
 	errno = 0;
 	CHECK(!fl_event_add_sem(q, &other, 32, NULL) && errno == EINVAL);
+	errno = 0;
+	CHECK(!fl_event_add(q, 32, NULL) && errno == EINVAL);
 	EQ(poll_events(8), 1);
 	CHECK(e[0].source == t && e[0].arg == &other && e[0].count == 1);
 	EQ(sem_post(&sem), 0);

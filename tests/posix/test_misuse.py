@@ -11,10 +11,12 @@ from test_posix import BOARDS, HERE, ROOT, SECONDS, build, run
 # What has no row, and why.
 NO_ERROR = {
     "has no error": """
-        __pthread_cleanup_pop __pthread_cleanup_push _exit abort alarm call_once clock cnd_destroy getcpu getegid geteuid getgid
+        __pthread_cleanup_pop __pthread_cleanup_push _exit abort alarm call_once clock cnd_destroy fl_event_post
+        fl_event_remove getcpu getegid geteuid getgid
         getpagesize getpgrp getpid getppid gettid gettimeofday getuid mtx_destroy pthread_atfork pthread_equal pthread_exit
         pthread_getconcurrency pthread_self pthread_testcancel pthread_yield sched_getcpu sched_yield sigemptyset sigfillset
         siglongjmp sigpending sleep thrd_current thrd_equal thrd_exit thrd_yield time times tss_delete ualarm uname usleep write""",
+    "only memory may be missing": "fl_event_queue_create",
     "another thread brings about what it answers: signals.c, cancel.c": "sigwait sigwaitinfo",
     "an initializer that can refuse nothing": """
         cnd_init pthread_attr_init pthread_barrierattr_init pthread_condattr_init pthread_mutexattr_init pthread_rwlockattr_init""",
@@ -49,6 +51,8 @@ def rows():
         if re.fullmatch(r"misuse\w*\.c", file):
             with open(os.path.join(HERE, file), encoding="utf-8") as source:
                 names |= set(re.findall(r"\bROW\w*\(\s*(\w+)\s*,", source.read()))
+    with open(os.path.join(HERE, "events.c"), encoding="utf-8") as source:  # its errors are with what it does
+        names |= set(re.findall(r"\b(?:FAILS\(|CHECK\(!)(fl_\w+)\(", source.read()))
     return names
 
 

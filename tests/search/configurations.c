@@ -16,6 +16,7 @@
 #include "sched/deadline.h"
 #include "sched/group.h"
 #include "sched/sched.h"
+#include "sched/server.h"
 #include "sched/sporadic.h"
 #include "tests/host/host_irq.h"
 #include "tests/host/host_seeds.h"
@@ -1107,6 +1108,7 @@ static void *wait_and_compute(void *arg)
 /* The first thread is displaced on CPU 0 while CPU 1 runs out of work: it goes on there. */
 static void displaced(void)
 {
+	CHECK(!fair_server_set(0, 1000000)); /* the locks of its timer are fences */
 	begin(1, SCHED_OTHER, 0);
 	make(0, 1, SCHED_FIFO, 20, do_compute);
 	make(1, 2, SCHED_FIFO, 20, do_nothing);

@@ -256,6 +256,7 @@ static bool is_peeked(uintptr_t a)
 
 		if (in_member(a, (uintptr_t)&cpu_at(i)->lock_node, sizeof(struct lock_node)) ||
 		    in_member(a, (uintptr_t)&cpu_at(i)->timers.armed_ns, sizeof(uint64_t)) ||
+		    in_member(a, (uintptr_t)&cpu_at(i)->server.timer.armed, sizeof(bool)) ||
 		    in_member(a, (uintptr_t)&cpu_at(i)->timers.trees,
 			      sizeof(cpu_at(i)->timers.trees)))
 			return true;
@@ -263,6 +264,7 @@ static bool is_peeked(uintptr_t a)
 			return in_member(a, (uintptr_t)&rq->nr_ready, sizeof(rq->nr_ready)) ||
 			       in_member(a, (uintptr_t)&rq->curr, sizeof(rq->curr)) ||
 			       in_member(a, (uintptr_t)&rq->resched, sizeof(rq->resched)) ||
+			       in_member(a, (uintptr_t)&rq->rt.unserved, sizeof(rq->rt.unserved)) ||
 			       in_member(a, (uintptr_t)&rq->outgoing, sizeof(rq->outgoing));
 	}
 	if (a - STACKS < STACKS_MAX * STACKS_EACH) {

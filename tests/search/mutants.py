@@ -249,16 +249,6 @@ MUTANTS = [
            "\tif (!locking)\n\t\tpx_cancel_if_asynchronous(self);\n",
            "\tpx_cancel_if_asynchronous(self);\n",
            ["--bound=2 cancel-async_mutex"]),
-    Mutant("timer-outlives-its-sleep", "posix/wait.c",
-           "\tif (unlikely(self->cut_short))\n\t\ttimer_cancel_wait(&timed.timer);\n",
-           "",
-           ["signal-sleep", "cancel-sleeping"]),
-    Mutant("day-read-before-it-is-asked", "posix/sleep.c",
-           "\t\tatomic_fence_seq_cst(); /* by_day is seen by who sets the clock, or the new time by us */\n"
-           "\t\tpx_until(CLOCK_REALTIME, at, &until_ns);\n",
-           "\t\tpx_until(CLOCK_REALTIME, at, &until_ns);\n"
-           "\t\tatomic_fetch_and_acq_rel(&px_tls.events, ~(uint32_t)PX_EVENT_CLOCK);\n",
-           ["clock-set"]),
     # ---- posix/: signals and timers
     Mutant("signal-kept-by-the-cancelled", "posix/signal.c",
            "\tself->waited_for = 0;\n\tpx_signal_update(self);\n\tpass_on(self, set);\n",
