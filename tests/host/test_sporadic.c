@@ -516,6 +516,7 @@ static void inherit_first(void *arg)
 	mutex_init(&mutex);
 	/* an owner who has used up his budget is lent what a waiter has; it is not his budget's */
 	start(0, sporadic(40, 10, 100 * US, 5 * MS, 4), hold_and_work);
+	wait_for(20 * US); /* it has the mutex before there is anybody better */
 	start(1, fifo(70), take);
 	start(2, fifo(50), hog);
 	wait_for(50 * US);
