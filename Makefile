@@ -46,8 +46,9 @@ PICOLIBC ?= /usr/lib/picolibc/riscv64-unknown-elf
 LIBC     := $(firstword $(wildcard $(PICOLIBC)/lib/release/$(shell $(CROSS)gcc -march=rv64gc -mabi=lp64d \
 	-print-multi-directory 2>/dev/null)/libc.a $(PICOLIBC)/lib/release/rv64imafd*/lp64d/libc.a \
 	$(PICOLIBC)/lib/release/rv64iafd/lp64d/libc.a))
-ARCHFLAGS := -march=rv64gc -mabi=lp64d -mcmodel=medany -mno-relax
-ARCHFLAGS += $(if $(filter 1,$(LLVM)),,-mstrict-align)
+ARCHFLAGS := -march=rv64gc -mabi=lp64d -mcmodel=medany
+# clang 14 has no -mstrict-align here, and its linker does not shorten calls.
+ARCHFLAGS += $(if $(filter 1,$(LLVM)),-mno-relax,-mstrict-align)
 KERNELFLAGS :=
 endif
 
@@ -88,7 +89,8 @@ CFLAGS := -std=gnu11 -O2 -g $(WARN) -ffreestanding -nostdinc -isystem $(PICOLIBC
 	-I. -Iarch/$(ARCH) $(ARCHFLAGS) -fno-pic -fno-pie -ffunction-sections -fdata-sections -fno-common \
 	-fno-strict-aliasing -fno-omit-frame-pointer -ftls-model=local-exec -fno-stack-protector \
 	-fno-asynchronous-unwind-tables $(SANFLAGS) $(DEBUGFLAGS_$(SAN)) $(METERFLAGS_$(METER)) $(LLVMDEBUG_$(LLVM))
-ASFLAGS := $(filter-out -std=gnu11,$(CFLAGS)) -D__ASSEMBLY__
+# What an assembler file says about distances holds: the linker leaves it as it is.
+ASFLAGS := $(filter-out -std=gnu11,$(CFLAGS)) $(if $(filter riscv,$(ARCH)),-mno-relax) -D__ASSEMBLY__
 
 # POSIX's headers go before the C library's.
 PROGRAMFLAGS := -Iposix/include
