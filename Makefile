@@ -136,7 +136,7 @@ DRIVERS := $(filter-out $(shell grep -l 'Only for: ' /dev/null $(DRIVERS_ALL)),$
 	$(shell grep -l 'Only for: $(ARCH)$$' /dev/null $(DRIVERS_ALL))
 SAN_SRC := core/mem/san.c posix/malloc_san.c
 KERNEL_SRC := $(wildcard arch/$(ARCH)/*.S arch/$(ARCH)/*.c) $(filter-out $(SAN_SRC) $(if $(filter 1,$(METER)),,core/meter.c),$(wildcard core/*.c core/mem/*.c)) \
-	$(if $(filter 1,$(SAN)),$(filter core/%,$(SAN_SRC))) $(wildcard sched/*.c) $(DRIVERS)
+	$(if $(filter 1,$(SAN)),$(filter core/%,$(SAN_SRC))) $(wildcard sched/*.c sched/ext/*.c) $(DRIVERS)
 POSIX_SRC := $(filter-out $(SAN_SRC),$(wildcard posix/*.c)) $(if $(filter 1,$(SAN)),$(filter posix/%,$(SAN_SRC)))
 APP_DIR := $(if $(wildcard apps/$(APP)/*.c),apps/$(APP),$(APP))
 APP_NAME := $(notdir $(APP_DIR))
@@ -163,6 +163,14 @@ include apps/sim/image.mk
 endif
 
 APP_OUT := $(OUT)/$(APP_NAME)
+
+# Policies: names in sched/ext/policies, or files, separated by commas; the first one is loaded at boot.
+POLICY ?=
+comma := ,
+POLICY_SRC := $(foreach name,$(subst $(comma), ,$(POLICY)),$(firstword $(wildcard sched/ext/policies/$(name).bpf.c sched/ext/policies/$(name).c $(name)) missing/$(name)))
+POLICY_OBJ := $(patsubst %,$(APP_OUT)/policy/%.o,$(POLICY_SRC))
+POLICY_WRAP := $(if $(POLICY),--wrap=main)
+KERNEL_OBJ += $(if $(POLICY),$(OBJ)/sched/ext/boot/boot.c.o)
 ELF     := $(APP_OUT)/fairlead$(VARIANT).elf
 IMAGE   := $(APP_OUT)/Image$(VARIANT)
 
@@ -170,6 +178,20 @@ IMAGE   := $(APP_OUT)/Image$(VARIANT)
 
 IN_KERNEL = $(filter arch/% core/% sched/% drivers/%,$<)
 PER_FILE = $(if $(IN_KERNEL),$(KERNELFLAGS)) $(if $(filter posix/%,$<),$(HIDDENFLAGS)) $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(FLAGS_$<) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(SLOW),$<),$(SLOWFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
+
+POLICY_CFLAGS = $(filter-out -Werror -Wmissing-prototypes -Wstrict-prototypes -Wextra,$(CFLAGS)) -Isched/ext/include $(KERNELFLAGS)
+$(APP_OUT)/policy/%.o: % $(OBJ)/.flags
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  CC    $<")
+	$(Q)$(CC) $(POLICY_CFLAGS) -MMD -MP -c $< -o $@
+
+missing/%:
+	@echo "make: POLICY: $*: neither a name in sched/ext/policies nor a file" >&2; exit 2
+
+# Linked anew when other policies are asked for.
+$(APP_OUT)/.policy: FORCE
+	@mkdir -p $(@D)
+	@echo '$(POLICY_SRC)' | cmp -s - $@ || echo '$(POLICY_SRC)' > $@
 
 # Objects are made anew when the tools or their flags change.
 FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(foreach file,$(HOT),$(FLAGS_$(file))) $(COLDFLAGS) $(COLD) $(SLOWFLAGS)
@@ -190,12 +212,12 @@ $(OBJ)/%.S.o: %.S $(OBJ)/.flags
 	$(Q)$(CC) $(ASFLAGS) -MMD -MP -c $< -o $@
 
 LINK = $(LD) -static -nostdlib --gc-sections --build-id=none -z noexecstack -z max-page-size=4096 \
-	$(if $(filter 1,$(LLVM)),,--no-warn-rwx-segments) $(WRAP_$(SAN)) $(METER_WRAP_$(METER)) -T arch/$(ARCH)/link.ld
-OBJECTS = $(KERNEL_OBJ) $(POSIX_OBJ) $(APP_OBJ)
+	$(if $(filter 1,$(LLVM)),,--no-warn-rwx-segments) $(WRAP_$(SAN)) $(METER_WRAP_$(METER)) $(POLICY_WRAP) -T arch/$(ARCH)/link.ld
+OBJECTS = $(KERNEL_OBJ) $(POSIX_OBJ) $(APP_OBJ) $(POLICY_OBJ)
 LIBS = --start-group $(LIBC) $(LIBGCC) --end-group
 
 # Two links: the second one adds the table of function names behind everything that has an address in it.
-$(ELF): $(OBJECTS) arch/$(ARCH)/link.ld tools/symbols.py
+$(ELF): $(OBJECTS) $(APP_OUT)/.policy arch/$(ARCH)/link.ld tools/symbols.py
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  LINK  $@")
 	$(Q)$(PYTHON) tools/symbols.py --empty > $@.sym0.S
@@ -284,7 +306,6 @@ masked:
 
 # The simulator is a program of this machine, whatever BOARD is. What is given on the command line goes before the scenario's own.
 SCENARIO ?=
-POLICY   ?=
 SIM_RUN = $(PYTHON) tools/sim.py --policy '$(POLICY)' --seed '$(if $(filter command% environment%,$(origin SEED)),$(SEED))' \
 	--cpus '$(if $(filter command% environment%,$(origin CPUS)),$(CPUS))'
 

@@ -49,6 +49,7 @@ enum lock_rank {
 	LOCK_RUNQUEUE,  /* a CPU's run queue */
 	LOCK_GROUP,     /* sched/group.c: list and quota */
 	LOCK_SERVER,    /* a deadline's budget: sched/deadline.h */
+	LOCK_EXT,       /* sched/ext: inboxes, dispatch queues */
 	LOCK_TIMER,     /* a CPU's timer queue */
 	LOCK_PAGES,     /* core/mem/page.c */
 	LOCK_IRQ,       /* controller registers shared by CPUs */

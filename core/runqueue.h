@@ -19,9 +19,11 @@ struct thread_group;
 struct cpu;
 struct deadline;
 struct sporadic;
+struct ext_task;
 
 /* Ranks: class and real-time priority in one number; idle 0, real time RANK_RT + priority. */
 #define RANK_IDLE 0u
+#define RANK_EXT  0x80u /* of a policy: sched/ext/ */
 #define RANK_FAIR 0x100u
 #define RANK_RT   0x200u
 /*
@@ -274,4 +276,5 @@ struct sched_entity {
 	struct deadline_place place;
 	/* [q] while its policy is SCHED_SPORADIC; NULL: it is not */
 	struct sporadic *sporadic;
+	struct ext_task *ext; /* [q] a policy knows of it: sched/ext/ext.h; NULL: none does */
 };

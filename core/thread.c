@@ -230,6 +230,8 @@ void (*thread_exit_watched)(struct thread *self);
  */
 static __cold void exit_otherwise(struct thread *self, struct thread *joiner, unsigned otherwise)
 {
+	if (otherwise & THREAD_EXT)
+		sched_ext_ends(self);
 	if (otherwise & THREAD_WATCHED)
 		atomic_load_relaxed (&thread_exit_watched)(self);
 	if (otherwise & THREAD_DETACHED)
@@ -370,19 +372,21 @@ int thread_create(struct thread **out, const struct thread_attr *attr, void *(*e
 	t->stack = stack;
 	t->stack_bytes = bytes;
 	err = sched_thread_init(t, attr);
-	t->tid = err ? err : tid_alloc(t);
-	if (t->tid < 0) {
-		if (!err)
-			sched_thread_undo(t);
-		err = t->tid;
-		stack_free(stack, bytes);
-		return err;
+	if (likely(!err)) {
+		err = t->tid = tid_alloc(t);
+		if (likely(err > 0)) {
+			thread_init(t, attr, entry, arg);
+			if (out)
+				*out = t;
+			err = sched_start(t);
+			if (likely(!err))
+				return 0;
+			tid_free(t->tid);
+		}
+		sched_thread_undo(t);
 	}
-	thread_init(t, attr, entry, arg);
-	if (out)
-		*out = t;
-	sched_start(t);
-	return 0;
+	stack_free(stack, bytes);
+	return err;
 }
 
 __cold struct thread *thread_alloc_idle(struct cpu *cpu)

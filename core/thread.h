@@ -20,7 +20,7 @@ enum thread_state { THREAD_RUNNABLE, THREAD_BLOCKED, THREAD_WAKING, THREAD_DEAD 
 #define THREAD_NAME_BYTES 16
 
 /* Bits of detached: what its end is to see to besides those who join. */
-enum { THREAD_DETACHED = 1, THREAD_WATCHED = 2 };
+enum { THREAD_DETACHED = 1, THREAD_WATCHED = 2, THREAD_EXT = 4 };
 
 struct event_source; /* core/event_queue.h */
 /* [a] @self, with THREAD_WATCHED, ends; irqs masked. NULL: no thread ever was watched. */
@@ -45,7 +45,7 @@ struct thread {
 	void *arg;                    /* [i] */
 	void *result;                 /* [j] */
 	struct wait_queue join;       /* [j] who joins, and the lock of the three below */
-	uint8_t detached;             /* [j] THREAD_DETACHED, THREAD_WATCHED */
+	uint8_t detached;             /* [j] THREAD_DETACHED and so on */
 	bool joined;                  /* [j] somebody is joining, or has, or nobody may: detached */
 	bool exited;                  /* [j] */
 	bool in_hook;                 /* [o] */
@@ -178,6 +178,9 @@ enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDL
 #ifndef SCHED_SPORADIC
 #define SCHED_SPORADIC 4 /* after sched_sporadic_use(): sched/sporadic.h */
 #endif
+#ifndef SCHED_EXT
+#define SCHED_EXT 7 /* OTHER, but for a policy that is loaded for those: sched/ext/ */
+#endif
 #ifndef SCHED_DEADLINE
 /* For sched_set_attr(), in programs that call sched_deadline_use(): sched/deadline.h. */
 #define SCHED_DEADLINE           6
@@ -213,8 +216,13 @@ void sched_init_cpu(struct cpu *cpu, struct thread *idle);
 int sched_thread_init(struct thread *t, const struct thread_attr *attr);
 /* @t, which sched_thread_init() has filled, is not started. Context: thread, boot. */
 void sched_thread_undo(struct thread *t);
-/* Makes a new thread runnable for the first time. Context: thread. */
-void sched_start(struct thread *t);
+/*
+ * Makes a new thread runnable for the first time. 0, or what a policy's init_task() says: it is not
+ * started then. Context: thread.
+ */
+int sched_start(struct thread *t);
+/* @t, a policy's, ends: irqs masked. */
+void sched_ext_ends(struct thread *t);
 /*
  * Blocks the current thread, which is on a wait list or has a timer armed. Irqs masked; @wait_lock
  * (may be NULL) is held and is released once no waker can miss the thread. Returns with irqs as

@@ -92,6 +92,7 @@ int topology_build(const char **why)
 	for (unsigned i = 0; i < cpu_count; i++)
 		add_to_masks(i);
 	topology.grouped = topology.clusters > 1 || topology.caches > 1;
+	topology.idle_looks = topology.levels > 1;
 	for (unsigned i = 0; i < cpu_count; i++)
 		order_others(i);
 	return 0;

@@ -33,6 +33,7 @@ struct topology {
 	uint16_t levels;                          /* [i] 1: all CPUs are equally fast */
 	uint16_t clusters, caches;                /* [i] how many */
 	bool grouped;                             /* [i] more than one of either */
+	bool idle_looks; /* [a] an idle CPU has more to look for: unequal CPUs, a policy */
 	/* [i] all others as each CPU sees them: of its cluster, behind its cache, the rest */
 	uint16_t nearest[ARCH_CPU_MAX][ARCH_CPU_MAX];
 };

@@ -13,6 +13,7 @@
 
 const struct deadline_hooks *deadline_hooks;
 const struct sporadic_hooks *sporadic_hooks;
+const struct ext_hooks *ext_hooks;
 struct mutex rt_class_mutex = MUTEX_INIT;
 
 _Static_assert(sizeof(struct sched_attr) == 48, "as sched_attr_fault() says");
@@ -41,7 +42,8 @@ static bool is_real_time(uint32_t policy)
 
 static bool is_fair(uint32_t policy)
 {
-	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE;
+	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE ||
+	       policy == SCHED_EXT;
 }
 
 enum fault {
@@ -62,8 +64,9 @@ static const struct {
 	const char *field, *expected;
 } faults[] = {
 	[FAULT_SIZE] = { "size", "48, the size of the structure" },
-	[FAULT_POLICY] = { "sched_policy", "OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5; SPORADIC 4 and "
-					   "DEADLINE 6 after sched_..._use()" },
+	[FAULT_POLICY] = { "sched_policy",
+			   "OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5, EXT 7; SPORADIC 4 "
+			   "and DEADLINE 6 after sched_..._use()" },
 	[FAULT_FLAGS] = { "sched_flags", "0" },
 	[FAULT_NICE] = { "sched_nice", "-20..19" },
 	[FAULT_RT_PRIORITY] = { "sched_priority", "1..99 for FIFO and RR" },
@@ -129,9 +132,14 @@ static uint64_t slice_of(const struct sched_attr *a)
 	return a->sched_runtime ? a->sched_runtime : FAIR_SLICE_NS;
 }
 
-static uint16_t own_rank(const struct sched_entity *s)
+static uint16_t fair_rank(const struct sched_entity *s, uint32_t policy)
 {
-	return s->own_priority ? (uint16_t)(RANK_RT + s->own_priority) : RANK_FAIR;
+	return unlikely(s->ext) ? ext_hooks->rank(s, policy) : RANK_FAIR;
+}
+
+static __noinline uint16_t own_rank(const struct sched_entity *s)
+{
+	return s->own_priority ? (uint16_t)(RANK_RT + s->own_priority) : fair_rank(s, s->policy);
 }
 
 /* The own rank that @a gives. */
@@ -152,7 +160,7 @@ static void set_rank(struct sched_entity *s)
 	s->unusual &= (uint8_t) ~(SCHED_SLICED | SCHED_FLAT);
 	if (s->rank == RANK_FAIR)
 		s->unusual |= s->unusual & SCHED_GROUPED ? SCHED_SLICED : SCHED_SLICED | SCHED_FLAT;
-	else if (s->rank == RANK_DEADLINE ||
+	else if (s->rank == RANK_DEADLINE || s->rank == RANK_EXT ||
 		 (s->rank == own && (s->policy == SCHED_RR || s->policy == SCHED_SPORADIC)))
 		s->unusual |= SCHED_SLICED;
 }
@@ -193,6 +201,7 @@ int sched_thread_init(struct thread *t, const struct thread_attr *attr)
 	s->util = (struct util){ .avg = UTIL_NEW << UTIL_SHIFT, .at_ns = (time_now_ns)() };
 	s->borrowed_rank = 0;
 	s->sporadic = NULL;
+	s->ext = NULL;
 	set_policy(s, &a);
 	if (unlikely(a.sched_policy == SCHED_SPORADIC) && sporadic_hooks->init(t, &a))
 		return -ENOMEM;
@@ -252,8 +261,9 @@ struct change {
 static void change_running(struct runqueue *rq, struct thread *t, struct change c)
 {
 	bool was_fair = t->sched.rank == RANK_FAIR, has_lag = is_fair(t->sched.policy);
-	bool fair = is_fair(c.attr ? c.attr->sched_policy : t->sched.policy) &&
-		    t->sched.borrowed_rank < RANK_RT;
+	uint32_t policy = c.attr ? c.attr->sched_policy : t->sched.policy;
+	bool fair = is_fair(policy) && t->sched.borrowed_rank < RANK_RT &&
+		    fair_rank(&t->sched, policy) == RANK_FAIR;
 
 	if (was_fair && !fair)
 		fair_class.stop(rq, t, STOP_BLOCKED);
@@ -342,6 +352,8 @@ static bool change(struct runqueue *rq, struct thread *t, struct change c)
 		t->sched.unusual &= (uint8_t)~SCHED_GROUPED;
 	else if (t->sched.group)
 		fair_mark(t);
+	if (unlikely(t->sched.ext) && t->sched.rank != old)
+		ext_hooks->changed(rq, t, old);
 	return act;
 }
 
@@ -454,6 +466,22 @@ __cold LOCK_UNCHECKED void sched_rank_waiter(struct thread *t)
 	}
 }
 
+LOCK_UNCHECKED void sched_rank_refresh(struct thread *t)
+{
+	struct runqueue *rq = rq_lock_thread(t);
+	bool act = false;
+
+	if (t->sched.state != THREAD_DEAD &&
+	    MAX(own_rank(&t->sched), t->sched.borrowed_rank) != t->sched.rank)
+		act = change(rq, t, (struct change){ 0 });
+	unlock_and_act(rq, act);
+}
+
+__cold void sched_ext_ends(struct thread *t)
+{
+	ext_hooks->ends(t);
+}
+
 /* With @rq, the thread's, locked: unlocks it. */
 static LOCK_UNCHECKED int set_attr(struct runqueue *rq, struct thread *t, struct change c,
 				   unsigned long flags)
@@ -564,7 +592,8 @@ bool sched_affinity_changed(struct runqueue *rq, struct thread *t, bool allowed)
 	if (allowed && !was_leaving) {
 		if (waiting && rq->peers && t->sched.rank > RANK_RT)
 			rt_waits(rq, t);
-		return false;
+		if (!waiting || likely(t->sched.rank != RANK_EXT))
+			return false; /* a policy has to be told */
 	}
 	if (waiting)
 		stop_waiting(rq, t);

@@ -207,6 +207,14 @@ static __noinline bool pull_from(struct cpu *cpu, struct cpu *victim)
 	return t != NULL;
 }
 
+/* Unequal CPUs, or a policy. */
+static __cold bool look_further(struct cpu *cpu)
+{
+	if (topology.levels > 1 && balance_pull_misfit(cpu))
+		return true;
+	return ext_hooks && ext_hooks->idle(cpu);
+}
+
 /* Every other CPU is looked at, the near ones first. */
 bool balance_pull(struct cpu *cpu)
 {
@@ -215,7 +223,7 @@ bool balance_pull(struct cpu *cpu)
 	for (; nearest < end; nearest++)
 		if (cpu_has_waiting(cpu_at(*nearest)) && pull_from(cpu, cpu_at(*nearest)))
 			return true;
-	return unlikely(topology.levels > 1) && balance_pull_misfit(cpu);
+	return unlikely(topology.idle_looks) && look_further(cpu);
 }
 
 void balance_take_outgoing(struct cpu *cpu)

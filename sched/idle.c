@@ -28,7 +28,7 @@ static struct thread *idle_steal(const struct runqueue *rq, const struct cpumask
 	return NULL;
 }
 
-const struct sched_class idle_class = {
+struct sched_class idle_class = {
 	.name = "idle",
 	.rank = RANK_IDLE,
 	.stop = idle_stop,

@@ -551,14 +551,21 @@ LOCK_UNCHECKED void sched_wake(struct thread *t, unsigned long flags)
 	switch_to(rq, curr, t, STOP_PREEMPTED, flags);
 }
 
-LOCK_UNCHECKED void sched_start(struct thread *t)
+LOCK_UNCHECKED int sched_start(struct thread *t)
 {
-	unsigned long flags = arch_irq_save();
-	struct cpu *cpu = balance_select(t, arch_cpu_self(), true);
+	struct cpu *cpu;
+	unsigned long flags;
+	int err;
+
+	if (unlikely(ext_hooks) && (err = ext_hooks->start(t)))
+		return err;
+	flags = arch_irq_save();
+	cpu = balance_select(t, arch_cpu_self(), true);
 
 	t->sched.cpu = cpu;
 	spin_lock(&cpu->rq.lock);
 	place(&cpu->rq, t, EEVDF_PLACE_NEW, flags);
+	return 0;
 }
 
 /* ---- interrupts ------------------------------------------------------------------------------ */

@@ -76,7 +76,8 @@ struct sched_class {
 	struct thread *(*steal)(const struct runqueue *rq, const struct cpumask *cpus);
 };
 
-extern const struct sched_class idle_class;
+/* Idle alone; the first policy that is loaded puts sched/ext/class.c's functions here. */
+extern struct sched_class idle_class;
 /*
  * FIFO and RR; sched_deadline_use() puts deadline.c's functions here, which call those, and
  * sched_sporadic_use() sporadic.c's.
@@ -191,6 +192,20 @@ struct sporadic_hooks {
 	void (*get_attr)(const struct thread *t, struct sched_attr *a);
 };
 extern const struct sporadic_hooks *sporadic_hooks; /* [a] */
+/* What sched/ext/ adds; NULL: no policy was ever loaded. */
+struct ext_hooks {
+	/* of a thread that a policy knows, if it had @policy; rq->lock held */
+	uint16_t (*rank)(const struct sched_entity *s, uint32_t policy);
+	/* rq->lock held: @t had @old_rank until now */
+	void (*changed)(struct runqueue *rq, struct thread *t, uint16_t old_rank);
+	int (*start)(struct thread *t);
+	void (*ends)(struct thread *t);
+	/* @cpu has nothing to run. True: look again. No lock held, irqs masked */
+	bool (*idle)(struct cpu *cpu);
+};
+extern const struct ext_hooks *ext_hooks; /* [a] */
+/* attr.c: the rank that @t has by itself may be another. Any context, no lock of sched/ held. */
+void sched_rank_refresh(struct thread *t);
 /* Of whoever puts other functions into rt_class. */
 struct mutex;
 extern struct mutex rt_class_mutex;

@@ -166,7 +166,7 @@ def host_kernel():
     """The sources of the kernel on virtual CPUs, less the main() of a program."""
     with open(os.path.join(ROOT, "boards", "host", "board.mk"), encoding="utf-8") as file:
         core = re.search(r"\$\(addprefix core/,([^)]*)\)", file.read()).group(1).split()
-    folders = glob.glob("sched/*.c", root_dir=ROOT) + glob.glob("arch/host/*.[cS]", root_dir=ROOT)
+    folders = glob.glob("sched/*.c", root_dir=ROOT) + glob.glob("sched/ext/*.c", root_dir=ROOT) + glob.glob("arch/host/*.[cS]", root_dir=ROOT)
     return [f"core/{name}" for name in core] + sorted(set(folders) - {"arch/host/main.c"})
 
 

@@ -38,7 +38,11 @@ TOOLS = {"arm64": "aarch64-linux-gnu-", "riscv": "riscv64-unknown-elf-"}
 FP_FUNCTIONS = re.compile(r"fp|fcsr", re.I)
 # Given by the application layer, by the second link pass, and by the boot stacks of arch/<name>/boot.S.
 # (And __...si2 and the like: arithmetic that the compiler calls, from libgcc.)
-OUTSIDE = {"app_start", "symbol_table", "boot_stack_guard", "boot_fault_guard"}
+OUTSIDE = {"app_start", "symbol_table", "boot_stack_guard", "boot_fault_guard", "__real_main"}
+# Policies are written in sched_ext's dialect: callbacks without prototypes, with parameters that they do not need.
+POLICIES = "sched/ext/policies/"
+POLICY_FLAGS = ("-Isched/ext/include", "-Wno-missing-prototypes", "-Wno-strict-prototypes",
+                "-Wno-unused-parameter")
 
 CLANG = {
     "arm64": ["--target=aarch64-none-elf", "-mgeneral-regs-only", "-Iarch/arm64", "-isystem",
@@ -109,7 +113,7 @@ class Lint:
                     self.check_quoted(name, number, target)
                     graph.setdefault(name, []).append((target, number))
                 elif name.split("/")[0] in ("core", "sched") and target not in FREESTANDING:
-                    if (name, target) != ("core/arch.h", "arch_inline.h"):
+                    if (name, target) != ("core/arch.h", "arch_inline.h") and not (name.startswith(POLICIES) and target.startswith("scx/")):
                         self.say(name, number, f"<{target}>: core and sched include freestanding headers only")
         self.check_cycles(graph)
 
@@ -292,7 +296,8 @@ class Lint:
                 continue
             for name in self.code("core", "sched", "drivers", "arch"):
                 if name.endswith(".c") and self.is_for(name, arch):
-                    jobs.append([cc, *CLANG_COMMON, *flags, "-isystem", own, name])
+                    policy = POLICY_FLAGS if name.startswith(POLICIES) else ()
+                    jobs.append([cc, *CLANG_COMMON, *flags, *policy, "-isystem", own, name])
         with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
             for text in pool.map(self.run_clang, jobs):
                 self.take_diagnostics(text)

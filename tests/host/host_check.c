@@ -19,6 +19,7 @@
 #define TIDS 8192
 
 bool check_conservation = true;
+unsigned (*check_class)(struct runqueue *rq);
 
 static unsigned char places[TIDS]; /* in how many places each thread is */
 static bool count_places;
@@ -27,6 +28,11 @@ static void found(struct thread *t)
 {
 	if (count_places && t->tid > 0 && t->tid < TIDS)
 		places[t->tid]++;
+}
+
+void check_found(struct thread *t)
+{
+	found(t);
 }
 
 static void check_waits(const struct runqueue *rq, struct thread *t)
@@ -258,7 +264,7 @@ static void check_rq(struct cpu *cpu, bool quiet)
 	struct runqueue *rq = &cpu->rq;
 	struct thread *front = rq->fair_curr;
 	unsigned waits = check_rt(rq) + check_deadlines(rq) + check_fair(rq, cpu->index) +
-			 (front && front != rq->curr);
+			 (front && front != rq->curr) + (check_class ? check_class(rq) : 0);
 
 	CHECK(rq->curr->sched.state == THREAD_RUNNABLE && rq->curr->sched.cpu == cpu);
 	CHECK(!front || (front->sched.rank == RANK_FAIR && front->sched.state == THREAD_RUNNABLE &&

@@ -43,3 +43,9 @@ uint64_t draw(uint64_t n);
 void check_machine(bool quiet);
 /* A scenario that leaves CPUs idle on purpose turns the second one off. */
 extern bool check_conservation;
+/*
+ * Of a class that this file knows nothing of: how many are counted in rq->nr_ready, each of them told
+ * to check_found().
+ */
+extern unsigned (*check_class)(struct runqueue *rq);
+void check_found(struct thread *t);

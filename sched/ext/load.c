@@ -1,0 +1,598 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Policies come and go. All of it in thread context, under ext.mutex: a program's thread loads, the
+ * thread "scx_ejector" (FIFO 99) unloads, whoever asked for it, and looks for threads that a policy
+ * has forgotten.
+ *
+ * Bypass: no callback is called, and threads are one by one given to the fair class, where they
+ * were before and where they stay if a policy fails while it is loaded. So there is no time in which
+ * a thread has no scheduler.
+ *
+ * unload vs step
+ *   CPU 0: step, in a callback            ejector
+ *   .                                     bypass = 1
+ *   .                                     interrupts every CPU, waits for all
+ *   callback returns, switch, irqs on     .
+ *   takes the interrupt                   all have: no callback runs, none begins
+ */
+#include "core/console.h"
+#include "core/irq.h"
+#include "core/mem/page.h"
+#include "core/print.h"
+#include "core/string.h"
+#include "sched/ext/ext.h"
+
+#define TIMEOUT_MAX_MS 30000
+
+struct ext ext = { .mutex = MUTEX_INIT, .lock = SPINLOCK_INIT(LOCK_EXT) };
+
+static struct list_head free_tasks; /* ext.lock */
+static struct semaphore eject;      /* posted when a policy is to end */
+static struct semaphore unloaded;   /* posted once for each that waits for it */
+static uint32_t nr_waiting;         /* [m] */
+static struct timer eject_timer;
+static bool installed; /* [m] */
+
+/* ---- struct ext_task ------------------------------------------------------------------------- */
+
+/* ext.lock held. */
+static struct ext_task *free_take(void)
+{
+	struct ext_task *e = NULL;
+
+	if (!list_empty(&free_tasks)) {
+		e = list_first(&free_tasks, struct ext_task, all);
+		list_del(&e->all);
+		*e = (struct ext_task){ .magic = EXT_MAGIC, .insert.dsq_id = SCX_DSQ_INVALID };
+		list_add_tail(&e->all, &ext.tasks);
+	}
+	return e;
+}
+
+static LOCK_UNCHECKED bool free_add_page(void)
+{
+	struct ext_task *page = page_alloc_zero(0);
+	unsigned long flags;
+
+	if (!page)
+		return false;
+	flags = spin_lock_irqsave(&ext.lock);
+	for (unsigned i = 0; i < PAGE_SIZE / sizeof(*page); i++)
+		list_add_tail(&page[i].all, &free_tasks);
+	spin_unlock_irqrestore(&ext.lock, flags);
+	return true;
+}
+
+LOCK_UNCHECKED struct ext_task *ext_task_alloc(void)
+{
+	for (;;) {
+		unsigned long flags = spin_lock_irqsave(&ext.lock);
+		struct ext_task *e = free_take();
+
+		spin_unlock_irqrestore(&ext.lock, flags);
+		if (e || !free_add_page())
+			return e;
+	}
+}
+
+LOCK_UNCHECKED void ext_task_free(struct ext_task *e)
+{
+	unsigned long flags = spin_lock_irqsave(&ext.lock);
+
+	e->magic = 0;
+	list_del(&e->all);
+	list_add_head(&e->all, &free_tasks);
+	spin_unlock_irqrestore(&ext.lock, flags);
+}
+
+static void task_init(struct ext_task *e, struct thread *t)
+{
+	struct task_struct *p = &e->p;
+
+	e->thread = t;
+	e->home = t->sched.cpu ? (uint16_t)t->sched.cpu->index : 0;
+	e->cpu = e->home;
+	e->mask = t->affinity;
+	e->weight = ext_weight(t);
+	p->pid = p->tgid = t->tid;
+	memcpy(p->comm, t->name, TASK_COMM_LEN);
+	p->nr_cpus_allowed = (s32)cpumask_count(&e->mask);
+	p->cpus_ptr = &e->mask;
+	p->scx.weight = e->weight;
+	p->static_prio = p->prio = 120 + t->sched.nice;
+	p->sum_exec_runtime = t->sched.runtime_ns;
+	p->start_time = (time_now_ns)();
+	p->scx.slice = SCX_SLICE_DFL;
+}
+
+/* ---- threads come and go --------------------------------------------------------------------- */
+
+static int call_init_task(struct ext_task *e, bool fork)
+{
+	struct scx_init_task_args args = { .fork = fork };
+	int err = ext.ops->init_task ? ext.ops->init_task(&e->p, &args) : 0;
+
+	if (!err)
+		e->told |= EXT_TOLD_INIT;
+	if (e->p.scx.disallow && fork)
+		ext_exit(SCX_EXIT_ERROR, 0, "%s[%d]: disallow is for init_task() while loading",
+			 e->p.comm, e->p.pid);
+	return err;
+}
+
+/* A new thread, which is in no queue yet. */
+static int start(struct thread *t)
+{
+	struct ext_task *e;
+	int err = 0;
+
+	mutex_lock(&ext.mutex);
+	if (ext.ops && !atomic_load_relaxed(&ext.exit_kind)) {
+		e = ext_task_alloc();
+		err = e ? 0 : -EAGAIN;
+		if (e) {
+			task_init(e, t);
+			err = call_init_task(e, true);
+		}
+		if (e && err) {
+			ext_task_free(e);
+		} else if (e) {
+			e->enabled = true;
+			t->sched.ext = e;
+			t->detached |= THREAD_EXT;
+			sched_rank_follows(t);
+		}
+	}
+	mutex_unlock(&ext.mutex);
+	return err;
+}
+
+/* It has exited, and is to leave its CPU for good: the class tells if it is the one. Irqs masked. */
+static LOCK_UNCHECKED void ends(struct thread *self)
+{
+	struct runqueue *rq = &arch_cpu_self()->rq;
+	struct ext_task *e = self->sched.ext;
+
+	(spin_lock)(&rq->lock);
+	if (e)
+		e->p.flags |= PF_EXITING;
+	if (e && self->sched.rank != RANK_EXT) {
+		ext_forget(e);
+		self->sched.ext = NULL;
+		ext_post(e, cpu_of_rq(rq)->index, EXT_EV_DISABLE | EXT_EV_EXIT, 0);
+	}
+	spin_unlock(&rq->lock);
+}
+
+static const struct ext_hooks hooks = {
+	.rank = ext_rank,
+	.changed = ext_changed,
+	.start = start,
+	.ends = ends,
+	.idle = ext_idle,
+};
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+static const char *fault_of(const struct sched_ext_ops *ops)
+{
+	if (!ops->name[0] || strnlen(ops->name, SCX_OPS_NAME_LEN) == SCX_OPS_NAME_LEN)
+		return "name: 1..127 characters expected";
+	if (ops->flags & ~(u64)SCX_OPS_ALL_FLAGS)
+		return "flags: there are some that sched_ext does not know";
+	if (ops->timeout_ms > TIMEOUT_MAX_MS)
+		return "timeout_ms: 0..30000 expected";
+	if (ops->dispatch_max_batch > EXT_BATCH_MAX)
+		return "dispatch_max_batch: 0..64 expected";
+	if (ops->hotplug_seq && ops->hotplug_seq != ext.hotplug_seq)
+		return "hotplug_seq: CPUs came or went since";
+	return NULL;
+}
+
+static bool missing; /* [m] somebody has no struct ext_task yet */
+
+/* From thread_each(): the lock of the tids is held. */
+static LOCK_UNCHECKED void attach(struct thread *t)
+{
+	struct ext_task *e;
+
+	if (t->sched.ext || !atomic_load_acquire(&t->sched.cpu))
+		return;
+	(spin_lock)(&t->join.lock);
+	if (!t->exited) {
+		(spin_lock)(&ext.lock);
+		e = free_take();
+		spin_unlock(&ext.lock);
+		missing |= !e;
+		if (e) {
+			task_init(e, t);
+			t->detached |= THREAD_EXT;
+			atomic_store_release(&t->sched.ext, e);
+		}
+	}
+	spin_unlock(&t->join.lock);
+}
+
+static int attach_all(void)
+{
+	do {
+		missing = false;
+		thread_each(attach);
+		if (missing && !free_add_page())
+			return -ENOMEM;
+	} while (missing);
+	return 0;
+}
+
+/* The task behind @e in the list of all, NULL: none. They are not freed while ext.mutex is held... */
+static LOCK_UNCHECKED struct ext_task *task_after(struct ext_task *e)
+{
+	unsigned long flags = spin_lock_irqsave(&ext.lock);
+	struct list_head *next = e ? e->all.next : ext.tasks.next;
+
+	spin_unlock_irqrestore(&ext.lock, flags);
+	return next == &ext.tasks ? NULL : container_of(next, struct ext_task, all);
+}
+
+static int init_tasks(void)
+{
+	int err = 0;
+
+	/* ... since nothing is told, and so nobody freed, in bypass */
+	for (struct ext_task *e = task_after(NULL); e && !err; e = task_after(e)) {
+		err = call_init_task(e, false);
+		if (err)
+			printk("scx: policy %s: init_task() of %s[%d] returned %d\n", ext.ops->name,
+			       e->p.comm, e->p.pid, err);
+		if (e->p.scx.disallow)
+			ext.nr_rejected++;
+	}
+	return err;
+}
+
+static void enable_one(struct thread *t)
+{
+	struct ext_task *e = t->sched.ext;
+
+	if (e && atomic_load_acquire(&t->sched.cpu) && !e->p.scx.disallow) {
+		e->enabled = true;
+		sched_rank_refresh(t);
+	}
+}
+
+static void disable_one(struct thread *t)
+{
+	struct ext_task *e = t->sched.ext;
+
+	if (e && atomic_load_acquire(&t->sched.cpu)) {
+		e->enabled = false;
+		sched_rank_refresh(t);
+	}
+}
+
+static LOCK_UNCHECKED void detach_one(struct thread *t)
+{
+	struct runqueue *rq;
+
+	if (!t->sched.ext || !atomic_load_acquire(&t->sched.cpu))
+		return;
+	(spin_lock)(&t->join.lock);
+	t->detached &= (uint8_t)~THREAD_EXT;
+	rq = rq_lock_thread(t);
+	if (t->sched.ext)
+		ext_forget(t->sched.ext);
+	t->sched.ext = NULL;
+	spin_unlock(&rq->lock);
+	spin_unlock(&t->join.lock);
+}
+
+/* Out of the inbox, when the step that may have it is done. */
+static LOCK_UNCHECKED void unlist(struct ext_task *e)
+{
+	struct ext_cpu *x = &ext_cpus[e->home];
+	bool busy = true;
+
+	while (busy) {
+		unsigned long flags = spin_lock_irqsave(&x->lock);
+
+		busy = e->busy;
+		if (e->listed)
+			list_del(&e->inbox);
+		e->listed = false;
+		e->owed = 0;
+		spin_unlock_irqrestore(&x->lock, flags);
+		if (busy)
+			arch_cpu_relax();
+	}
+}
+
+/* Nobody is in the class any more and no callback runs: the last words about every thread. */
+static LOCK_UNCHECKED void exit_tasks(void)
+{
+	struct ext_task *e;
+
+	thread_each(detach_one);
+	while ((e = task_after(NULL))) {
+		struct scx_exit_task_args args = { .cancelled = !(e->told & EXT_TOLD_ENABLED) };
+
+		unlist(e);
+		if (e->told & EXT_TOLD_ENABLED && ext.ops->disable)
+			ext.ops->disable(&e->p);
+		if (e->told & EXT_TOLD_INIT && ext.ops->exit_task)
+			ext.ops->exit_task(&e->p, &args);
+		ext_task_free(e);
+	}
+}
+
+static void clear(void)
+{
+	exit_tasks();
+	ext_dsq_destroy_all();
+	for (unsigned i = 0; i < cpu_count; i++) {
+		ASSERT(!ext_cpus[i].nr_local && !ext_cpus[i].arriving.nr);
+		ext_cpus[i].stats = (struct scx_event_stats){ 0 };
+		ext_cpus[i].tick_ns = 0;
+		ext_cpus[i].told_idle = false;
+		ext_cpus[i].claimable = 0;
+	}
+	atomic_store_release(&ext.ops, (struct sched_ext_ops *)NULL);
+	irq_synchronize(); /* nobody looks at it any more */
+}
+
+static void *ejector(void *unused);
+
+static void eject_now(struct timer *timer)
+{
+	(void)timer;
+	semaphore_post(&eject);
+}
+
+static int install(void)
+{
+	struct thread_attr attr = { .name = "scx_ejector",
+				    .policy = SCHED_FIFO,
+				    .priority = 99,
+				    .affinity = &cpu_online_mask,
+				    .detached = true };
+	int err;
+
+	if (installed)
+		return 0;
+	list_init(&ext.tasks);
+	list_init(&free_tasks);
+	ext_dsq_init(&ext.global, SCX_DSQ_GLOBAL);
+	semaphore_init(&eject, 0);
+	semaphore_init(&unloaded, 0);
+	timer_init(&eject_timer, eject_now);
+	eject_timer.urgent = true;
+	err = thread_create(NULL, &attr, ejector, NULL);
+	if (err)
+		return err;
+	atomic_store_release(&ext_hooks, &hooks);
+	ext_class_install();
+	installed = true;
+	return 0;
+}
+
+static int load(struct sched_ext_ops *ops)
+{
+	int err;
+
+	ext.info = (struct scx_exit_info){ .msg = ext.reason_msg };
+	ext.reason_msg[0] = '\0';
+	ext.exit_kind = SCX_EXIT_NONE;
+	ext.partial = ops->flags & SCX_OPS_SWITCH_PARTIAL;
+	atomic_store_release(&ext.bypass, 1u);
+	atomic_store_release(&ext.ops, ops);
+	err = ops->init ? ops->init() : 0;
+	if (err)
+		printk("scx: policy %s: init() returned %d\n", ops->name, err);
+	if (!err)
+		err = attach_all();
+	if (!err)
+		err = init_tasks();
+	if (!err && ext.exit_kind)
+		err = -ECANCELED;
+	if (err) {
+		clear();
+		if (ext.exit_kind)
+			printk("scx: policy %s: %s\n", ops->name, ext.reason_msg);
+		ext.exit_kind = SCX_EXIT_NONE;
+		atomic_store_release(&ext.bypass, 0u);
+		return err;
+	}
+	ext.enable_seq++;
+	atomic_store_release(&ext.bypass, 0u);
+	thread_each(enable_one);
+	if (atomic_load_acquire(&ext.exit_kind) && !atomic_swap_acq_rel(&ext.bypass, 1u))
+		semaphore_post(&eject); /* it ended before anybody was there to see to it */
+	printk("scx: policy %s loaded%s\n", ops->name, ext.partial ? ", for SCHED_EXT only" : "");
+	return 0;
+}
+
+int ext_load(struct sched_ext_ops *ops)
+{
+	const char *fault = fault_of(ops);
+	int err;
+
+	if (fault) {
+		printk("scx: policy %.127s refused: %s\n", ops->name, fault);
+		return -EINVAL;
+	}
+	mutex_lock(&ext.mutex);
+	err = ext.ops ? -EBUSY : install();
+	if (ext.ops)
+		printk("scx: policy %s refused: %s is loaded\n", ops->name, ext.ops->name);
+	if (!err)
+		err = load(ops);
+	mutex_unlock(&ext.mutex);
+	return err;
+}
+
+/* ---- unloading ------------------------------------------------------------------------------- */
+
+static const char *reason_of(uint32_t kind)
+{
+	switch (kind) {
+	case SCX_EXIT_UNREG:
+		return "unloaded by the user";
+	case SCX_EXIT_UNREG_BPF:
+		return "ended by itself";
+	case SCX_EXIT_UNREG_KERN:
+		return "ended by the kernel";
+	case SCX_EXIT_SYSRQ:
+		return "ended by the magic key";
+	case SCX_EXIT_ERROR:
+		return "runtime error";
+	case SCX_EXIT_ERROR_BPF:
+		return "scx_bpf_error";
+	case SCX_EXIT_ERROR_STALL:
+		return "runnable thread stall";
+	}
+	return "unknown";
+}
+
+LOCK_UNCHECKED void ext_exit_v(enum scx_exit_kind kind, s64 code, const char *fmt, va_list ap)
+{
+	unsigned long flags = arch_irq_save();
+	uint32_t none = SCX_EXIT_NONE;
+
+	if (atomic_load_relaxed(&ext.ops) && atomic_cas_acq_rel(&ext.exit_kind, &none, kind)) {
+		ext.info.exit_code = code;
+		fmt_vbuf(ext.reason_msg, sizeof(ext.reason_msg), fmt, ap);
+		if (!atomic_swap_acq_rel(&ext.bypass, 1u))
+			timer_add(&eject_timer, 0);
+	}
+	arch_irq_restore(flags);
+}
+
+void ext_exit(enum scx_exit_kind kind, s64 code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	ext_exit_v(kind, code, fmt, ap);
+	va_end(ap);
+}
+
+static void unload(void)
+{
+	struct sched_ext_ops *ops = ext.ops;
+
+	irq_synchronize();
+	thread_each(disable_one);
+	ext.info.kind = ext.exit_kind;
+	ext.info.reason = reason_of(ext.exit_kind);
+	irq_synchronize();
+	clear();
+	if (ops->exit)
+		ops->exit(&ext.info);
+	printk("scx: policy %s: %s%s%s\n", ops->name, ext.info.reason,
+	       ext.reason_msg[0] ? ": " : "", ext.reason_msg);
+	ext.exit_kind = SCX_EXIT_NONE;
+	atomic_store_release(&ext.bypass, 0u);
+	for (; nr_waiting; nr_waiting--)
+		semaphore_post(&unloaded);
+}
+
+/* Somebody waits longer than the policy's time-out, and could have been run. */
+static void look_for_stalls(void)
+{
+	uint64_t limit_ns = (ext.ops->timeout_ms ? ext.ops->timeout_ms : TIMEOUT_MAX_MS) *
+			    NSEC_PER_MSEC,
+		 now_ns = (time_now_ns)();
+	unsigned long flags = spin_lock_irqsave(&ext.lock);
+
+	list_for_each(pos, &ext.tasks) {
+		struct ext_task *e = container_of(pos, struct ext_task, all);
+		uint64_t since_ns = atomic_load_relaxed(&e->runnable_ns);
+
+		if (since_ns && now_ns > since_ns && now_ns - since_ns > limit_ns) {
+			ext_exit(SCX_EXIT_ERROR_STALL, 0, "%s[%d] failed to run for %llu.%03llu s",
+				 e->p.comm, e->p.pid,
+				 (unsigned long long)((now_ns - since_ns) / NSEC_PER_SEC),
+				 (unsigned long long)((now_ns - since_ns) / NSEC_PER_MSEC % 1000));
+			break;
+		}
+	}
+	spin_unlock_irqrestore(&ext.lock, flags);
+}
+
+static uint64_t look_again_ns(void)
+{
+	uint64_t ms = TIMEOUT_MAX_MS;
+
+	mutex_lock(&ext.mutex);
+	if (ext.ops && ext.ops->timeout_ms)
+		ms = ext.ops->timeout_ms;
+	mutex_unlock(&ext.mutex);
+	return (time_now_ns)() + ms * NSEC_PER_MSEC / 16;
+}
+
+static void *ejector(void *unused)
+{
+	(void)unused;
+	for (;;) {
+		bool told = !semaphore_wait_until(&eject, look_again_ns());
+
+		mutex_lock(&ext.mutex);
+		if (ext.ops && !told)
+			look_for_stalls();
+		if (ext.ops && atomic_load_acquire(&ext.exit_kind))
+			unload();
+		mutex_unlock(&ext.mutex);
+	}
+	return NULL;
+}
+
+int ext_unload(void)
+{
+	bool there;
+
+	mutex_lock(&ext.mutex);
+	there = ext.ops;
+	if (there) {
+		nr_waiting++;
+		ext_exit(SCX_EXIT_UNREG, 0, "%s", "");
+	}
+	mutex_unlock(&ext.mutex);
+	if (!there)
+		return -ENOENT;
+	semaphore_wait(&unloaded);
+	return 0;
+}
+
+void ext_wait_unloaded(void)
+{
+	mutex_lock(&ext.mutex);
+	if (!ext.ops) {
+		mutex_unlock(&ext.mutex);
+		return;
+	}
+	nr_waiting++;
+	mutex_unlock(&ext.mutex);
+	semaphore_wait(&unloaded);
+}
+
+/* ---- policies that are linked in ------------------------------------------------------------- */
+
+extern struct sched_ext_ops *const __start_ext_policies[] __attribute__((weak));
+extern struct sched_ext_ops *const __stop_ext_policies[] __attribute__((weak));
+
+static unsigned nr_policies(void)
+{
+	return (unsigned)(&__stop_ext_policies[0] - &__start_ext_policies[0]);
+}
+
+struct sched_ext_ops *ext_policy_at(unsigned i)
+{
+	return i < nr_policies() ? __start_ext_policies[i] : NULL;
+}
+
+struct sched_ext_ops *ext_policy_find(const char *name)
+{
+	for (unsigned i = 0; i < nr_policies(); i++)
+		if (!strcmp(ext_policy_at(i)->name, name))
+			return ext_policy_at(i);
+	return NULL;
+}

@@ -1,0 +1,769 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The step: where a policy is called. On the CPU that schedules, interrupts masked, no lock held.
+ *
+ * A thread that a step has is "busy": what comes up for it meanwhile is noted and told by the next
+ * step, so that a policy never gets two callbacks about one thread at a time.
+ *
+ * hand-over vs change
+ *   CPU 0: step, T in enqueue()           CPU 1: changes T's attributes
+ *   rq lock: QUEUEING, seq 7, unlock      .
+ *   calls enqueue(T): insert into a queue rq lock: OUT, seq 8, its new class has it, unlock
+ *   rq lock: seq is not 7: the insert is  .
+ *   dropped, dequeue(T) is owed
+ *
+ * Who ran here until now is in no queue while the step is made, and other CPUs could not run it
+ * before the switch: what enqueue() says of it takes effect in ext_put_prev(), under the rq lock
+ * that is held across the switch.
+ */
+#include "core/irq.h"
+#include "core/string.h"
+#include "sched/ext/ext.h"
+
+#define DISPATCH_LOOPS 32
+#define TICK_NS        (4 * NSEC_PER_MSEC)
+
+/*
+ * Calls the policy's callback @cb, if it has one. False: the policy is not trusted any more, and was
+ * told nothing.
+ */
+#define CALL(x, what, cb, ...)                                              \
+	({                                                                  \
+		struct sched_ext_ops *ops_ = atomic_load_acquire(&ext.ops); \
+		bool trusted_ = ops_ && !atomic_load_relaxed(&ext.bypass);  \
+		if (trusted_ && ops_->cb) {                                 \
+			(x)->op = (what);                                   \
+			ops_->cb(__VA_ARGS__);                              \
+			(x)->op = EXT_OP_NONE;                              \
+		}                                                           \
+		trusted_;                                                   \
+	})
+
+static bool bypassing(void)
+{
+	return atomic_load_relaxed(&ext.bypass);
+}
+
+/* ---- busy ------------------------------------------------------------------------------------ */
+
+/* Its inbox locked. The thread is not freed before busy_end(). */
+static void busy_set(struct ext_task *e)
+{
+	e->busy = true;
+	e->pinned = e->thread;
+	if (e->pinned)
+		atomic_fetch_add_acq_rel(&e->pinned->borrower.pins, 1u);
+}
+
+/* The first of this CPU's inbox, now busy, with what is owed of it; NULL: nobody. */
+static LOCK_UNCHECKED struct ext_task *inbox_take(struct ext_cpu *x, uint32_t *owed)
+{
+	struct ext_task *e = NULL;
+
+	if (list_empty(&x->inbox))
+		return NULL;
+	(spin_lock)(&x->lock);
+	if (!list_empty(&x->inbox)) {
+		e = list_first(&x->inbox, struct ext_task, inbox);
+		list_del(&e->inbox);
+		e->listed = false;
+		busy_set(e);
+		*owed = e->owed;
+		e->owed = 0;
+	}
+	spin_unlock(&x->lock);
+	return e;
+}
+
+/* One that runs here, and is therefore in no inbox, or is about to be busy. False: it is already. */
+static LOCK_UNCHECKED bool busy_begin(struct ext_task *e)
+{
+	struct ext_cpu *home = ext_inbox_lock(e);
+	bool mine = !e->busy;
+
+	if (mine)
+		busy_set(e);
+	spin_unlock(&home->lock);
+	return mine;
+}
+
+static LOCK_UNCHECKED void busy_end(struct ext_task *e)
+{
+	struct ext_cpu *home = ext_inbox_lock(e);
+
+	e->busy = false;
+	if (e->pinned)
+		atomic_fetch_add_acq_rel(&e->pinned->borrower.pins, -1u);
+	if (e->owed && !e->listed) {
+		list_add_tail(&e->inbox, &home->inbox);
+		e->listed = true;
+	}
+	spin_unlock(&home->lock);
+}
+
+/* ---- what the policy is told ----------------------------------------------------------------- */
+
+uint32_t ext_weight(const struct thread *t)
+{
+	uint64_t weight = t->sched.policy == SCHED_IDLE ? EEVDF_WEIGHT_IDLE :
+							  eevdf_nice_weight[t->sched.nice + 20];
+
+	weight = (weight * 100 + 512) / 1024;
+	weight = MAX(weight, 1ull);
+	return (uint32_t)MIN(weight, 10000ull);
+}
+
+/* Brings what the policy sees of a thread up to date; racy reads of what its own thread may change. */
+static void refresh(struct ext_cpu *x, struct ext_task *e)
+{
+	struct thread *t = e->thread;
+	uint32_t weight;
+
+	if (!t)
+		return;
+	weight = ext_weight(t);
+	if (weight != e->weight) {
+		e->weight = e->p.scx.weight = weight;
+		e->p.static_prio = e->p.prio = 120 + t->sched.nice;
+		CALL(x, EXT_OP_OTHER, set_weight, &e->p, weight);
+	}
+	if (!cpumask_equal(&e->mask, &t->affinity)) {
+		e->mask = t->affinity;
+		e->p.nr_cpus_allowed = (s32)cpumask_count(&e->mask);
+		CALL(x, EXT_OP_OTHER, set_cpumask, &e->p, &e->mask);
+	}
+}
+
+static void tell_stopping(struct ext_cpu *x, struct ext_task *e, bool runnable)
+{
+	if (e->told & EXT_TOLD_RUNNING && CALL(x, EXT_OP_OTHER, stopping, &e->p, runnable))
+		e->told &= ~(uint32_t)EXT_TOLD_RUNNING;
+}
+
+static void tell_running(struct ext_cpu *x, struct ext_task *e)
+{
+	if (!(e->told & EXT_TOLD_RUNNING) && CALL(x, EXT_OP_OTHER, running, &e->p))
+		e->told |= EXT_TOLD_RUNNING;
+}
+
+static void tell_runnable(struct ext_cpu *x, struct ext_task *e, u64 flags)
+{
+	if (!(e->told & EXT_TOLD_RUNNABLE) && CALL(x, EXT_OP_OTHER, runnable, &e->p, flags))
+		e->told |= EXT_TOLD_RUNNABLE;
+}
+
+static void tell_endings(struct ext_cpu *x, struct ext_task *e, uint32_t owed)
+{
+	u64 flags = owed & EXT_EV_SLEEP ? SCX_DEQ_SLEEP : SCX_DEQ_SCHED_CHANGE;
+
+	if (owed & EXT_EV_STOPPING)
+		tell_stopping(x, e, !(owed & EXT_EV_QUIESCENT));
+	if (owed & EXT_EV_DEQUEUE)
+		CALL(x, EXT_OP_OTHER, dequeue, &e->p, flags);
+	if (owed & EXT_EV_QUIESCENT && e->told & EXT_TOLD_RUNNABLE &&
+	    CALL(x, EXT_OP_OTHER, quiescent, &e->p, flags))
+		e->told &= ~(uint32_t)EXT_TOLD_RUNNABLE;
+	if (owed & EXT_EV_DISABLE && e->told & EXT_TOLD_ENABLED &&
+	    CALL(x, EXT_OP_OTHER, disable, &e->p)) {
+		e->told &= ~(uint32_t)EXT_TOLD_ENABLED;
+		e->p.scx.slice = e->p.scx.dsq_vtime = 0;
+	}
+}
+
+static void tell_exit(struct ext_cpu *x, struct ext_task *e)
+{
+	struct scx_exit_task_args args = { .cancelled = false };
+
+	if (bypassing())
+		return busy_end(e); /* whoever loads or unloads sees to it */
+	CALL(x, EXT_OP_OTHER, exit_task, &e->p, &args);
+	ext_task_free(e);
+}
+
+static void tell_enable(struct ext_cpu *x, struct ext_task *e)
+{
+	if (e->told & EXT_TOLD_ENABLED)
+		return;
+	refresh(x, e);
+	if (CALL(x, EXT_OP_OTHER, enable, &e->p))
+		e->told |= EXT_TOLD_ENABLED;
+}
+
+/* ---- inserts take effect --------------------------------------------------------------------- */
+
+/* The rq of @e's thread, locked, if it is where it was; NULL: it was taken out. Irqs masked. */
+static LOCK_UNCHECKED struct runqueue *lock_if(struct ext_task *e, uint32_t seq, uint32_t where)
+{
+	struct thread *t = e->thread;
+	struct runqueue *rq;
+
+	if (!t)
+		return NULL;
+	rq = rq_lock_thread(t);
+	if (e->seq == seq && e->where == where)
+		return rq;
+	spin_unlock(&rq->lock);
+	return NULL;
+}
+
+/* Both rqs of @t's CPU and @x, locked; @t cannot leave them. */
+static LOCK_UNCHECKED struct runqueue *lock_both(struct thread *t, struct runqueue *to)
+{
+	for (;;) {
+		struct cpu *cpu = atomic_load_acquire(&t->sched.cpu);
+
+		if (&cpu->rq == to)
+			(spin_lock)(&to->lock);
+		else
+			spin_lock_pair(&cpu->rq.lock, &to->lock);
+		if (t->sched.cpu == cpu)
+			return &cpu->rq;
+		if (&cpu->rq != to)
+			spin_unlock(&cpu->rq.lock);
+		spin_unlock(&to->lock);
+	}
+}
+
+LOCK_UNCHECKED bool ext_insert_local(struct ext_cpu *x, struct ext_task *e, uint32_t seq, u64 flags)
+{
+	struct runqueue *to = &cpu_at(ext_index(x))->rq, *from;
+	struct thread *t = e->thread;
+	bool ours;
+
+	if (!t)
+		return false;
+	from = lock_both(t, to);
+	ours = e->seq == seq && !e->dsq && (e->where == EXT_QUEUED || e->where == EXT_QUEUEING);
+	if (ours) {
+		t->sched.cpu = cpu_of_rq(to);
+		e->where = EXT_LOCAL;
+		if (flags & (SCX_ENQ_HEAD | SCX_ENQ_PREEMPT))
+			list_add_head(&e->node.list, &x->local);
+		else
+			list_add_tail(&e->node.list, &x->local);
+		x->nr_local++;
+		to->nr_ready++;
+		atomic_store_relaxed(&e->cpu, (uint16_t)ext_index(x));
+		if (flags & SCX_ENQ_PREEMPT)
+			x->preempt = true;
+	}
+	if (from != to)
+		spin_unlock(&from->lock);
+	spin_unlock(&to->lock);
+	return ours;
+}
+
+/*
+ * The CPU that a local id means for @e, or -1: none that @e may run on. It is an error of the policy
+ * only if it could know.
+ */
+static int local_target(struct ext_task *e, u64 dsq_id)
+{
+	u64 cpu = atomic_load_relaxed(&e->cpu);
+
+	if (dsq_id & SCX_DSQ_FLAG_LOCAL_ON)
+		cpu = dsq_id & SCX_DSQ_LOCAL_CPU_MASK;
+	if (cpu >= cpu_count || !cpumask_test(&e->mask, (unsigned)cpu))
+		ext_exit(SCX_EXIT_ERROR, 0,
+			 "local queue of cpu %llu for %s[%d], which may not run there",
+			 (unsigned long long)cpu, e->p.comm, e->p.pid);
+	if (cpu >= cpu_count || !cpumask_test(&e->thread->affinity, (unsigned)cpu))
+		return -1;
+	return (int)cpu;
+}
+
+/* Where @in leads; the global queue instead of one that cannot be. NULL: the local one of @x. */
+static struct ext_dsq *target_of(struct ext_cpu *x, struct ext_task *e, const struct ext_insert *in)
+{
+	struct ext_dsq *q;
+	int cpu;
+
+	if (in->dsq_id == SCX_DSQ_GLOBAL || bypassing())
+		return &ext.global;
+	if (in->dsq_id & SCX_DSQ_FLAG_BUILTIN) {
+		cpu = local_target(e, in->dsq_id);
+		if (cpu < 0)
+			return &ext.global;
+		if (!cpumask_atomic_test(&cpu_online_mask, (unsigned)cpu)) {
+			x->stats.SCX_EV_DISPATCH_LOCAL_DSQ_OFFLINE++;
+			return &ext.global;
+		}
+		return (unsigned)cpu == ext_index(x) ? NULL : &ext_cpus[cpu].arriving;
+	}
+	q = ext_dsq_find(in->dsq_id);
+	if (!q)
+		ext_exit(SCX_EXIT_ERROR, 0, "no dispatch queue 0x%llx for %s[%d]",
+			 (unsigned long long)in->dsq_id, e->p.comm, e->p.pid);
+	return q ? q : &ext.global;
+}
+
+static void set_slice(struct ext_task *e, const struct ext_insert *in)
+{
+	if (in->slice)
+		e->p.scx.slice = in->slice;
+	else if (!e->p.scx.slice)
+		e->p.scx.slice = 1; /* as little as there can be */
+}
+
+/* @e, rq locked, goes into @q; into the global one if that cannot be. */
+static void put(struct ext_dsq *q, struct ext_task *e, struct ext_insert *in)
+{
+	const char *why;
+
+	e->where = EXT_QUEUED;
+	if (ext_dsq_put(q, e, in, &why))
+		return;
+	ext_exit(SCX_EXIT_ERROR, 0, "dispatch queue 0x%llx, %s[%d]: %s", (unsigned long long)q->id,
+		 e->p.comm, e->p.pid, why);
+	*in = (struct ext_insert){ .dsq_id = SCX_DSQ_GLOBAL };
+	ext_dsq_put(&ext.global, e, in, &why);
+}
+
+/* Somebody is in a queue that the CPU @cpu alone empties: it is told, if it must act. */
+static LOCK_UNCHECKED void notify(unsigned cpu, u64 flags)
+{
+	struct runqueue *rq = &cpu_at(cpu)->rq;
+	bool act = false;
+
+	(spin_lock)(&rq->lock);
+	if (flags & SCX_ENQ_PREEMPT)
+		ext_cpus[cpu].preempt = true;
+	if (rq->curr == rq->idle || (flags & SCX_ENQ_PREEMPT))
+		act = ext_want_step(rq);
+	spin_unlock(&rq->lock);
+	if (act)
+		ipi_send(cpu_at(cpu));
+}
+
+LOCK_UNCHECKED void ext_commit(struct ext_cpu *x, struct ext_task *e, uint32_t seq, uint32_t where)
+{
+	struct ext_insert *in = &e->insert;
+	struct runqueue *rq;
+	struct ext_dsq *q;
+
+	if (in->dsq_id == SCX_DSQ_INVALID && bypassing())
+		*in = (struct ext_insert){ .dsq_id = SCX_DSQ_GLOBAL, .slice = EXT_BYPASS_SLICE_NS };
+	if (in->dsq_id == SCX_DSQ_INVALID) { /* the policy keeps it */
+		rq = lock_if(e, seq, where);
+		if (!rq)
+			return ext_post(e, ext_index(x), EXT_EV_DEQUEUE, 0);
+		e->where = EXT_QUEUED;
+		spin_unlock(&rq->lock);
+		return;
+	}
+	q = e->thread ? target_of(x, e, in) : NULL;
+	if (!q) {
+		set_slice(e, in);
+		if (ext_insert_local(x, e, seq, in->flags))
+			x->moved = true;
+		else
+			ext_post(e, ext_index(x), EXT_EV_DEQUEUE, 0);
+		return;
+	}
+	rq = lock_if(e, seq, where);
+	if (!rq)
+		return ext_post(e, ext_index(x), EXT_EV_DEQUEUE, 0);
+	set_slice(e, in);
+	put(q, e, in);
+	spin_unlock(&rq->lock);
+	if (q->id & SCX_DSQ_FLAG_LOCAL_ON)
+		notify((unsigned)(q->id & SCX_DSQ_LOCAL_CPU_MASK), in->flags);
+}
+
+/* ---- enqueue --------------------------------------------------------------------------------- */
+
+static void default_enqueue(struct ext_task *e)
+{
+	e->insert = (struct ext_insert){ .dsq_id = SCX_DSQ_GLOBAL, .slice = SCX_SLICE_DFL };
+}
+
+static bool has(size_t offset)
+{
+	struct sched_ext_ops *ops = atomic_load_acquire(&ext.ops);
+
+	return ops && !bypassing() && *(void **)(void *)((char *)ops + offset);
+}
+#define HAS(cb) has(offsetof(struct sched_ext_ops, cb))
+
+/* Asks for a CPU; moves the thread's home there. */
+static LOCK_UNCHECKED void select_cpu(struct ext_cpu *x, struct ext_task *e, uint32_t seq,
+				      u64 wake_flags)
+{
+	struct runqueue *from;
+	s32 prev = (s32)e->thread->sched.cpu->index, cpu = prev;
+	bool idle = false;
+
+	x->subject = e;
+	if (HAS(select_cpu)) {
+		x->op = EXT_OP_SELECT;
+		cpu = ext.ops->select_cpu(&e->p, prev, wake_flags);
+		x->op = EXT_OP_NONE;
+	} else if (!bypassing()) {
+		cpu = scx_bpf_select_cpu_dfl(&e->p, prev, wake_flags, &idle);
+		if (idle)
+			e->insert = (struct ext_insert){ .dsq_id = SCX_DSQ_LOCAL,
+							 .slice = SCX_SLICE_DFL };
+	}
+	x->subject = NULL;
+	if (cpu < 0 || (unsigned)cpu >= cpu_count) {
+		ext_exit(SCX_EXIT_ERROR, 0, "select_cpu() of %s[%d] returned cpu %d of %u",
+			 e->p.comm, e->p.pid, cpu, cpu_count);
+		cpu = prev;
+	}
+	if (cpu == prev)
+		return;
+	if (!cpumask_test(&e->thread->affinity, (unsigned)cpu) ||
+	    !cpumask_atomic_test(&cpu_online_mask, (unsigned)cpu)) {
+		x->stats.SCX_EV_SELECT_CPU_FALLBACK++;
+		return;
+	}
+	from = lock_both(e->thread, &cpu_at((unsigned)cpu)->rq);
+	if (e->seq == seq && e->where == EXT_QUEUEING) {
+		e->thread->sched.cpu = cpu_at((unsigned)cpu);
+		atomic_store_relaxed(&e->cpu, (uint16_t)cpu);
+	}
+	if (from != &cpu_at((unsigned)cpu)->rq)
+		spin_unlock(&from->lock);
+	spin_unlock(&cpu_at((unsigned)cpu)->rq.lock);
+}
+
+static void call_enqueue(struct ext_cpu *x, struct ext_task *e, u64 flags)
+{
+	if ((e->p.flags & PF_EXITING) && !(ext.ops->flags & SCX_OPS_ENQ_EXITING)) {
+		x->stats.SCX_EV_ENQ_SKIP_EXITING++;
+		e->insert = (struct ext_insert){ .dsq_id = SCX_DSQ_LOCAL, .slice = SCX_SLICE_DFL };
+		return;
+	}
+	if (!HAS(enqueue))
+		return default_enqueue(e);
+	x->subject = e;
+	x->op = EXT_OP_ENQUEUE;
+	ext.ops->enqueue(&e->p, flags);
+	x->op = EXT_OP_NONE;
+	x->subject = NULL;
+}
+
+/* From the inbox to wherever the policy wants it. */
+static LOCK_UNCHECKED void hand_over(struct ext_cpu *x, struct ext_task *e, uint32_t owed)
+{
+	u64 wake = owed & EXT_EV_FORK ? SCX_WAKE_FORK : SCX_WAKE_TTWU;
+	u64 flags = owed & EXT_EV_SELECT ? SCX_ENQ_WAKEUP : 0;
+	struct thread *t = e->thread;
+	struct runqueue *rq;
+	uint32_t seq;
+
+	if (!t)
+		return;
+	rq = rq_lock_thread(t);
+	if (e->where != EXT_INBOX) {
+		spin_unlock(&rq->lock);
+		return;
+	}
+	e->where = EXT_QUEUEING;
+	atomic_store_relaxed(&e->cpu, (uint16_t)cpu_of_rq(rq)->index);
+	seq = e->seq;
+	rq->nr_ready--;
+	spin_unlock(&rq->lock);
+	tell_enable(x, e);
+	refresh(x, e);
+	e->insert.dsq_id = SCX_DSQ_INVALID;
+	if ((owed & EXT_EV_SELECT) && e->p.nr_cpus_allowed > 1) {
+		select_cpu(x, e, seq, wake);
+		flags |= SCX_ENQ_CPU_SELECTED;
+	}
+	tell_runnable(x, e, flags);
+	if (e->insert.dsq_id == SCX_DSQ_INVALID)
+		call_enqueue(x, e, flags);
+	ext_commit(x, e, seq, EXT_QUEUEING);
+}
+
+static void deliver(struct ext_cpu *x, struct ext_task *e, uint32_t owed)
+{
+	tell_endings(x, e, owed);
+	if (owed & EXT_EV_EXIT)
+		return tell_exit(x, e);
+	if (owed & EXT_EV_ENABLE)
+		tell_enable(x, e);
+	if (owed & EXT_EV_ENQUEUE)
+		hand_over(x, e, owed);
+	else if (owed & EXT_EV_RUNNABLE)
+		tell_runnable(x, e, 0);
+	if (owed & EXT_EV_RUNNING)
+		tell_running(x, e);
+	busy_end(e);
+}
+
+static bool better_waits(const struct runqueue *rq)
+{
+	return atomic_load_relaxed(&rq->rt.highest) || atomic_load_relaxed(&rq->fair.nr);
+}
+
+static void deliver_all(struct ext_cpu *x)
+{
+	struct ext_task *e;
+	uint32_t owed;
+
+	while (!better_waits(&cpu_at(ext_index(x))->rq) && (e = inbox_take(x, &owed)))
+		deliver(x, e, owed);
+}
+
+/* ---- dispatch -------------------------------------------------------------------------------- */
+
+/* The first of the local queue is staged. */
+static LOCK_UNCHECKED struct ext_task *stage(struct ext_cpu *x)
+{
+	struct runqueue *rq = &cpu_at(ext_index(x))->rq;
+	struct ext_task *e = NULL;
+
+	if (!x->nr_local)
+		return NULL;
+	(spin_lock)(&rq->lock);
+	if (!list_empty(&x->local)) {
+		e = container_of(x->local.next, struct ext_task, node.list);
+		list_del(&e->node.list);
+		x->nr_local--;
+		e->where = EXT_STAGED;
+		x->staged = e;
+	}
+	spin_unlock(&rq->lock);
+	return e;
+}
+
+static bool consume(struct ext_cpu *x, struct ext_dsq *q)
+{
+	return q->nr && ext_dsq_consume(q, x);
+}
+
+/*
+ * Another CPU may be about to hand the thread over: enqueue() has told the policy of it, and the rest
+ * follows. No step waits for another while it has a thread, so this ends. False: it was taken away.
+ */
+static bool wait_for(const struct ext_buffered *b)
+{
+	while (!busy_begin(b->e)) {
+		if (atomic_load_relaxed(&b->e->seq) != b->seq)
+			return false;
+		arch_cpu_relax();
+	}
+	return true;
+}
+
+/* What dispatch() inserted goes where it is to. */
+void ext_flush(struct ext_cpu *x)
+{
+	for (unsigned i = 0; i < x->nr_buffered; i++) {
+		struct ext_buffered *b = &x->buffered[i];
+
+		if (!wait_for(b))
+			continue;
+		if (b->e->seq == b->seq && b->e->where == EXT_QUEUED && !b->e->dsq) {
+			b->e->insert = b->insert;
+			ext_commit(x, b->e, b->seq, EXT_QUEUED);
+			x->moved = true;
+		}
+		busy_end(b->e);
+	}
+	x->nr_buffered = 0;
+}
+
+static bool dispatch(struct ext_cpu *x, struct ext_task *prev)
+{
+	x->moved = false;
+	CALL(x, EXT_OP_DISPATCH, dispatch, (s32)ext_index(x), prev ? &prev->p : NULL);
+	ext_flush(x);
+	return x->moved;
+}
+
+/* Fills the local queue and stages its first. @prev goes on if it has slice again. */
+static struct ext_task *find_next(struct ext_cpu *x, struct ext_task *prev)
+{
+	struct runqueue *rq = &cpu_at(ext_index(x))->rq;
+
+	for (int i = 0; i < DISPATCH_LOOPS; i++) {
+		struct ext_task *next;
+
+		while (consume(x, &x->arriving))
+			;
+		next = stage(x);
+		if (next)
+			return next;
+		if (consume(x, &ext.global))
+			continue;
+		if (better_waits(rq) || !dispatch(x, prev))
+			break;
+		if (prev && prev->p.scx.slice)
+			return NULL;
+	}
+	return stage(x);
+}
+
+static void tick(struct ext_cpu *x, struct ext_task *prev)
+{
+	struct runqueue *rq = &cpu_at(ext_index(x))->rq;
+
+	if (!HAS(tick)) {
+		x->tick_ns = 0;
+	} else if (!x->tick_ns) {
+		x->tick_ns = rq->since_ns + TICK_NS;
+	} else if (rq->since_ns >= x->tick_ns) {
+		x->tick_ns = rq->since_ns + TICK_NS;
+		CALL(x, EXT_OP_OTHER, tick, &prev->p);
+	}
+}
+
+/* It goes on: staged without being told of. */
+static LOCK_UNCHECKED void keep(struct ext_cpu *x, struct ext_task *prev)
+{
+	prev->insert = (struct ext_insert){ .dsq_id = SCX_DSQ_LOCAL, .flags = SCX_ENQ_HEAD };
+	x->prev_told = false;
+}
+
+static bool may_go_on(struct ext_cpu *x, struct ext_task *prev, enum stop_reason why)
+{
+	if (why == STOP_YIELDED)
+		CALL(x, EXT_OP_OTHER, yield, &prev->p, NULL);
+	else
+		tick(x, prev);
+	return prev->p.scx.slice != 0;
+}
+
+static void tell_idle(struct ext_cpu *x, bool idle)
+{
+	if (x->told_idle == idle)
+		return;
+	x->told_idle = idle;
+	CALL(x, EXT_OP_OTHER, update_idle, (s32)ext_index(x), idle);
+}
+
+/* Who ran here is the policy's again. */
+static void give_back(struct ext_cpu *x, struct ext_task *prev, u64 flags)
+{
+	if (!busy_begin(prev))
+		return keep(x, prev);
+	tell_stopping(x, prev, true);
+	refresh(x, prev);
+	prev->insert.dsq_id = SCX_DSQ_INVALID;
+	x->prev_told = true; /* busy until ext_put_prev() */
+	call_enqueue(x, prev, flags);
+}
+
+/* Nobody else is there: goes on, but if the policy wants to hear of it. */
+static void last_one(struct ext_cpu *x, struct ext_task *prev)
+{
+	if (!bypassing() && ext.ops->flags & SCX_OPS_ENQ_LAST)
+		return give_back(x, prev, SCX_ENQ_LAST);
+	prev->p.scx.slice = bypassing() ? EXT_BYPASS_SLICE_NS : SCX_SLICE_DFL;
+	x->stats.SCX_EV_DISPATCH_KEEP_LAST++;
+	keep(x, prev);
+}
+
+static void tell_next(struct ext_cpu *x, struct ext_task *next)
+{
+	if (!next->p.scx.slice) {
+		next->p.scx.slice = SCX_SLICE_DFL;
+		x->stats.SCX_EV_REFILL_SLICE_DFL++;
+	}
+	if (busy_begin(next)) {
+		tell_running(x, next);
+		busy_end(next);
+	}
+}
+
+static void step_from_idle(struct ext_cpu *x)
+{
+	struct ext_task *next;
+
+	atomic_store_relaxed(&x->claimable, 1u);
+	atomic_fence_seq_cst(); /* who inserts now sees that, or is seen below */
+	deliver_all(x);
+	next = find_next(x, NULL);
+	if (next)
+		atomic_store_relaxed(&x->claimable, 0u);
+	tell_idle(x, !next);
+	if (next)
+		tell_next(x, next);
+}
+
+static void step_from(struct ext_cpu *x, struct ext_task *prev, enum stop_reason why)
+{
+	struct ext_task *next;
+
+	deliver_all(x);
+	if (x->preempt)
+		prev->p.scx.slice = 0;
+	x->preempt = false;
+	if (better_waits(&cpu_at(ext_index(x))->rq) || may_go_on(x, prev, why))
+		return keep(x, prev);
+	next = find_next(x, prev);
+	if (!next && prev->p.scx.slice)
+		return keep(x, prev);
+	if (!next)
+		return last_one(x, prev);
+	give_back(x, prev, 0);
+	tell_next(x, next);
+}
+
+void ext_step(struct ext_cpu *x, struct ext_task *prev, enum stop_reason why)
+{
+	x->now_ns = 0;
+	x->in_step = true;
+	if (prev)
+		step_from(x, prev, why);
+	else
+		step_from_idle(x);
+	x->in_step = false;
+}
+
+static void put_prev(struct runqueue *rq, struct ext_task *e)
+{
+	struct ext_cpu *x = ext_cpu_of(rq);
+	struct ext_insert *in = &e->insert;
+	struct ext_dsq *q;
+
+	e->runnable_ns = rq->since_ns;
+	if (in->dsq_id == SCX_DSQ_INVALID && !bypassing()) {
+		e->where = EXT_QUEUED;
+		return;
+	}
+	if (in->dsq_id == SCX_DSQ_INVALID)
+		*in = (struct ext_insert){ .dsq_id = SCX_DSQ_LOCAL, .slice = EXT_BYPASS_SLICE_NS };
+	if (x->prev_told)
+		set_slice(e, in);
+	q = x->prev_told ? target_of(x, e, in) : NULL;
+	if (q) {
+		put(q, e, in);
+		if (q->id & SCX_DSQ_FLAG_LOCAL_ON)
+			ext_cpus[q->id & SCX_DSQ_LOCAL_CPU_MASK].preempt |=
+				!!(in->flags & SCX_ENQ_PREEMPT);
+		return;
+	}
+	rq->nr_ready++;
+	if (!x->staged && !x->prev_told) {
+		e->where = EXT_STAGED;
+		x->staged = e;
+		return;
+	}
+	e->where = EXT_LOCAL;
+	if (in->flags & (SCX_ENQ_HEAD | SCX_ENQ_PREEMPT))
+		list_add_head(&e->node.list, &x->local);
+	else
+		list_add_tail(&e->node.list, &x->local);
+	x->nr_local++;
+}
+
+void ext_put_prev(struct runqueue *rq, struct ext_task *e)
+{
+	bool busy = ext_cpu_of(rq)->prev_told;
+
+	put_prev(rq, e);
+	if (busy)
+		busy_end(e);
+}
+
+void ext_drop_prev(struct ext_cpu *x, struct ext_task *e)
+{
+	if (!x->prev_told)
+		return;
+	ext_post(e, ext_index(x), EXT_EV_DEQUEUE, 0);
+	busy_end(e);
+}

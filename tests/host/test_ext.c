@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The policy framework on 1..4 virtual CPUs, by seed: policies that use each of its ways to hand
+ * threads on, loaded and unloaded under a load that does everything a thread can do, with what they
+ * are told checked for order and pairs; and the mistakes that end a policy.
+ *
+ * Sources: tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
+ * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing -Wno-override-init
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/hotplug.h"
+#include "core/sync.h"
+#include "core/timer.h"
+#include "sched/ext/ext.h"
+#include "tests/host/host_seeds.h"
+
+#define US NSEC_PER_USEC
+#define MS NSEC_PER_MSEC
+
+/* ---- where the framework has its threads ----------------------------------------------------- */
+
+static unsigned check_ext(struct runqueue *rq)
+{
+	struct ext_cpu *x = ext_cpu_of(rq);
+	unsigned waits = x->token, local = 0;
+
+	if (!ext.tasks.next)
+		return 0;
+	list_for_each(pos, &ext.tasks) {
+		struct ext_task *e = container_of(pos, struct ext_task, all);
+		struct thread *t = e->thread;
+
+		if (!t || t->sched.rank != RANK_EXT || t->sched.cpu != cpu_of_rq(rq))
+			continue;
+		waits += e->where == EXT_INBOX || e->where == EXT_LOCAL || e->where == EXT_STAGED;
+		local += e->where == EXT_LOCAL;
+		CHECK((e->where == EXT_STAGED) == (x->staged == e));
+		CHECK((rq->curr == t) == (e->where == EXT_RUNNING));
+		if (t->sched.state == THREAD_RUNNABLE && e->where != EXT_OUT &&
+		    e->where != EXT_RUNNING)
+			check_found(t);
+	}
+	CHECK(local == x->nr_local);
+	return waits;
+}
+
+static void run(void (*first)(void *), unsigned from, unsigned to, unsigned seeds)
+{
+	struct scenario s = { .first = first,
+			      .cpus_from = from,
+			      .cpus_to = to,
+			      .seeds = seeds,
+			      .steps_max = 60000000 };
+
+	check_class = check_ext;
+	check_conservation = false; /* it is the policy that says who runs where */
+	run_seeds(&s);
+}
+
+/* ---- what a policy is told ------------------------------------------------------------------- */
+
+#define TIDS 4096
+enum { KNOWN = 1, ENABLED = 2, RUNNABLE = 4, RUNNING = 8 };
+static unsigned char told[TIDS];
+static unsigned calls;
+
+static void from_to(struct task_struct *p, unsigned need, unsigned not, unsigned set,
+		    unsigned clear)
+{
+	unsigned char *s = &told[p->pid];
+
+	calls++;
+	CHECK(p->pid > 0 && p->pid < TIDS);
+	CHECK((*s & need) == need && !(*s & not ));
+	*s = (unsigned char)((*s | set) & ~clear);
+}
+
+static s32 t_init_task(struct task_struct *p, struct scx_init_task_args *args)
+{
+	(void)args;
+	from_to(p, 0, 0xff, KNOWN, 0);
+	return 0;
+}
+
+static void t_exit_task(struct task_struct *p, struct scx_exit_task_args *args)
+{
+	(void)args;
+	from_to(p, KNOWN, RUNNING | ENABLED, 0, 0xff);
+}
+
+static void t_enable(struct task_struct *p)
+{
+	from_to(p, KNOWN, ENABLED | RUNNABLE | RUNNING, ENABLED, 0);
+}
+
+/* In the middle of a life if the policy is unloaded. */
+static void t_disable(struct task_struct *p)
+{
+	from_to(p, ENABLED, ext.bypass ? 0 : RUNNABLE | RUNNING, 0, ENABLED | RUNNABLE | RUNNING);
+}
+
+static void t_runnable(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	from_to(p, ENABLED, RUNNABLE | RUNNING, RUNNABLE, 0);
+}
+
+static void t_running(struct task_struct *p)
+{
+	from_to(p, ENABLED | RUNNABLE, RUNNING, RUNNING, 0);
+}
+
+static void t_stopping(struct task_struct *p, bool runnable)
+{
+	(void)runnable;
+	from_to(p, ENABLED | RUNNABLE | RUNNING, 0, 0, RUNNING);
+}
+
+static void t_quiescent(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	from_to(p, ENABLED | RUNNABLE, RUNNING, 0, RUNNABLE);
+}
+
+static void t_set_weight(struct task_struct *p, u32 weight)
+{
+	CHECK(weight >= 1 && weight <= 10000 && p->scx.weight == weight);
+}
+
+static void t_set_cpumask(struct task_struct *p, const struct cpumask *mask)
+{
+	CHECK(p->nr_cpus_allowed == (s32)cpumask_count(mask));
+}
+
+#define TOLD                                                                          \
+	.init_task = t_init_task, .exit_task = t_exit_task, .enable = t_enable,       \
+	.disable = t_disable, .runnable = t_runnable, .running = t_running,           \
+	.stopping = t_stopping, .quiescent = t_quiescent, .set_weight = t_set_weight, \
+	.set_cpumask = t_set_cpumask
+
+/* ---- policies -------------------------------------------------------------------------------- */
+
+/* All defaults. */
+static struct sched_ext_ops nothing_ops = { .name = "nothing", TOLD };
+
+/* By weighted vtime, in one queue. */
+#define SHARED 7
+static u64 vtime_now;
+
+static s32 vtime_init(void)
+{
+	vtime_now = 0;
+	return scx_bpf_create_dsq(SHARED, -1);
+}
+
+static s32 vtime_select_cpu(struct task_struct *p, s32 prev_cpu, u64 flags)
+{
+	bool idle = false;
+	s32 cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, flags, &idle);
+
+	if (idle)
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, 3 * MS, 0);
+	return cpu;
+}
+
+static void vtime_enqueue(struct task_struct *p, u64 flags)
+{
+	u64 vtime = p->scx.dsq_vtime;
+
+	if ((s64)(vtime - (vtime_now - 3 * MS)) < 0)
+		vtime = vtime_now - 3 * MS;
+	scx_bpf_dsq_insert_vtime(p, SHARED, 3 * MS, vtime, flags);
+}
+
+static void vtime_dispatch(s32 cpu, struct task_struct *prev)
+{
+	(void)cpu;
+	(void)prev;
+	scx_bpf_dsq_move_to_local(SHARED);
+}
+
+static void vtime_running(struct task_struct *p)
+{
+	t_running(p);
+	if ((s64)(vtime_now - p->scx.dsq_vtime) < 0)
+		vtime_now = p->scx.dsq_vtime;
+}
+
+static void vtime_stopping(struct task_struct *p, bool runnable)
+{
+	t_stopping(p, runnable);
+	p->scx.dsq_vtime += (3 * MS - MIN(p->scx.slice, 3 * MS)) * 100 / p->scx.weight;
+}
+
+static void vtime_enable(struct task_struct *p)
+{
+	t_enable(p);
+	p->scx.dsq_vtime = vtime_now;
+}
+
+static struct sched_ext_ops vtime_ops = {
+	.name = "vtime",
+	TOLD,
+	.init = vtime_init,
+	.select_cpu = vtime_select_cpu,
+	.enqueue = vtime_enqueue,
+	.dispatch = vtime_dispatch,
+	.running = vtime_running,
+	.stopping = vtime_stopping,
+	.enable = vtime_enable,
+};
+
+/* Keeps the threads in a list of its own, and gives them to whichever CPU it likes. */
+#define KEPT 64
+static struct task_struct *kept[KEPT];
+static unsigned nr_kept;
+
+static s32 keeper_init(void)
+{
+	nr_kept = 0;
+	return 0;
+}
+
+static void keeper_remove(struct task_struct *p)
+{
+	for (unsigned i = 0; i < nr_kept; i++)
+		if (kept[i] == p) {
+			kept[i] = kept[--nr_kept];
+			return;
+		}
+}
+
+static void keeper_enqueue(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	keeper_remove(p);
+	CHECK(nr_kept < KEPT);
+	kept[nr_kept++] = p;
+}
+
+static void keeper_dequeue(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	keeper_remove(p);
+}
+
+static void keeper_dispatch(s32 cpu, struct task_struct *prev)
+{
+	unsigned n = nr_kept;
+
+	(void)prev;
+	while (n-- && scx_bpf_dispatch_nr_slots()) {
+		struct task_struct *p = kept[0];
+		s32 to = (s32)draw(cpu_count);
+
+		keeper_remove(p);
+		if (!cpumask_test(p->cpus_ptr, (unsigned)to))
+			to = scx_bpf_pick_any_cpu(p->cpus_ptr, 0);
+		if (to < 0) {
+			keeper_enqueue(p, 0);
+			continue;
+		}
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)to, MS, 0);
+		if (to != cpu)
+			scx_bpf_kick_cpu(to, draw(2) ? SCX_KICK_IDLE : SCX_KICK_PREEMPT);
+	}
+}
+
+static struct sched_ext_ops keeper_ops = {
+	.name = "keeper",
+	TOLD,
+	.init = keeper_init,
+	.enqueue = keeper_enqueue,
+	.dequeue = keeper_dequeue,
+	.dispatch = keeper_dispatch,
+};
+
+/* ---- a load that does everything -------------------------------------------------------------- */
+
+#define THREADS 10
+static struct thread *threads[THREADS];
+static uint64_t progress[THREADS];
+static bool stop;
+static struct mutex mutex = MUTEX_INIT;
+static struct semaphore sem;
+
+static void sleep_for(uint64_t ns)
+{
+	thread_sleep_until(time_now_ns() + ns);
+}
+
+static void do_something(void)
+{
+	switch (draw(7)) {
+	case 0:
+		sleep_for(draw(500 * US));
+		break;
+	case 1:
+		sched_yield_current();
+		break;
+	case 2:
+		mutex_lock(&mutex);
+		host_compute(draw(50 * US));
+		mutex_unlock(&mutex);
+		break;
+	case 3:
+		semaphore_post(&sem);
+		break;
+	case 4:
+		semaphore_wait_until(&sem, time_now_ns() + draw(200 * US));
+		break;
+	default:
+		host_compute(draw(2 * MS));
+	}
+}
+
+static void *worker(void *arg)
+{
+	while (!stop) {
+		do_something();
+		progress[(uintptr_t)arg]++;
+	}
+	return NULL;
+}
+
+static void *short_lived(void *arg)
+{
+	host_compute(draw(100 * US));
+	return arg;
+}
+
+static void make_workers(void)
+{
+	stop = false;
+	semaphore_init(&sem, 0);
+	memset(told, 0, sizeof(told));
+	for (uintptr_t i = 0; i < THREADS; i++) {
+		struct thread_attr attr = { .name = "worker", .nice = (int8_t)((int)draw(8) - 4) };
+
+		CHECK(!thread_create(&threads[i], &attr, worker, (void *)i));
+	}
+}
+
+static void join_workers(void)
+{
+	stop = true;
+	for (unsigned i = 0; i < THREADS; i++)
+		CHECK(!thread_join(threads[i], NULL));
+}
+
+/* Somebody else's hands on them. */
+static void disturb(void)
+{
+	struct thread *t = threads[draw(THREADS)], *other;
+	struct cpumask mask = { 0 };
+
+	switch (draw(5)) {
+	case 0:
+		cpumask_set(&mask, (unsigned)draw(cpu_count));
+		CHECK(!thread_set_affinity(t, &mask));
+		break;
+	case 1:
+		CHECK(!thread_set_affinity(t, &cpu_online_mask));
+		break;
+	case 2:
+		CHECK(!sched_set_policy(t, SCHED_OTHER, 0, (int)draw(8) - 4));
+		break;
+	case 3:
+		CHECK(!sched_set_policy(t, SCHED_FIFO, 1 + (int)draw(5), 0));
+		sleep_for(draw(MS));
+		CHECK(!sched_set_policy(t, draw(2) ? SCHED_OTHER : SCHED_EXT, 0, 0));
+		break;
+	case 4:
+		CHECK(!thread_create(&other, NULL, short_lived, NULL));
+		CHECK(!thread_join(other, NULL));
+	}
+}
+
+static void everybody_goes_on(void)
+{
+	uint64_t before[THREADS];
+
+	memcpy(before, progress, sizeof(before));
+	sleep_for(150 * MS);
+	for (unsigned i = 0; i < THREADS; i++)
+		CHECK(progress[i] != before[i]);
+}
+
+static void load_policy_and_live(struct sched_ext_ops *ops)
+{
+	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 50, 0));
+	make_workers();
+	sleep_for(2 * MS);
+	for (int round = 0; round < 2; round++) {
+		CHECK(!ext_load(ops));
+		CHECK(ext_load(ops) == -EBUSY);
+		for (int i = 0; i < 20; i++) {
+			sleep_for(draw(2 * MS));
+			disturb();
+		}
+		everybody_goes_on();
+		CHECK(!ext.exit_kind);
+		CHECK(!ext_unload());
+		CHECK(ext_unload() == -ENOENT);
+		sleep_for(draw(3 * MS));
+	}
+	everybody_goes_on();
+	join_workers();
+}
+
+static void nothing_first(void *arg)
+{
+	(void)arg;
+	load_policy_and_live(&nothing_ops);
+}
+
+static void vtime_first(void *arg)
+{
+	(void)arg;
+	load_policy_and_live(&vtime_ops);
+}
+
+static void keeper_first(void *arg)
+{
+	(void)arg;
+	load_policy_and_live(&keeper_ops);
+}
+
+static void defaults_alone(void **state)
+{
+	(void)state;
+	run(nothing_first, 1, 4, 10);
+}
+
+static void one_queue_by_vtime(void **state)
+{
+	(void)state;
+	run(vtime_first, 1, 4, 10);
+}
+
+static void threads_kept_by_the_policy(void **state)
+{
+	(void)state;
+	run(keeper_first, 1, 4, 10);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults_alone),
+		cmocka_unit_test(one_queue_by_vtime),
+		cmocka_unit_test(threads_kept_by_the_policy),
+	};
+
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
