@@ -416,6 +416,248 @@ static void load_policy_and_live(struct sched_ext_ops *ops)
 	join_workers();
 }
 
+/* ---- mistakes that end a policy -------------------------------------------------------------- */
+
+static enum scx_exit_kind exit_kind;
+static char exit_msg[200];
+
+static void note_exit(struct scx_exit_info *info)
+{
+	exit_kind = info->kind;
+	snprintf(exit_msg, sizeof(exit_msg), "%s", info->msg);
+}
+
+static void forget_enqueue(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	if (draw(4))
+		scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, MS, 0);
+}
+
+static s32 bad_cpu_select_cpu(struct task_struct *p, s32 prev_cpu, u64 flags)
+{
+	(void)p;
+	(void)flags;
+	return draw(20) ? prev_cpu : 4711;
+}
+
+static void bad_queue_enqueue(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	scx_bpf_dsq_insert(p, draw(20) ? SCX_DSQ_GLOBAL : 99, MS, 0);
+}
+
+static void twice_enqueue(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, MS, 0);
+	if (!draw(20))
+		scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, MS, 0);
+}
+
+static struct task_struct *other_thread;
+
+static void other_enqueue(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	if (other_thread && other_thread != p && !draw(20))
+		p = other_thread;
+	scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, MS, 0);
+	other_thread = p;
+}
+
+static void no_thread_enqueue(struct task_struct *p, u64 flags)
+{
+	static char nothing[1024] __attribute__((aligned(64)));
+
+	(void)flags;
+	scx_bpf_dsq_insert(draw(20) ? p : (void *)nothing, SCX_DSQ_GLOBAL, MS, 0);
+}
+
+static void mixed_enqueue(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	if (draw(2))
+		scx_bpf_dsq_insert_vtime(p, SHARED, MS, 0, 0);
+	else
+		scx_bpf_dsq_insert(p, SHARED, MS, 0);
+}
+
+static void builtin_vtime_enqueue(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	scx_bpf_dsq_insert_vtime(p, SCX_DSQ_LOCAL, MS, 0, 0);
+}
+
+static void says_so_enqueue(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, MS, 0);
+	if (!draw(20))
+		scx_bpf_error("had enough at %d", 42);
+}
+
+static void ends_enqueue(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, MS, 0);
+	if (!draw(20))
+		scx_bpf_exit(7, "done");
+}
+
+static void overflow_dispatch(s32 cpu, struct task_struct *prev)
+{
+	(void)cpu;
+	for (int i = 0; prev && i < 4; i++)
+		scx_bpf_dsq_insert(prev, SCX_DSQ_GLOBAL, MS, 0);
+}
+
+static void kick_dispatch(s32 cpu, struct task_struct *prev)
+{
+	(void)cpu;
+	(void)prev;
+	scx_bpf_kick_cpu(0, SCX_KICK_IDLE | SCX_KICK_PREEMPT);
+}
+
+static void destroy_dispatch(s32 cpu, struct task_struct *prev)
+{
+	(void)cpu;
+	(void)prev;
+	if (scx_bpf_dsq_nr_queued(SHARED) > 0)
+		scx_bpf_destroy_dsq(SHARED);
+	scx_bpf_dsq_move_to_local(SHARED);
+}
+
+static void shared_enqueue(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	scx_bpf_dsq_insert(p, SHARED, MS, 0);
+}
+
+static const struct mistake {
+	struct sched_ext_ops ops;
+	enum scx_exit_kind kind;
+	const char *msg; /* is in what it says */
+} mistakes[] = {
+	{ { .name = "forget", .enqueue = forget_enqueue, .timeout_ms = 50 },
+	  SCX_EXIT_ERROR_STALL,
+	  "failed to run for" },
+	{ { .name = "bad_cpu", .select_cpu = bad_cpu_select_cpu },
+	  SCX_EXIT_ERROR,
+	  "returned cpu 4711" },
+	{ { .name = "bad_queue", .enqueue = bad_queue_enqueue },
+	  SCX_EXIT_ERROR,
+	  "no dispatch queue 0x63" },
+	{ { .name = "twice", .enqueue = twice_enqueue }, SCX_EXIT_ERROR, "inserted twice" },
+	{ { .name = "other", .enqueue = other_enqueue },
+	  SCX_EXIT_ERROR,
+	  "is not the one asked for" },
+	{ { .name = "no_thread", .enqueue = no_thread_enqueue }, SCX_EXIT_ERROR, "is no thread" },
+	{ { .name = "mixed",
+	    .enqueue = mixed_enqueue,
+	    .dispatch = vtime_dispatch,
+	    .init = vtime_init },
+	  SCX_EXIT_ERROR,
+	  "both by vtime and by arrival" },
+	{ { .name = "builtin_vtime", .enqueue = builtin_vtime_enqueue },
+	  SCX_EXIT_ERROR,
+	  "not ordered by vtime" },
+	{ { .name = "says_so", .enqueue = says_so_enqueue },
+	  SCX_EXIT_ERROR_BPF,
+	  "had enough at 42" },
+	{ { .name = "ends", .enqueue = ends_enqueue }, SCX_EXIT_UNREG_BPF, "done" },
+	{ { .name = "overflow", .dispatch = overflow_dispatch, .dispatch_max_batch = 3 },
+	  SCX_EXIT_ERROR,
+	  "buffer full" },
+	{ { .name = "kick", .dispatch = kick_dispatch }, SCX_EXIT_ERROR, "IDLE with another" },
+	{ { .name = "destroy",
+	    .enqueue = shared_enqueue,
+	    .dispatch = destroy_dispatch,
+	    .init = vtime_init },
+	  SCX_EXIT_ERROR,
+	  "threads are in it" },
+};
+
+static const struct mistake *the_mistake;
+
+/* Whatever it does, everybody goes on, and the next policy is welcome. */
+static void mistake_first(void *arg)
+{
+	static struct sched_ext_ops ops;
+
+	(void)arg;
+	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 50, 0));
+	make_workers();
+	ops = the_mistake->ops;
+	ops.exit = note_exit;
+	exit_kind = SCX_EXIT_NONE;
+	other_thread = NULL;
+	CHECK(!ext_load(&ops));
+	ext_wait_unloaded();
+	CHECK(exit_kind == the_mistake->kind);
+	CHECK(strstr(exit_msg, the_mistake->msg));
+	everybody_goes_on();
+	CHECK(!ext_load(&nothing_ops));
+	everybody_goes_on();
+	CHECK(!ext_unload());
+	join_workers();
+}
+
+static void mistakes_end_it(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(mistakes); i++) {
+		the_mistake = &mistakes[i];
+		run(mistake_first, the_mistake->ops.select_cpu ? 2 : 1, 3, 2);
+	}
+}
+
+/* ---- tables that are refused ----------------------------------------------------------------- */
+
+static s32 failing_init(void)
+{
+	return -ENODEV;
+}
+
+static s32 failing_init_task(struct task_struct *p, struct scx_init_task_args *args)
+{
+	(void)args;
+	return p->pid == 3 ? -ENOMEM : 0;
+}
+
+static void refused_first(void *arg)
+{
+	static struct sched_ext_ops ops;
+
+	(void)arg;
+	make_workers();
+	ops = (struct sched_ext_ops){ .name = "" };
+	CHECK(ext_load(&ops) == -EINVAL);
+	ops = (struct sched_ext_ops){ .name = "flags", .flags = 1ull << 40 };
+	CHECK(ext_load(&ops) == -EINVAL);
+	ops = (struct sched_ext_ops){ .name = "timeout", .timeout_ms = 30001 };
+	CHECK(ext_load(&ops) == -EINVAL);
+	ops = (struct sched_ext_ops){ .name = "batch", .dispatch_max_batch = 65 };
+	CHECK(ext_load(&ops) == -EINVAL);
+	ops = (struct sched_ext_ops){ .name = "init", .init = failing_init };
+	CHECK(ext_load(&ops) == -ENODEV);
+	ops = (struct sched_ext_ops){ .name = "init_task", .init_task = failing_init_task };
+	CHECK(ext_load(&ops) == -ENOMEM);
+	CHECK(!ext.ops);
+	CHECK(!ext_load(&nothing_ops));
+	ops = (struct sched_ext_ops){ .name = "second" };
+	CHECK(ext_load(&ops) == -EBUSY);
+	CHECK(ext.ops == &nothing_ops);
+	CHECK(!ext_unload());
+	join_workers();
+}
+
+static void refused(void **state)
+{
+	(void)state;
+	run(refused_first, 1, 2, 3);
+}
+
 static void nothing_first(void *arg)
 {
 	(void)arg;
@@ -458,6 +700,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(defaults_alone),
 		cmocka_unit_test(one_queue_by_vtime),
 		cmocka_unit_test(threads_kept_by_the_policy),
+		cmocka_unit_test(mistakes_end_it),
+		cmocka_unit_test(refused),
 	};
 
 	if (argc > 1)
