@@ -108,15 +108,18 @@ static uint64_t next_ns(const struct deadline_queue *q)
 	return MIN(first_ns, atomic_load_relaxed(&q->running_ns));
 }
 
-/* The CPU where somebody waits with the earliest deadline, before @before_ns; NULL: nobody does. */
-static struct cpu *find_earlier(const struct cpu *self, uint64_t before_ns)
+/*
+ * The CPU, none of @without, where somebody waits with the earliest deadline, before @before_ns; NULL:
+ * nobody does.
+ */
+static struct cpu *find_earlier(const struct cpumask *without, uint64_t before_ns)
 {
 	struct cpu *best = NULL;
 
 	for (unsigned i = 0; i < cpu_count; i++) {
 		uint64_t ns = atomic_load_relaxed(&deadline_queues[i].movable_ns);
 
-		if (i != self->index && ns < before_ns) {
+		if (ns < before_ns && !cpumask_test(without, i)) {
 			best = cpu_at(i);
 			before_ns = ns;
 		}
@@ -128,11 +131,13 @@ static struct cpu *find_earlier(const struct cpu *self, uint64_t before_ns)
 void deadline_look_elsewhere(struct runqueue *rq)
 {
 	struct deadline_queue *q = deadline_queue_of(rq);
+	struct cpumask self = { 0 };
 
 	if (cpu_count == 1)
 		return;
+	cpumask_set(&self, q->cpu->index);
 	atomic_fence_seq_cst();
-	if (atomic_load_relaxed(&q->pulls) || !find_earlier(q->cpu, next_ns(q)))
+	if (atomic_load_relaxed(&q->pulls) || !find_earlier(&self, next_ns(q)))
 		return;
 	/* the interrupt comes by deadline_pull() */
 	atomic_fetch_add_acq_rel(&balance_outgoing, 1u);
@@ -140,21 +145,28 @@ void deadline_look_elsewhere(struct runqueue *rq)
 	ipi_send(q->cpu);
 }
 
-/* Both locked: the first that may come. */
+/*
+ * Both locked: the first that may come. Who is about to run stays: there would be nobody who looks for
+ * another one for that CPU.
+ */
 static struct thread *find_movable(const struct deadline_queue *from, const struct cpu *to)
 {
 	struct rb_node *n = rb_first(&from->ready);
 
+	if (n && deadline_thread(n)->sched.place.until_ns < from->running_ns)
+		n = rb_next(n);
 	for (unsigned i = 0; n && i < STEAL_SCAN; n = rb_next(n), i++)
 		if (cpumask_test(&deadline_thread(n)->affinity, to->index))
 			return deadline_thread(n);
 	return NULL;
 }
 
-static LOCK_UNCHECKED void pull_from(struct cpu *cpu, struct cpu *victim)
+/* What @cpu's next thread will have then. */
+static LOCK_UNCHECKED uint64_t pull_from(struct cpu *cpu, struct cpu *victim)
 {
 	struct runqueue *rq = &cpu->rq;
 	struct thread *t;
+	uint64_t ns;
 
 	spin_lock_pair(&rq->lock, &victim->rq.lock);
 	t = find_movable(deadline_queue_of(&victim->rq), cpu);
@@ -163,21 +175,31 @@ static LOCK_UNCHECKED void pull_from(struct cpu *cpu, struct cpu *victim)
 		balance_move(&victim->rq, rq, t);
 		sched_check_preempt(rq, t);
 	}
+	ns = next_ns(deadline_queue_of(rq));
 	spin_unlock(&victim->rq.lock);
 	spin_unlock(&rq->lock);
+	return ns;
 }
 
-/* On an inter-processor interrupt, no lock held. */
+/*
+ * On an inter-processor interrupt, no lock held. Another CPU may have been quicker, or the first that
+ * waits there may not come here: then somebody else still waits for this one, at a third CPU.
+ */
 void deadline_pull(struct cpu *cpu)
 {
 	struct deadline_queue *q = &deadline_queues[cpu->index];
+	struct cpumask seen = { 0 };
+	uint64_t before_ns;
 	struct cpu *victim;
 
 	if (!atomic_load_acquire(&q->pulls))
 		return;
 	atomic_store_relaxed(&q->pulls, false);
 	atomic_fetch_add_acq_rel(&balance_outgoing, -1u);
-	victim = find_earlier(cpu, atomic_load_relaxed(&q->running_ns));
-	if (victim)
-		pull_from(cpu, victim);
+	before_ns = atomic_load_relaxed(&q->running_ns);
+	cpumask_set(&seen, cpu->index);
+	while ((victim = find_earlier(&seen, before_ns))) {
+		before_ns = pull_from(cpu, victim);
+		cpumask_set(&seen, victim->index);
+	}
 }

@@ -295,14 +295,15 @@ static void global_first(void *arg)
 	become_maker();
 	while (nr_tasks < n) {
 		uint64_t period_ns = random_period();
-		unsigned permille = 50 + (unsigned)draw(largest - 50);
+		unsigned permille = 100 + (unsigned)draw(largest - 100);
 		struct task *k;
 
 		if (sum + permille > cpu_count * 1000 - (cpu_count - 1) * largest - 50)
 			break;
 		sum += permille;
 		k = make(-1, period_ns * permille / 1000, period_ns, period_ns, task_main);
-		k->work_ns = k->runtime_ns - k->runtime_ns / 20 - 8 * US;
+		/* a job pays for its own wake-up, and for those that interrupt it */
+		k->work_ns = k->runtime_ns - k->runtime_ns / 20 - (4 + 2 * n) * US;
 		admit(k);
 	}
 	for (unsigned i = 0; i < cpu_count; i++)
@@ -316,6 +317,42 @@ static void global_sets(void **state)
 {
 	(void)state;
 	run(global_first, 2, 4, 10);
+}
+
+/*
+ * All wake at once and take about the same time, so several CPUs look for the next one at once, and
+ * find the same. host_check.c sees whether one waits then while a CPU runs what is later.
+ */
+static void stop_together_first(void *arg)
+{
+	uint64_t begin_ns;
+
+	(void)arg;
+	become_maker();
+	while (nr_tasks < 3 * cpu_count) {
+		struct task *k = make(-1, 200 * US, 1000 * US, 1000 * US, task_main);
+
+		k->work_ns = (20 + draw(2)) * US;
+		admit(k);
+	}
+	for (unsigned i = 0; i < cpu_count; i++)
+		make_others(i);
+	begin_ns = time_now_ns() + MS;
+	for (unsigned i = 0; i < nr_tasks; i++) {
+		tasks[i].begin_ns = begin_ns;
+		tasks[i].end_ns = begin_ns + 20 * MS;
+		CHECK(!semaphore_post(&tasks[i].go));
+	}
+	for (unsigned i = 0; i < nr_tasks; i++)
+		CHECK(!thread_join(tasks[i].thread, NULL));
+	check_no_misses();
+	join_others();
+}
+
+static void several_stop_at_once(void **state)
+{
+	(void)state;
+	run(stop_together_first, 3, 4, 10);
 }
 
 /* ---- a thread that never stops --------------------------------------------------------------- */
@@ -966,6 +1003,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(random_sets),
 		cmocka_unit_test(partitioned_sets),
 		cmocka_unit_test(global_sets),
+		cmocka_unit_test(several_stop_at_once),
 		cmocka_unit_test(never_stops),
 		cmocka_unit_test(unused_bandwidth_is_reclaimed),
 		cmocka_unit_test(reclaiming_delays_nobody),
