@@ -34,7 +34,10 @@ static void wait_for_handler(struct pthread *self)
 	}
 }
 
-/* The mask is changed before the handlers are counted: one that ran in between would be missed. */
+/*
+ * The mask is changed before the handlers are counted: one that ran in between would be missed. Who is
+ * cancelled has the old one again when its cleanup handlers run.
+ */
 PX_API int sigsuspend(const sigset_t *mask)
 {
 	struct pthread *self = px_self();
@@ -43,11 +46,12 @@ PX_API int sigsuspend(const sigset_t *mask)
 
 	px_cancel_point();
 	old = px_mask_swap(self, *mask);
-	while (self->handled == seen) {
+	while (self->handled == seen && !(px_events() & PX_EVENT_CANCEL)) {
 		wait_for_event(self, UINT64_MAX, seen);
-		px_interrupted(self, true);
+		px_interrupted(self, false);
 	}
 	px_mask_swap(self, old);
+	px_cancel_point();
 	px_interrupted(self, false);
 	return px_fail(EINTR);
 }

@@ -95,12 +95,23 @@ static void block_pause(void)
 	pause();
 }
 
+/* As main() has blocked it. */
+static void sigusr2_blocked(void *arg)
+{
+	sigset_t set;
+
+	EQ(pthread_sigmask(SIG_BLOCK, arg, &set), 0);
+	EQ(sigismember(&set, SIGUSR2), 1);
+}
+
 static void block_sigsuspend(void)
 {
 	sigset_t none;
 
 	sigemptyset(&none);
+	pthread_cleanup_push(sigusr2_blocked, NULL);
 	sigsuspend(&none);
+	pthread_cleanup_pop(0);
 }
 
 static void block_sigwait(void)
