@@ -492,6 +492,38 @@ static void a_throttled_owner_goes_on(void **state)
 	run(throttled_owner_first, 2, 3, 10);
 }
 
+/* The same with a waiter who has no budget that he could lend: the period is waited for. */
+static void throttled_for_fifo_first(void *arg)
+{
+	uint64_t begin_ns;
+
+	(void)arg;
+	begin();
+	work_ns[0] = 150 * US;
+	start(0, SCHED_FIFO, 98, hold_first);
+	wait_for(20 * US);
+	CHECK(!set_deadline(0, 100 * US, 5 * MS));
+	start(1, SCHED_FIFO, 60, take_first);
+	begin_ns = time_now_ns();
+	let_go(0);
+	wait_for(200 * US);
+	let_go(1);
+	wait_for(20 * US);
+	CHECK(threads[0]->sched.borrowed_rank == RANK_RT + 60);
+	CHECK(threads[0]->sched.unusual & SCHED_THROTTLED);
+	wait_for(5 * MS);
+	CHECK(done_ns[1] - begin_ns >= 5 * MS + 50 * US &&
+	      done_ns[1] - begin_ns < 5 * MS + 50 * US + LATE_NS);
+	let_go(0);
+	join_all(2);
+}
+
+static void a_throttled_owner_is_not_raised_by_fifo(void **state)
+{
+	(void)state;
+	run(throttled_for_fifo_first, 2, 3, 10);
+}
+
 /* ---- death ----------------------------------------------------------------------------------- */
 
 static void *hold_and_end(void *arg)
@@ -663,6 +695,7 @@ int main(void)
 		cmocka_unit_test(a_time_out_ends_the_loan),
 		cmocka_unit_test(parameters_of_both_change),
 		cmocka_unit_test(a_throttled_owner_goes_on),
+		cmocka_unit_test(a_throttled_owner_is_not_raised_by_fifo),
 		cmocka_unit_test(an_owner_ends),
 		cmocka_unit_test(everything_at_once),
 	};
