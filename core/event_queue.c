@@ -130,33 +130,31 @@ static void wake(struct thread *t, unsigned long flags)
 		arch_irq_restore(flags);
 }
 
-LOCK_UNCHECKED int event_source_post(struct event_source *s)
+/* @units more, or none and it stays ready. */
+static inline LOCK_UNCHECKED int tell(struct event_source *s, uint32_t units)
 {
 	unsigned long flags = arch_irq_save();
 	struct event_queue *q = lock_queue(s);
 	struct thread *t = NULL;
 
 	if (q) {
-		t = event_source_ready(s, 1);
+		if (!units)
+			s->raised = true;
+		t = event_source_ready(s, units);
 		spin_unlock(&q->waiters.lock);
 	}
 	wake(t, flags);
 	return q ? 0 : -ENOENT;
 }
 
-LOCK_UNCHECKED int event_source_raise(struct event_source *s)
+int event_source_post(struct event_source *s)
 {
-	unsigned long flags = arch_irq_save();
-	struct event_queue *q = lock_queue(s);
-	struct thread *t = NULL;
+	return tell(s, 1);
+}
 
-	if (q) {
-		s->raised = true;
-		t = event_source_ready(s, 0);
-		spin_unlock(&q->waiters.lock);
-	}
-	wake(t, flags);
-	return q ? 0 : -ENOENT;
+int event_source_raise(struct event_source *s)
+{
+	return tell(s, 0);
 }
 
 LOCK_UNCHECKED int event_source_clear(struct event_source *s)

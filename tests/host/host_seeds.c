@@ -180,3 +180,22 @@ void run_seeds(const struct scenario *s)
 			ok &= reap(s, &children[i]);
 	assert_true(ok);
 }
+
+void run_seeds_of(void (*first)(void *), unsigned cpus_from, unsigned cpus_to, unsigned seeds)
+{
+	const struct scenario s = { .first = first,
+				    .cpus_from = cpus_from,
+				    .cpus_to = cpus_to,
+				    .seeds = seeds,
+				    .steps_max = 60000000 };
+
+	run_seeds(&s);
+}
+
+void host_pin(struct thread *t, unsigned cpu)
+{
+	struct cpumask mask = { 0 };
+
+	cpumask_set(&mask, cpu);
+	CHECK(!thread_set_affinity(t, &mask));
+}

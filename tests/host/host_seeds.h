@@ -15,6 +15,8 @@
 	} while (0)
 __noreturn void check_failed(const char *expr, const char *file, int line);
 
+struct thread;
+
 struct scenario {
 	/* the first thread's function; the run ends when it returns */
 	void (*first)(void *);
@@ -32,6 +34,10 @@ struct scenario {
  * narrow it to one run.
  */
 void run_seeds(const struct scenario *s);
+/* The same for @first alone, with steps for some 100 ms of several CPUs. */
+void run_seeds_of(void (*first)(void *), unsigned cpus_from, unsigned cpus_to, unsigned seeds);
+/* @t runs on @cpu only. */
+void host_pin(struct thread *t, unsigned cpu);
 
 /* Random numbers of the scenario, from the run's seed but not from the machine's generator. */
 uint64_t draw(uint64_t n);

@@ -44,26 +44,7 @@ static struct task tasks[TASKS];
 static unsigned nr_tasks;
 static volatile bool stop;
 
-static void run(void (*first)(void *), unsigned from, unsigned to, unsigned seeds)
-{
-	struct scenario s = { .first = first,
-			      .cpus_from = from,
-			      .cpus_to = to,
-			      .seeds = seeds,
-			      .steps_max = 60000000 };
-
-	run_seeds(&s);
-}
-
 /* ---- threads --------------------------------------------------------------------------------- */
-
-static void pin(struct thread *t, unsigned cpu)
-{
-	struct cpumask mask = { 0 };
-
-	cpumask_set(&mask, cpu);
-	CHECK(!thread_set_affinity(t, &mask));
-}
 
 static void become(int policy, int level)
 {
@@ -74,7 +55,7 @@ static void become(int policy, int level)
 static void become_maker(void)
 {
 	CHECK(!sched_deadline_use());
-	pin(thread_current(), 0);
+	host_pin(thread_current(), 0);
 	become(SCHED_FIFO, 99);
 }
 
@@ -258,7 +239,7 @@ static void sets_first(void *arg)
 static void random_sets(void **state)
 {
 	(void)state;
-	run(sets_first, 1, 2, 25);
+	run_seeds_of(sets_first, 1, 2, 25);
 }
 
 static void partition_first(void *arg)
@@ -280,7 +261,7 @@ static void partition_first(void *arg)
 static void partitioned_sets(void **state)
 {
 	(void)state;
-	run(partition_first, 4, 4, 10);
+	run_seeds_of(partition_first, 4, 4, 10);
 }
 
 /*
@@ -316,7 +297,7 @@ static void global_first(void *arg)
 static void global_sets(void **state)
 {
 	(void)state;
-	run(global_first, 2, 4, 10);
+	run_seeds_of(global_first, 2, 4, 10);
 }
 
 /*
@@ -352,7 +333,7 @@ static void stop_together_first(void *arg)
 static void several_stop_at_once(void **state)
 {
 	(void)state;
-	run(stop_together_first, 3, 4, 10);
+	run_seeds_of(stop_together_first, 3, 4, 10);
 }
 
 /* ---- a thread that never stops --------------------------------------------------------------- */
@@ -376,7 +357,7 @@ static void hog_first(void *arg)
 static void never_stops(void **state)
 {
 	(void)state;
-	run(hog_first, 1, 1, 20);
+	run_seeds_of(hog_first, 1, 1, 20);
 }
 
 static uint64_t seen_ns[16];
@@ -422,7 +403,7 @@ static void budget_first(void *arg)
 static void budget_is_exact(void **state)
 {
 	(void)state;
-	run(budget_first, 1, 2, 10);
+	run_seeds_of(budget_first, 1, 2, 10);
 }
 
 /* ---- the rules of the server ----------------------------------------------------------------- */
@@ -467,7 +448,7 @@ static void yield_first(void *arg)
 static void yield_waits_for_the_period(void **state)
 {
 	(void)state;
-	run(yield_first, 1, 2, 10);
+	run_seeds_of(yield_first, 1, 2, 10);
 }
 
 #define SECOND_NS (100 * US)
@@ -544,7 +525,7 @@ static void wake_rule_first(void *arg)
 static void wake_up_rule(void **state)
 {
 	(void)state;
-	run(wake_rule_first, 1, 1, 5);
+	run_seeds_of(wake_rule_first, 1, 1, 5);
 }
 
 static void constrained_first(void *arg)
@@ -574,7 +555,7 @@ static void constrained_first(void *arg)
 static void deadline_before_period(void **state)
 {
 	(void)state;
-	run(constrained_first, 1, 1, 5);
+	run_seeds_of(constrained_first, 1, 1, 5);
 }
 
 static unsigned told;
@@ -607,7 +588,7 @@ static void overrun_first(void *arg)
 static void overruns_are_told(void **state)
 {
 	(void)state;
-	run(overrun_first, 1, 2, 5);
+	run_seeds_of(overrun_first, 1, 2, 5);
 }
 
 static void *wait_at_gate(void *arg)
@@ -675,7 +656,7 @@ static void reclaim_first(void *arg)
 static void unused_bandwidth_is_reclaimed(void **state)
 {
 	(void)state;
-	run(reclaim_first, 1, 2, 3);
+	run_seeds_of(reclaim_first, 1, 2, 3);
 }
 
 /* Jobs shorter than their budgets, and threads that take all they can get: nobody is late. */
@@ -706,7 +687,7 @@ static void reclaim_sets_first(void *arg)
 static void reclaiming_delays_nobody(void **state)
 {
 	(void)state;
-	run(reclaim_sets_first, 1, 1, 30);
+	run_seeds_of(reclaim_sets_first, 1, 1, 30);
 }
 
 /* ---- admission ------------------------------------------------------------------------------- */
@@ -768,7 +749,7 @@ static void parameters_first(void *arg)
 static void parameters(void **state)
 {
 	(void)state;
-	run(parameters_first, 1, 1, 2);
+	run_seeds_of(parameters_first, 1, 1, 2);
 }
 
 static void one_cpu_first(void *arg)
@@ -812,7 +793,7 @@ static void one_cpu_first(void *arg)
 static void admitted_on_one_cpu(void **state)
 {
 	(void)state;
-	run(one_cpu_first, 1, 2, 5);
+	run_seeds_of(one_cpu_first, 1, 2, 5);
 }
 
 /* A budget that was used is not given to others before the period that it was for is over. */
@@ -845,7 +826,7 @@ static void zero_lag_first(void *arg)
 static void bandwidth_comes_back_in_time(void **state)
 {
 	(void)state;
-	run(zero_lag_first, 1, 1, 3);
+	run_seeds_of(zero_lag_first, 1, 1, 3);
 }
 
 static struct cpumask cpus(unsigned from, unsigned to)
@@ -887,7 +868,7 @@ static void subsets_first(void *arg)
 static void admitted_on_subsets(void **state)
 {
 	(void)state;
-	run(subsets_first, 4, 4, 5);
+	run_seeds_of(subsets_first, 4, 4, 5);
 }
 
 /* ---- everything ------------------------------------------------------------------------------ */
@@ -977,14 +958,14 @@ static void everything_at_once(void **state)
 {
 	(void)state;
 	with_hotplug = false;
-	run(everything_first, 1, 4, 20);
+	run_seeds_of(everything_first, 1, 4, 20);
 }
 
 static void everything_while_cpus_go(void **state)
 {
 	(void)state;
 	with_hotplug = true;
-	run(everything_first, 2, 4, 15);
+	run_seeds_of(everything_first, 2, 4, 15);
 }
 
 /* An argument is a pattern: only the tests that match it are run. */

@@ -6,7 +6,7 @@
  * loan. Releases in any order, time-outs, changes of parameters and deaths undo it; with all of these
  * at once, whoever takes no part keeps every deadline and his share.
  *
- * Sources: tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
+ * Sources: tests/host/host_locks.c tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
  * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
  */
 #include <setjmp.h>
@@ -20,6 +20,7 @@
 #include "core/sync.h"
 #include "sched/deadline.h"
 #include "sched/server.h"
+#include "tests/host/host_locks.h"
 #include "tests/host/host_seeds.h"
 
 #define US      NSEC_PER_USEC
@@ -36,26 +37,7 @@ static uint64_t done_ns[THREADS];
 static uint64_t work_ns[THREADS]; /* of its critical section */
 static volatile bool stop;
 
-static void run(void (*first)(void *), unsigned from, unsigned cpus, unsigned seeds)
-{
-	struct scenario s = { .first = first,
-			      .cpus_from = from,
-			      .cpus_to = cpus,
-			      .seeds = seeds,
-			      .steps_max = 60000000 };
-
-	run_seeds(&s);
-}
-
 /* ---- threads --------------------------------------------------------------------------------- */
-
-static void pin(struct thread *t, unsigned cpu)
-{
-	struct cpumask mask = { 0 };
-
-	cpumask_set(&mask, cpu);
-	CHECK(!thread_set_affinity(t, &mask));
-}
 
 /*
  * All others are on CPU 0. With several CPUs this thread is not, so it sees them run at deadlines.
@@ -64,7 +46,7 @@ static void begin(void)
 {
 	CHECK(!sched_deadline_use());
 	CHECK(!fair_server_set(0, 1000000));
-	pin(thread_current(), cpu_count - 1);
+	host_pin(thread_current(), cpu_count - 1);
 	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 99, 0));
 	stop = false;
 	for (unsigned i = 0; i < MUTEXES; i++)
@@ -219,7 +201,7 @@ static void charged_first(void *arg)
 static void the_owners_time_is_the_lenders(void **state)
 {
 	(void)state;
-	run(charged_first, 2, 3, 10);
+	run_seeds_of(charged_first, 2, 3, 10);
 }
 
 /* ---- a budget that is used up ---------------------------------------------------------------- */
@@ -266,7 +248,7 @@ static void used_up_first(void *arg)
 static void what_is_used_up_is_not_lent(void **state)
 {
 	(void)state;
-	run(used_up_first, 2, 3, 10);
+	run_seeds_of(used_up_first, 2, 3, 10);
 }
 
 /* ---- behind it others lend, too -------------------------------------------------------------- */
@@ -318,7 +300,7 @@ static void several_first(void *arg)
 static void the_earliest_that_has_a_budget(void **state)
 {
 	(void)state;
-	run(several_first, 2, 3, 10);
+	run_seeds_of(several_first, 2, 3, 10);
 }
 
 /* ---- chains ---------------------------------------------------------------------------------- */
@@ -443,19 +425,19 @@ static void parameters_first(void *arg)
 static void a_chain(void **state)
 {
 	(void)state;
-	run(chain_first, 1, 3, 10);
+	run_seeds_of(chain_first, 1, 3, 10);
 }
 
 static void a_time_out_ends_the_loan(void **state)
 {
 	(void)state;
-	run(chain_times_out_first, 1, 3, 10);
+	run_seeds_of(chain_times_out_first, 1, 3, 10);
 }
 
 static void parameters_of_both_change(void **state)
 {
 	(void)state;
-	run(parameters_first, 1, 3, 10);
+	run_seeds_of(parameters_first, 1, 3, 10);
 }
 
 /* ---- an owner that has used up his own budget ------------------------------------------------ */
@@ -489,7 +471,7 @@ static void throttled_owner_first(void *arg)
 static void a_throttled_owner_goes_on(void **state)
 {
 	(void)state;
-	run(throttled_owner_first, 2, 3, 10);
+	run_seeds_of(throttled_owner_first, 2, 3, 10);
 }
 
 /* The same with a waiter who has no budget that he could lend: the period is waited for. */
@@ -521,7 +503,7 @@ static void throttled_for_fifo_first(void *arg)
 static void a_throttled_owner_is_not_raised_by_fifo(void **state)
 {
 	(void)state;
-	run(throttled_for_fifo_first, 2, 3, 10);
+	run_seeds_of(throttled_for_fifo_first, 2, 3, 10);
 }
 
 /* ---- death ----------------------------------------------------------------------------------- */
@@ -569,7 +551,7 @@ static void death_first(void *arg)
 static void an_owner_ends(void **state)
 {
 	(void)state;
-	run(death_first, 1, 3, 10);
+	run_seeds_of(death_first, 1, 3, 10);
 }
 
 /* ---- everything at once ---------------------------------------------------------------------- */
@@ -578,29 +560,14 @@ static void an_owner_ends(void **state)
 
 static uint64_t storm_end_ns;
 static unsigned inside[MUTEXES], jobs, misses;
-
-static void lock_some(unsigned first, unsigned depth)
-{
-	unsigned i = first + (unsigned)draw(3);
-	int err;
-
-	if (i >= MUTEXES || !depth)
-		return;
-	err = draw(3) ? mutex_lock(&mutexes[i]) :
-			mutex_lock_until(&mutexes[i], time_now_ns() + draw(300) * US);
-	CHECK(!err || err == -ETIMEDOUT);
-	if (!err) {
-		CHECK(!inside[i]++);
-		host_compute(draw(150) * US);
-	}
-	if (draw(2))
-		wait_for(draw(30) * US);
-	lock_some(i + 1, depth - 1);
-	if (err)
-		return;
-	CHECK(inside[i]-- == 1);
-	CHECK(!mutex_unlock(&mutexes[i]));
-}
+static const struct host_locks locks = {
+	.mutexes = mutexes,
+	.n = MUTEXES,
+	.inside = inside,
+	.timeout_ns = 300 * US,
+	.work_ns = 150 * US,
+	.sleep_ns = 30 * US,
+};
 
 /* With deadlines of 12 % of a CPU at most, or without. */
 static void change_one(unsigned i)
@@ -619,7 +586,7 @@ static void change_one(unsigned i)
 static void *lock_at_random(void *arg)
 {
 	while (time_now_ns() < storm_end_ns) {
-		lock_some(0, 1 + (unsigned)draw(4));
+		host_lock_some(&locks, 0, 1 + (unsigned)draw(4));
 		if (draw(2))
 			wait_for(draw(200) * US);
 	}
@@ -682,7 +649,7 @@ static void storm_first(void *arg)
 static void everything_at_once(void **state)
 {
 	(void)state;
-	run(storm_first, 1, 4, 20);
+	run_seeds_of(storm_first, 1, 4, 20);
 }
 
 int main(void)

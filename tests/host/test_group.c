@@ -87,18 +87,10 @@ static void become(int policy, int level)
 	CHECK(!sched_set_policy(thread_current(), policy, policy ? level : 0, policy ? 0 : level));
 }
 
-static void pin(struct thread *t, unsigned cpu)
-{
-	struct cpumask mask = { 0 };
-
-	cpumask_set(&mask, cpu);
-	CHECK(!thread_set_affinity(t, &mask));
-}
-
 /* This thread makes the others, and none of those that it pins here runs before it sleeps. */
 static void become_maker(void)
 {
-	pin(thread_current(), 0);
+	host_pin(thread_current(), 0);
 	become(SCHED_FIFO, 90);
 }
 

@@ -6,7 +6,7 @@
  * release of one of several, in any order; a loan recorded as one's own; a waiter that times out; a
  * chain; attributes changed while boosted; an owner or a waiter that ends.
  *
- * Sources: tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
+ * Sources: tests/host/host_locks.c tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
  * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
  */
 #include <setjmp.h>
@@ -20,6 +20,7 @@
 #include "core/sync.h"
 #include "core/thread.h"
 #include "core/time.h"
+#include "tests/host/host_locks.h"
 #include "tests/host/host_seeds.h"
 
 #define MUTEXES 6
@@ -612,30 +613,15 @@ static void an_owner_that_ends(void **state)
 
 /* ---- everything at once ---------------------------------------------------------------------- */
 
-static uint64_t inside[MUTEXES];
-
-static void lock_some(unsigned first, unsigned depth)
-{
-	unsigned i = first + (unsigned)draw(3);
-	int err;
-
-	if (i >= MUTEXES || !depth)
-		return;
-	err = draw(3) ? mutex_lock(&mutexes[i]) :
-			mutex_lock_until(&mutexes[i], time_now_ns() + draw(60) * US);
-	CHECK(!err || err == -ETIMEDOUT);
-	if (!err) {
-		CHECK(!inside[i]++);
-		work_us((unsigned)draw(4));
-	}
-	if (draw(2))
-		sleep_us((unsigned)draw(10));
-	lock_some(i + 1, depth - 1);
-	if (err)
-		return;
-	CHECK(inside[i]-- == 1);
-	CHECK(!mutex_unlock(&mutexes[i]));
-}
+static unsigned inside[MUTEXES];
+static const struct host_locks locks = {
+	.mutexes = mutexes,
+	.n = MUTEXES,
+	.inside = inside,
+	.timeout_ns = 60 * US,
+	.work_ns = 4 * US,
+	.sleep_ns = 10 * US,
+};
 
 static void set_random(struct thread *t)
 {
@@ -661,7 +647,7 @@ static void set_random_alive(void)
 static void *lock_at_random(void *arg)
 {
 	for (unsigned i = 0; i < 12; i++) {
-		lock_some(0, 1 + (unsigned)draw(4));
+		host_lock_some(&locks, 0, 1 + (unsigned)draw(4));
 		if (!draw(4))
 			set_random(thread_current());
 	}

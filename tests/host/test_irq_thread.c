@@ -55,14 +55,6 @@ static void sleep_ns(uint64_t ns)
 	thread_sleep_until(time_now_ns() + ns);
 }
 
-static void pin(unsigned cpu)
-{
-	struct cpumask only = { 0 };
-
-	cpumask_set(&only, cpu);
-	CHECK(!thread_set_affinity(thread_current(), &only));
-}
-
 /* ---- one after the other --------------------------------------------------------------------- */
 
 /* The device is served, and may ask again at once. */
@@ -191,7 +183,7 @@ static void a_storm_gets_its_budget(void **state)
 static void *disturb(void *arg)
 {
 	if (cpu_count > 1)
-		pin(cpu_count - 1);
+		host_pin(thread_current(), cpu_count - 1);
 	while (!atomic_load_relaxed(&over)) {
 		host_line_raise(1);
 		sleep_ns(draw(8 * US));

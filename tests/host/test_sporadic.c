@@ -28,17 +28,6 @@
 /* From the end of a slice until the thread is off its CPU, and what a switch takes. */
 #define LATE_NS (5 * US)
 
-static void run(void (*first)(void *), unsigned from, unsigned cpus, unsigned seeds)
-{
-	struct scenario s = { .first = first,
-			      .cpus_from = from,
-			      .cpus_to = cpus,
-			      .seeds = seeds,
-			      .steps_max = 60000000 };
-
-	run_seeds(&s);
-}
-
 /* ---- the budget alone ------------------------------------------------------------------------ */
 
 #define SPANS 4000
@@ -185,14 +174,6 @@ static struct thread *threads[THREADS];
 static struct semaphore go[THREADS];
 static volatile bool stop;
 
-static void pin(struct thread *t, unsigned cpu)
-{
-	struct cpumask mask = { 0 };
-
-	cpumask_set(&mask, cpu);
-	CHECK(!thread_set_affinity(t, &mask));
-}
-
 static void wait_for(uint64_t ns)
 {
 	thread_sleep_until(time_now_ns() + ns);
@@ -202,7 +183,7 @@ static void wait_for(uint64_t ns)
 static void begin(void)
 {
 	CHECK(!sched_sporadic_use());
-	pin(thread_current(), cpu_count - 1);
+	host_pin(thread_current(), cpu_count - 1);
 	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 99, 0));
 	stop = false;
 	nr_spans = 0;
@@ -333,7 +314,7 @@ static void parameters_first(void *arg)
 static void parameters(void **state)
 {
 	(void)state;
-	run(parameters_first, 1, 2, 2);
+	run_seeds_of(parameters_first, 1, 2, 2);
 }
 
 /* ---- exhaustion and replenishment, exactly --------------------------------------------------- */
@@ -384,7 +365,7 @@ static void exact_first(void *arg)
 static void budget_and_period_are_exact(void **state)
 {
 	(void)state;
-	run(exact_first, 2, 3, 10);
+	run_seeds_of(exact_first, 2, 3, 10);
 }
 
 /* ---- random arrivals ------------------------------------------------------------------------- */
@@ -411,7 +392,7 @@ static void random_first(void *arg)
 static void nobody_has_more_than_his_budget(void **state)
 {
 	(void)state;
-	run(random_first, 1, 3, 25);
+	run_seeds_of(random_first, 1, 3, 25);
 }
 
 /* ---- head and tail --------------------------------------------------------------------------- */
@@ -437,28 +418,29 @@ static void *use_up_and_say(void *arg)
 	return arg;
 }
 
+/* Thread 0 has begun to use up 100 us; thread @other waits to be let go. */
+static void begin_to_use_up(uint64_t ns, unsigned other, unsigned priority)
+{
+	nr_order = 0;
+	work_ns = ns;
+	start(0, sporadic(60, 20, 100 * US, 400 * US, 4), use_up_and_say);
+	start(other, fifo(priority), say_when);
+	wait_for(50 * US);
+	CHECK(!semaphore_post(&go[0]));
+}
+
 /* Whoever falls goes behind those of his low priority; who rises behind those of his high one. */
 static void tail_first(void *arg)
 {
 	(void)arg;
 	begin();
-	nr_order = 0;
-	work_ns = 150 * US;
-	start(0, sporadic(60, 20, 100 * US, 400 * US, 4), use_up_and_say);
-	start(1, fifo(20), say_when);
-	wait_for(50 * US);
-	CHECK(!semaphore_post(&go[0]));
+	begin_to_use_up(150 * US, 1, 20);
 	wait_for(20 * US);
 	CHECK(!semaphore_post(&go[1]));
 	join_all(2);
 	CHECK(nr_order == 2 && order[0] == 1 && order[1] == 0);
 	/* the high one comes back while another of that priority waits: behind it */
-	nr_order = 0;
-	work_ns = 190 * US;
-	start(0, sporadic(60, 20, 100 * US, 400 * US, 4), use_up_and_say);
-	start(2, fifo(60), say_when);
-	wait_for(50 * US);
-	CHECK(!semaphore_post(&go[0]));
+	begin_to_use_up(190 * US, 2, 60);
 	wait_for(150 * US);
 	CHECK(rank(0) == RANK_RT + 20);
 	start(1, fifo(90), hog);
@@ -473,7 +455,7 @@ static void tail_first(void *arg)
 static void it_goes_to_the_tail(void **state)
 {
 	(void)state;
-	run(tail_first, 2, 3, 10);
+	run_seeds_of(tail_first, 2, 3, 10);
 }
 
 /* ---- inheritance ----------------------------------------------------------------------------- */
@@ -551,7 +533,7 @@ static void inherit_first(void *arg)
 static void priorities_are_lent_and_borrowed(void **state)
 {
 	(void)state;
-	run(inherit_first, 2, 3, 10);
+	run_seeds_of(inherit_first, 2, 3, 10);
 }
 
 /* ---- everything at once ---------------------------------------------------------------------- */
@@ -617,7 +599,7 @@ static void storm_first(void *arg)
 static void everything_at_once(void **state)
 {
 	(void)state;
-	run(storm_first, 1, 4, 15);
+	run_seeds_of(storm_first, 1, 4, 15);
 }
 
 int main(void)

@@ -1605,18 +1605,24 @@ static void *do_events(void *arg)
 	return NULL;
 }
 
-/* A looks, arms and waits on CPU 1 while two others post. */
-static void event_post(void)
+/* A waits as @a does, on CPU 1; then the search begins, and B does @b on CPU 2. */
+static void begin_events(void *(*a)(void *), void *(*b)(void *))
 {
 	begin(1, SCHED_FIFO, 10);
 	make_events();
-	make(0, 2, SCHED_FIFO, 20, do_take_two);
-	make(1, 4, SCHED_FIFO, 20, do_post);
+	make(0, 2, SCHED_FIFO, 20, a);
+	make(1, 4, SCHED_FIFO, 20, b);
 	settle();
 	go(0);
 	settle();
 	search_begin();
 	go(1);
+}
+
+/* A looks, arms and waits on CPU 1 while two others post. */
+static void event_post(void)
+{
+	begin_events(do_take_two, do_post);
 	CHECK(!semaphore_post(&sem[0]));
 	finish(2);
 }
@@ -1624,15 +1630,7 @@ static void event_post(void)
 /* B waits for the semaphore itself, A by events: there are units for both. */
 static void event_direct(void)
 {
-	begin(1, SCHED_FIFO, 10);
-	make_events();
-	make(0, 2, SCHED_FIFO, 20, do_take_two);
-	make(1, 4, SCHED_FIFO, 20, do_wait_for_0);
-	settle();
-	go(0);
-	settle();
-	search_begin();
-	go(1);
+	begin_events(do_take_two, do_wait_for_0);
 	CHECK(!semaphore_post(&sem[0]));
 	CHECK(!semaphore_post_many(&sem[0], 2));
 	finish(2);
@@ -1646,15 +1644,7 @@ static void event_remove(void)
 {
 	static const struct event_source nothing;
 
-	begin(1, SCHED_FIFO, 10);
-	make_events();
-	make(0, 2, SCHED_FIFO, 20, do_events);
-	make(1, 4, SCHED_FIFO, 20, do_post);
-	settle();
-	go(0);
-	settle();
-	search_begin();
-	go(1);
+	begin_events(do_events, do_post);
 	CHECK(!event_queue_remove(&event_queue, &event_source[0]));
 	memset(&event_source[0], 0, sizeof(event_source[0]));
 	settle();
@@ -1668,15 +1658,7 @@ static void event_remove(void)
 /* Two wait for a source that stays ready: both are told. */
 static void event_two(void)
 {
-	begin(1, SCHED_FIFO, 10);
-	make_events();
-	make(0, 2, SCHED_FIFO, 20, do_events);
-	make(1, 4, SCHED_FIFO, 20, do_events);
-	settle();
-	go(0);
-	settle();
-	search_begin();
-	go(1);
+	begin_events(do_events, do_events);
 	CHECK(!event_source_raise(&event_source[1]));
 	finish(2);
 }

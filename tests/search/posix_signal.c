@@ -49,6 +49,15 @@ static bool is_pending(int signo)
 	return sigismember(&set, signo);
 }
 
+/* A is about to do @body, and the search begins as it is let go. */
+static void begin_with(void (*body)(void))
+{
+	scene_make(A, 2, 20, body);
+	scene_settle();
+	search_begin();
+	scene_go(A);
+}
+
 /* ---- against waits --------------------------------------------------------------------------- */
 
 static sem_t posted;
@@ -70,10 +79,7 @@ static void wait_race(int flags, int signo)
 	scene_begin(signo);
 	install(SIGUSR1, flags);
 	CHECK(!sem_init(&posted, 0, 0));
-	scene_make(A, 2, 20, wait_once);
-	scene_settle();
-	search_begin();
-	scene_go(A);
+	begin_with(wait_once);
 	if (search_choice(2))
 		scene_settle();
 	post_first = search_choice(2);
@@ -121,10 +127,7 @@ SCENE(signal_posts, "signal-posts", 2, false, 2, "the handler posts what its thr
 	scene_begin(0);
 	CHECK(!sigaction(SIGUSR1, &action, NULL) && !sem_init(&posted, 0, 0));
 	handled = 0;
-	scene_make(A, 2, 20, wait_for_handler);
-	scene_settle();
-	search_begin();
-	scene_go(A);
+	begin_with(wait_for_handler);
 	CHECK(!pthread_kill(A->id, SIGUSR1));
 	scene_join(A);
 	search_end();
@@ -146,10 +149,7 @@ SCENE(signal_mutex, "signal-mutex", 2, false, 2, "a handler runs while a mutex i
 	scene_begin(0);
 	install(SIGUSR1, 0);
 	CHECK(!pthread_mutex_lock(&mutex));
-	scene_make(A, 2, 20, lock_once);
-	scene_settle();
-	search_begin();
-	scene_go(A);
+	begin_with(lock_once);
 	if (search_choice(2))
 		scene_settle();
 	CHECK(!pthread_kill(A->id, SIGUSR1));
@@ -175,10 +175,7 @@ SCENE(signal_sleep, "signal-sleep", 2, true, 2, "a sleep ends by a signal or in 
 {
 	scene_begin(0);
 	install(SIGUSR1, 0);
-	scene_make(A, 2, 20, sleep_once);
-	scene_settle();
-	search_begin();
-	scene_go(A);
+	begin_with(sleep_once);
 	if (search_choice(2))
 		host_compute(1000);
 	CHECK(!pthread_kill(A->id, SIGUSR1));
@@ -205,10 +202,7 @@ SCENE(signal_cond, "signal-cond", 2, false, 2, "a signal comes for who waits for
 {
 	scene_begin(0);
 	install(SIGUSR1, 0);
-	scene_make(A, 2, 20, cond_once);
-	scene_settle();
-	search_begin();
-	scene_go(A);
+	begin_with(cond_once);
 	if (search_choice(2))
 		scene_settle();
 	CHECK(!pthread_kill(A->id, SIGUSR1));
@@ -235,10 +229,7 @@ SCENE(clock_set, "clock-set", 2, false, 1, "the clock is set as a sleep by it be
 
 	scene_begin(0);
 	CHECK(!clock_gettime(CLOCK_REALTIME, &(struct timespec){ 0 })); /* it is read once */
-	scene_make(A, 2, 20, sleep_until_day);
-	scene_settle();
-	search_begin();
-	scene_go(A);
+	begin_with(sleep_until_day);
 	CHECK(!clock_settime(CLOCK_REALTIME, &at));
 	scene_join(A);
 	CHECK(time_now_ns() < NSEC_PER_SEC);
@@ -343,10 +334,7 @@ SCENE(signal_suspend, "signal-suspend", 2, false, 2, "a signal comes as sigsuspe
 {
 	scene_begin(SIGUSR1);
 	install(SIGUSR1, 0);
-	scene_make(A, 2, 20, suspend_until_handled);
-	scene_settle();
-	search_begin();
-	scene_go(A);
+	begin_with(suspend_until_handled);
 	CHECK(!pthread_kill(A->id, SIGUSR1));
 	scene_join(A);
 	CHECK(handled == 1);
@@ -480,10 +468,7 @@ static void timer_begin(int how, void (*part)(void))
 {
 	scene_begin(SIGUSR1);
 	timer = make_timer(how, 7);
-	scene_make(A, 2, 20, part);
-	scene_settle();
-	search_begin();
-	scene_go(A);
+	begin_with(part);
 }
 
 /* Deleted while it expires: then nothing of it is pending, and a new one in its place is left alone. */

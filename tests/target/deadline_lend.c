@@ -6,13 +6,12 @@
 #include "core/sync.h"
 #include "sched/deadline.h"
 #include "sched/server.h"
-#include "tests/target/test.h"
+#include "tests/target/busy.h"
 
 #define MS NSEC_PER_MSEC
 
 static struct mutex outer, inner;
 static struct semaphore gate, held;
-static volatile bool stop;
 static volatile uint64_t done_ns;
 
 static uint64_t slack_ns(void)
@@ -48,13 +47,6 @@ static void let_bandwidth_go(void)
 	for (unsigned i = 0; i < 100 && deadline_in_use(); i++)
 		sleep_us(10000);
 	CHECK_EQ(deadline_in_use(), 0);
-}
-
-static void *spin(void *arg)
-{
-	while (!stop)
-		;
-	return arg;
 }
 
 /* So much CPU time of its own, in the section. */

@@ -4,11 +4,9 @@
  * after its use began, exactly; those in between have the rest.
  */
 #include "sched/sporadic.h"
-#include "tests/target/test.h"
+#include "tests/target/busy.h"
 
 #define MS NSEC_PER_MSEC
-
-static volatile bool stop;
 
 static uint64_t slack_ns(void)
 {
@@ -64,35 +62,24 @@ TEST(sporadic_priority_falls_and_rises_in_time)
 	}
 }
 
-static void *spin(void *arg)
-{
-	while (!stop)
-		;
-	return arg;
-}
-
 /* 3 ms of each 10, whatever it wants; a thread between its priorities has the rest. */
 TEST(sporadic_budget_is_exact)
 {
 	const struct sched_attr a = sporadic(3 * MS, 10 * MS);
-	struct thread *t, *between;
-	uint64_t t_ns, between_ns;
+	struct thread *two[2]; /* the sporadic one, and the one between its priorities */
+	uint64_t ns[2];
 
 	REQUIRE(!sched_sporadic_use());
 	become(0, SCHED_FIFO, 90);
 	stop = false;
-	t = spawn(0, SCHED_OTHER, 0, spin, NULL);
-	between = spawn(0, SCHED_FIFO, 30, spin, NULL);
-	CHECK_EQ(sched_set_attr(t, &a), 0);
-	t_ns = thread_runtime_ns(t);
-	between_ns = thread_runtime_ns(between);
-	sleep_us(200000);
-	t_ns = thread_runtime_ns(t) - t_ns;
-	between_ns = thread_runtime_ns(between) - between_ns;
-	CHECK_TIMED_LE(t_ns, 60 * MS + 3 * slack_ns());
-	CHECK_TIMED_GE(t_ns, 57 * MS - 3 * slack_ns());
-	CHECK_TIMED_GE(between_ns, 138 * MS - 3 * slack_ns());
+	two[0] = spawn(0, SCHED_OTHER, 0, spin, NULL);
+	two[1] = spawn(0, SCHED_FIFO, 30, spin, NULL);
+	CHECK_EQ(sched_set_attr(two[0], &a), 0);
+	measure_two(two, 200000, ns);
+	CHECK_TIMED_LE(ns[0], 60 * MS + 3 * slack_ns());
+	CHECK_TIMED_GE(ns[0], 57 * MS - 3 * slack_ns());
+	CHECK_TIMED_GE(ns[1], 138 * MS - 3 * slack_ns());
 	stop = true;
-	join(t);
-	join(between);
+	join(two[0]);
+	join(two[1]);
 }
