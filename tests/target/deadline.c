@@ -6,7 +6,7 @@
 #include "sched/deadline.h"
 #include "sched/server.h"
 #include "sched/sched.h"
-#include "tests/target/test.h"
+#include "tests/target/busy.h"
 
 #define MS NSEC_PER_MSEC
 
@@ -39,37 +39,24 @@ static void let_bandwidth_go(void)
 	CHECK_EQ(deadline_in_use(), 0);
 }
 
-static volatile bool stop;
-
-static void *spin(void *arg)
-{
-	while (!stop)
-		;
-	return arg;
-}
-
 /* 3 ms of each 10 ms, and the rest is for a fair thread. */
 TEST(deadline_budget_is_exact)
 {
-	struct thread *t, *fair;
-	uint64_t t_ns, fair_ns;
+	struct thread *two[2]; /* the one with a deadline, and the fair one */
+	uint64_t ns[2];
 
 	become(0, SCHED_FIFO, 90);
 	stop = false;
-	t = spawn(0, SCHED_OTHER, 0, spin, NULL);
-	fair = spawn(0, SCHED_OTHER, 0, spin, NULL);
-	CHECK_EQ(set_deadline(t, 3 * MS, 10 * MS, 10 * MS, 0), 0);
-	t_ns = thread_runtime_ns(t);
-	fair_ns = thread_runtime_ns(fair);
-	sleep_us(200000);
-	t_ns = thread_runtime_ns(t) - t_ns;
-	fair_ns = thread_runtime_ns(fair) - fair_ns;
-	CHECK_TIMED_LE(t_ns, 63 * MS + 20 * slack_ns());
-	CHECK_TIMED_GE(t_ns, 57 * MS - 20 * slack_ns());
-	CHECK_TIMED_GE(fair_ns, 135 * MS - 20 * slack_ns());
+	two[0] = spawn(0, SCHED_OTHER, 0, spin, NULL);
+	two[1] = spawn(0, SCHED_OTHER, 0, spin, NULL);
+	CHECK_EQ(set_deadline(two[0], 3 * MS, 10 * MS, 10 * MS, 0), 0);
+	measure_two(two, 200000, ns);
+	CHECK_TIMED_LE(ns[0], 63 * MS + 20 * slack_ns());
+	CHECK_TIMED_GE(ns[0], 57 * MS - 20 * slack_ns());
+	CHECK_TIMED_GE(ns[1], 135 * MS - 20 * slack_ns());
 	stop = true;
-	join(t);
-	join(fair);
+	join(two[0]);
+	join(two[1]);
 	let_bandwidth_go();
 }
 
