@@ -249,6 +249,21 @@ static int bring_up(struct cpu *cpu)
 	return atomic_cas_acq_rel(&cpu->online, &state, CPU_TOO_LATE) ? -ETIMEDOUT : 0;
 }
 
+void cpu_all_see(void)
+{
+	uint32_t idle = 0;
+
+	while (!atomic_cas_acquire(&changing, &idle, 1u)) {
+		thread_sleep_until(time_now_ns() + CHANGE_LOOK_NS);
+		idle = 0;
+	}
+	sched_change_begin();
+	while (!wait_for_all_to_see())
+		;
+	sched_change_end();
+	atomic_store_release(&changing, 0u);
+}
+
 static int change(unsigned index, int (*how)(struct cpu *cpu))
 {
 	uint32_t idle = 0;

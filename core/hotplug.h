@@ -29,6 +29,13 @@ int cpu_offline(unsigned cpu);
  */
 int cpu_online(unsigned cpu);
 
+/*
+ * Returns when every CPU has taken an interrupt that was sent after the call: what ran anywhere with
+ * interrupts masked has ended. A change that is under way is waited for; one that comes meanwhile is
+ * -EBUSY. Context: thread.
+ */
+void cpu_all_see(void);
+
 /* ---- between core/ and sched/ ---------------------------------------------------------------- */
 
 /* [a] the CPU that cpu_offline() is at; NULL: none */

@@ -11,6 +11,7 @@
 #include "core/cpu.h"
 #include "core/device.h"
 #include "core/fdt.h"
+#include "core/hotplug.h"
 #include "core/panic.h"
 #include "core/thread.h"
 
@@ -101,18 +102,11 @@ void irq_free(unsigned hwirq)
 	spin_unlock_irqrestore(&irq_lock, flags);
 }
 
+/* On this CPU none runs now. */
 void irq_synchronize(void)
 {
-	struct thread *self = thread_current();
-	struct cpumask before = self->affinity;
-
-	for (unsigned i = 0; i < cpu_count; i++) {
-		struct cpumask only = { 0 };
-
-		cpumask_set(&only, i);
-		(void)thread_set_affinity(self, &only); /* refused: it is off and takes none */
-	}
-	(void)thread_set_affinity(self, &before);
+	if (cpu_count > 1)
+		cpu_all_see();
 }
 
 void irq_unmask(unsigned hwirq)

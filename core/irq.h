@@ -50,10 +50,7 @@ void irq_cpu_exit(struct cpu *cpu, struct cpu *heir);
  */
 int irq_request(unsigned hwirq, void (*fn)(void *arg), void *arg);
 void irq_free(unsigned hwirq);
-/*
- * Runs on each CPU once: whatever handler ran anywhere when this was called has returned. Context:
- * thread.
- */
+/* Returns when whatever handler ran anywhere when it was called has returned. Context: thread. */
 void irq_synchronize(void);
 void irq_unmask(unsigned hwirq);
 void irq_mask(unsigned hwirq);

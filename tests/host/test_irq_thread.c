@@ -2,7 +2,7 @@
 /*
  * Interrupt threads on virtual CPUs, with lines that a test raises: each interrupt is served by its
  * thread, on the CPUs that were asked for; a storm gets its budget and no more, and other threads the
- * rest; stopping one while interrupts come leaves nobody who calls its handler. By seed, 1 to 4 CPUs.
+ * rest; stopping one while interrupts come leaves nobody who calls its handler; a handler that runs is waited for. By seed, 1 to 4 CPUs.
  *
  * Sources: tests/host/host_seeds.c tests/host/host_check.c tests/host/host_irq.c HOST_KERNEL
  * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing
@@ -18,6 +18,7 @@
 #include "core/irq.h"
 #include "core/irq_thread.h"
 #include "core/time.h"
+#include "sched/deadline.h"
 #include "tests/host/host_irq.h"
 #include "tests/host/host_seeds.h"
 
@@ -237,6 +238,76 @@ static void stopped_while_interrupts_come(void **state)
 	run(stop_first, 25);
 }
 
+/* ---- waiting for handlers -------------------------------------------------------------------- */
+
+static uint32_t handles;
+
+static void handle_long(void *arg)
+{
+	uint64_t end_ns = time_now_ns() + 50 * US;
+
+	(void)arg;
+	atomic_store_release(&handles, 1u);
+	while (time_now_ns() < end_ns) /* with interrupts masked, so the machine is not quiet */
+		arch_cpu_relax();
+	host_line_lower(0);
+	atomic_store_release(&handles, 2u);
+}
+
+static void become_deadline(struct thread *t, uint64_t runtime_ns)
+{
+	const struct sched_attr a = { .size = sizeof(a),
+				      .sched_policy = SCHED_DEADLINE,
+				      .sched_runtime = runtime_ns,
+				      .sched_deadline = 1000 * US };
+
+	CHECK(!sched_set_attr(t, &a));
+}
+
+/*
+ * The last CPU belongs to a thread that does not let others in, and takes the interrupt; this one
+ * cannot go there: it is fair, or has a deadline for which there is no room.
+ */
+static void synchronize_first(void *arg)
+{
+	bool deadlines = draw(2);
+	unsigned cpu = cpu_count - 1;
+	struct thread *t;
+	uint64_t begin_ns;
+
+	(void)arg;
+	host_lines_init();
+	host_pin(thread_current(), 0);
+	CHECK(!thread_create(&t, NULL, work, NULL));
+	host_pin(t, cpu);
+	if (deadlines) {
+		CHECK(!sched_deadline_use());
+		become_deadline(t, 850 * US);
+		become_deadline(thread_current(), 100 * US);
+	} else {
+		CHECK(!sched_set_policy(t, SCHED_FIFO, 99, 0));
+	}
+	CHECK(!irq_request(0, handle_long, NULL));
+	CHECK(!irq_root()->set_affinity(0, cpu_at(cpu)));
+	irq_unmask(0);
+	host_line_raise(0);
+	while (!atomic_load_acquire(&handles))
+		host_compute(US);
+	irq_free(0);
+	begin_ns = time_now_ns();
+	irq_synchronize();
+	CHECK(atomic_load_acquire(&handles) == 2);
+	CHECK(time_now_ns() - begin_ns < 3000 * US);
+	atomic_store_relaxed(&over, 1u);
+	CHECK(!thread_join(t, NULL));
+}
+
+static void handlers_are_waited_for(void **state)
+{
+	(void)state;
+	run_seeds_of(synchronize_first, 2, 4, 10);
+}
+
 /* ---- bad input ------------------------------------------------------------------------------- */
 
 static const char *fault_of(struct irq_thread_attr attr)
@@ -288,6 +359,7 @@ int main(void)
 		cmocka_unit_test(every_interrupt_is_served_once),
 		cmocka_unit_test(a_storm_gets_its_budget),
 		cmocka_unit_test(stopped_while_interrupts_come),
+		cmocka_unit_test(handlers_are_waited_for),
 		cmocka_unit_test(faults_are_named_and_leave_nothing),
 	};
 
