@@ -125,7 +125,7 @@ int irq_of_node(const struct dt *dt, int node, int index, unsigned *hwirq)
 	int n, controller;
 	int err = dt_interrupt(dt, node, index, cells, &n, &controller);
 
-	return err ? err : root->translate(cells, n, hwirq);
+	return err ? err : root->translate(cells, n, controller, hwirq);
 }
 
 int irq_init(const struct dt *dt)

@@ -23,11 +23,13 @@ struct irq_chip {
 	void (*mask)(unsigned hwirq);
 	void (*unmask)(unsigned hwirq); /* per-CPU interrupts: of the calling CPU */
 	int (*set_affinity)(unsigned hwirq, struct cpu *cpu);
-	/* Device-tree cells of one interrupt specifier -> hwirq; -EINVAL. */
-	int (*translate)(const uint32_t *cells, int n, unsigned *hwirq);
+	/* Device-tree cells of one interrupt specifier, given to node @controller -> hwirq; -EINVAL. */
+	int (*translate)(const uint32_t *cells, int n, int controller, unsigned *hwirq);
 	/*
-	 * Lets only the timer through while open (GIC priority mask); NULL where the CPU does this
-	 * itself (RISC-V sie).
+	 * On: lets only the timer through (GIC priority mask, or as an FIQ) and lets the CPU take
+	 * it; returns what the state was. Off: masks the CPU and puts @state back; returns what it
+	 * was before, equal to @state when this window was inside another. NULL where the CPU does
+	 * this itself (RISC-V sie).
 	 */
 	unsigned long (*timer_only)(bool on, unsigned long state);
 };

@@ -64,21 +64,21 @@ void arch_timer_init(struct cpu *cpu)
 extern const char trap_vectors[], trap_vectors_window[];
 
 /*
- * The controller lets nothing but the timer through; then this CPU takes interrupts, by the vectors
- * that do not end in trap_exit(). A window inside a window leaves them to the outer one.
+ * The vectors become those that do not end in trap_exit(); then the controller lets nothing but the
+ * timer through, and this CPU takes it. A window inside a window leaves them to the outer one. The
+ * barriers: an exception right after a write may still go by the old vectors.
  */
 unsigned long arch_timer_window_open(void)
 {
-	unsigned long state = irq_root()->timer_only(true, 0);
-
 	write_sysreg(vbar_el1, trap_vectors_window);
-	arch_irq_enable();
-	return state;
+	isb();
+	return irq_root()->timer_only(true, 0);
 }
 
 void arch_timer_window_close(unsigned long state)
 {
-	arch_irq_disable();
-	if (irq_root()->timer_only(false, state) != state)
-		write_sysreg(vbar_el1, trap_vectors);
+	if (irq_root()->timer_only(false, state) == state)
+		return;
+	write_sysreg(vbar_el1, trap_vectors);
+	isb();
 }

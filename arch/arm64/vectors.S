@@ -119,8 +119,7 @@ trap_return:
 	eret
 	.endm
 
-	.macro	vector_table may_switch
-	entry_sync
+	.macro	entry_irq upcall, may_switch
 	.p2align 7
 	msr	spsel, #0
 	stp	x0, x1, [sp, #-IRQ_FRAME_BYTES]!
@@ -136,7 +135,7 @@ trap_return:
 	mrs	x1, spsr_el1
 	stp	x18, x30, [sp, #144]
 	stp	x0, x1, [sp, #160]
-	bl	trap_irq
+	bl	\upcall
 	.if \may_switch
 	bl	trap_exit
 	.endif
@@ -155,9 +154,16 @@ trap_return:
 	ldp	x16, x17, [sp, #128]
 	ldp	x0, x1, [sp], #IRQ_FRAME_BYTES
 	eret
-	entry_other VECTOR_FIQ
+	.endm
+
+	.macro	vector_table may_switch
+	entry_sync
+	entry_irq trap_irq, \may_switch
 	.if \may_switch
+	entry_other VECTOR_FIQ
 	save_frame
+	.else
+	entry_irq trap_timer, 0
 	.endif
 	entry_other VECTOR_SERROR
 	.if \may_switch
@@ -177,7 +183,7 @@ trap_vectors:
 
 /*
  * In VBAR_EL1 while the timer window is open: what its interrupts came into must not be switched
- * away from.
+ * away from. An FIQ is the timer, on controllers that cannot let it through as an IRQ alone.
  */
 	.section .text.vectors_window, "ax", %progbits
 	.p2align 11

@@ -27,6 +27,7 @@
 
 static volatile void *dist, *cpuif; /* [i] */
 static unsigned timer_hwirq;        /* [i] */
+static int gic_node = -1;           /* [i] */
 
 static void gicv2_handle(void)
 {
@@ -73,23 +74,27 @@ static int gicv2_set_affinity(unsigned hwirq, struct cpu *cpu)
 	return 0;
 }
 
-static int gicv2_translate(const uint32_t *cells, int n, unsigned *hwirq)
+static int gicv2_translate(const uint32_t *cells, int n, int controller, unsigned *hwirq)
 {
-	int err = gic_translate(cells, n, hwirq);
+	int err = controller == gic_node ? gic_translate(cells, n, hwirq) : -EINVAL;
 
 	if (!err)
 		gic_set_trigger(dist, *hwirq, cells[2]);
 	return err;
 }
 
-/* Read back, so that the new mask holds before the caller unmasks the CPU. */
+/* Read back, so that the new mask holds before the CPU is unmasked. */
 static unsigned long gicv2_timer_only(bool on, unsigned long state)
 {
-	unsigned long old = mmio_read32(cpuif, GICC_PMR);
+	unsigned long old;
 
+	arch_irq_disable();
+	old = mmio_read32(cpuif, GICC_PMR);
 	mmio_write32(cpuif, GICC_PMR, on ? GIC_MASK_OTHERS : (uint32_t)state);
 	(void)mmio_read32(cpuif, GICC_PMR);
 	arch_io_barrier();
+	if (on)
+		arch_irq_enable();
 	return old;
 }
 
@@ -169,6 +174,7 @@ static int gicv2_probe(const struct dt *dt, int node)
 	cpuif = device_map_reg(dt, node, 1, &bytes);
 	if (!dist || !cpuif)
 		return -EINVAL;
+	gic_node = node;
 	timer_hwirq = gic_timer_hwirq(dt);
 	dist_init();
 	ipi_send = gicv2_ipi_send;

@@ -55,6 +55,7 @@ static struct {
 static unsigned region_count; /* [i] */
 static uint64_t frame_stride; /* [i] 0: by GICR_TYPER */
 static volatile void *dist;   /* [i] */
+static int gic_node = -1;     /* [i] */
 static unsigned timer_hwirq;  /* [i] */
 
 static bool poll_clear(volatile void *base, size_t reg, uint32_t bit)
@@ -120,9 +121,9 @@ static int gicv3_set_affinity(unsigned hwirq, struct cpu *cpu)
 	return 0;
 }
 
-static int gicv3_translate(const uint32_t *cells, int n, unsigned *hwirq)
+static int gicv3_translate(const uint32_t *cells, int n, int controller, unsigned *hwirq)
 {
-	int err = gic_translate(cells, n, hwirq);
+	int err = controller == gic_node ? gic_translate(cells, n, hwirq) : -EINVAL;
 
 	if (!err)
 		gic_set_trigger(dist, *hwirq, cells[2]);
@@ -131,10 +132,14 @@ static int gicv3_translate(const uint32_t *cells, int n, unsigned *hwirq)
 
 static unsigned long gicv3_timer_only(bool on, unsigned long state)
 {
-	unsigned long old = arch_device_reg_read(ICC_PMR_EL1);
+	unsigned long old;
 
+	arch_irq_disable();
+	old = arch_device_reg_read(ICC_PMR_EL1);
 	arch_device_reg_write(ICC_PMR_EL1, on ? GIC_MASK_OTHERS : state);
 	arch_device_reg_sync();
+	if (on)
+		arch_irq_enable();
 	return old;
 }
 
@@ -299,6 +304,7 @@ static int gicv3_probe(const struct dt *dt, int node)
 	err = map_regions(dt, node);
 	if (err)
 		return err;
+	gic_node = node;
 	timer_hwirq = gic_timer_hwirq(dt);
 	dist_init(arch_cpu_self()->hwid);
 	ipi_send = gicv3_ipi_send;

@@ -39,6 +39,7 @@ struct plic_context {
 };
 
 static volatile void *plic_base;                        /* [i] */
+static int plic_node = -1;                              /* [i] */
 static uint32_t plic_sources;                           /* [i] 1..this */
 static struct plic_context plic_contexts[CONTEXTS_MAX]; /* [i] */
 static unsigned plic_nr_contexts;                       /* [i] */
@@ -184,9 +185,9 @@ static void plic_cpu_exit(struct cpu *cpu, struct cpu *heir)
 	spin_unlock(&plic_lock);
 }
 
-static int plic_translate(const uint32_t *cells, int n, unsigned *hwirq)
+static int plic_translate(const uint32_t *cells, int n, int controller, unsigned *hwirq)
 {
-	if (n != 1 || !valid(cells[0]))
+	if (controller != plic_node || n != 1 || !valid(cells[0]))
 		return -EINVAL;
 	*hwirq = cells[0];
 	return 0;
@@ -250,6 +251,7 @@ static int plic_probe(const struct dt *dt, int node)
 	plic_base = device_map_reg(dt, node, 0, &bytes);
 	if (!plic_base)
 		return -ENOMEM;
+	plic_node = node;
 	plic_sources = MIN(ndev, IRQ_MAX - 1u);
 	for (unsigned number = 0; (err = dt_args_next(dt, &entry)) == 0 || err == -ENODEV; number++)
 		if (!err)

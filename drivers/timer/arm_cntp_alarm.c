@@ -57,4 +57,4 @@ static int cntp_probe(const struct dt *dt, int node)
 	return 0;
 }
 
-DRIVER(arm_cntp_alarm, DRIVER_TIMER, cntp_probe, "arm,armv8-timer");
+DRIVER(arm_cntp_alarm, DRIVER_TIMER, cntp_probe, "arm,armv8-timer", "arm,armv7-timer");
