@@ -249,6 +249,29 @@ static inline void arch_device_reg_sync(void)
 	__asm__ volatile("isb" : : : "memory");
 }
 
+/* Wakes CPUs that wait for an event. */
+static inline void arch_event_send(void)
+{
+	__asm__ volatile("sev" : : : "memory");
+}
+
+/*
+ * Set by drivers of class DRIVER_POWER, which are probed where there is no PSCI: starts a CPU, as
+ * arch_cpu_start() does (0 or -errno); ends power, and returns if that failed. Else PSCI's.
+ */
+extern int (*arch_cpu_release)(struct cpu *cpu);
+/*
+ * Where such a CPU may enter when it comes with MMU and caches off and no argument, by its physical
+ * address. It finds itself in the table, which must be in memory, past the caches.
+ */
+struct arch_released {
+	uint64_t hwid; /* [i] */
+	uint64_t cpu;  /* [i] virtual address of its struct cpu; 0: the table ends */
+};
+extern struct arch_released arch_release_table[ARCH_CPU_MAX + 1];
+void arch_release_entry(void);
+extern void (*arch_board_off)(void);
+
 /* Earlier stores are visible to all CPUs before a later write to such a register is done. */
 static inline void arch_device_reg_publish(void)
 {

@@ -77,6 +77,24 @@ secondary_entry:
 	b	secondary_entry_body
 
 /*
+ * The same for CPUs that come without an argument : they find themselves by their id in
+ * arch_release_table. Whoever is not there waits for ever.
+ */
+	.globl	arch_release_entry
+	.type	arch_release_entry, %function
+arch_release_entry:
+	mrs	x1, mpidr_el1
+	ldr	x2, =MPIDR_AFFINITY
+	and	x1, x1, x2
+	adrp	x3, arch_release_table
+	add	x3, x3, #:lo12:arch_release_table
+1:	ldp	x2, x0, [x3], #16
+	cbz	x0, park
+	cmp	x2, x1
+	b.ne	1b
+	b	secondary_entry
+
+/*
  * The one place that leaves EL2, and the state of EL1 that either entry leaves: MMU and caches off,
  * FP trapped, DAIF masked, SP_EL0.
  * On EL2 adds CNTVOFF_EL2 to x19: with the offset at 0 from then on, that is what the counter would

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What firmware does for us: starts and stops CPUs and switches off, by PSCI, with the conduit (hvc or smc)
- * that the device tree names. A CPU's "enable-method" picks the row of start_methods[]; a board
- * with another way to start CPUs adds a row.
+ * that the device tree names. Where there is no PSCI, drivers are asked (DRIVER_POWER): one for
+ * starting CPUs, one for the board's power.
  *
  * Boot context, but for arch_system_off(), which panic calls with anything held, and starting and
  * stopping CPUs later, one at a time. No call is made
@@ -10,6 +10,7 @@
  */
 #include "core/arch.h"
 #include "core/cpu.h"
+#include "core/device.h"
 #include "core/fdt.h"
 #include "core/mem/mem.h"
 #include "core/string.h"
@@ -23,15 +24,21 @@
 
 #define PSCI_AFFINITY_OFF 1 /* what AFFINITY_INFO says of a CPU */
 
-#define PSCI_NOT_SUPPORTED      (-1)
 #define PSCI_INVALID_PARAMETERS (-2)
-#define PSCI_DENIED             (-3)
 #define PSCI_ALREADY_ON         (-4)
 
 #define SEMIHOSTING_EXIT     0x18
 #define SEMIHOSTING_APP_EXIT 0x20026 /* ADP_Stopped_ApplicationExit */
 
 #define FAULT_STACK_BYTES 8192
+
+static int psci_start(struct cpu *cpu);
+static void psci_off(void);
+
+int (*arch_cpu_release)(struct cpu *cpu) = psci_start; /* [i] */
+void (*arch_board_off)(void) = psci_off;               /* [i] */
+
+struct arch_released arch_release_table[ARCH_CPU_MAX + 1] __aligned_to(ARCH_CACHE_LINE_BYTES);
 
 static const struct dt *tree;   /* [i] NULL: none yet */
 static bool psci_by_hvc;        /* [i] */
@@ -82,7 +89,7 @@ static int psci_find(const char **why)
 	if (node < 0) {
 		node = dt_node_by_compatible(tree, DT_START, "arm,psci");
 		if (node < 0 || dt_u32(tree, node, "cpu_on", &psci_cpu_on_id)) {
-			*why = "no PSCI in the device tree: other CPUs cannot be started";
+			*why = "no PSCI and no spin table in the device tree: other CPUs cannot be started";
 			return -ENOTSUP;
 		}
 	}
@@ -99,8 +106,14 @@ static int psci_find(const char **why)
 
 int arch_firmware_init(const struct dt *dt, const char **why)
 {
+	int err;
+
 	tree = dt;
-	return psci_find(why);
+	err = psci_find(why);
+	if (err != -ENOTSUP)
+		return err;
+	device_probe_class(dt, DRIVER_POWER);
+	return device_probe_node(dt, DEVICE_FALLBACK, DRIVER_POWER);
 }
 
 /*
@@ -116,36 +129,23 @@ int arch_cpu_node(const struct dt *dt, int node, uint64_t *hwid)
 	return dt_u64(dt, node, "reg", hwid) ? -ENOENT : 0;
 }
 
-static int psci_start(uint64_t hwid, pa_t entry, uintptr_t arg)
+/* Firmware says itself when it cannot start that CPU. */
+static int psci_start(struct cpu *cpu)
 {
+	pa_t entry = image_pa + ((uintptr_t)secondary_entry - IMAGE_BASE);
+
 	if (!psci_cpu_on_id)
 		return -ENOTSUP;
-	switch (psci_call(psci_cpu_on_id, hwid, entry, arg)) {
+	switch (psci_call(psci_cpu_on_id, cpu->hwid, entry, (uintptr_t)cpu)) {
 	case 0:
 		return 0;
-	case PSCI_NOT_SUPPORTED:
-		return -ENOTSUP;
 	case PSCI_INVALID_PARAMETERS:
 		return -EINVAL;
-	case PSCI_DENIED:
-		return -EPERM;
 	case PSCI_ALREADY_ON:
 		return -EALREADY;
 	default:
 		return -EIO;
 	}
-}
-
-/* NULL: the node has none, or there is no such node. */
-static const char *enable_method(uint64_t hwid)
-{
-	int cpus = dt_path_node(tree, "/cpus");
-	uint64_t id;
-
-	for (int node = dt_first_child(tree, cpus); node >= 0; node = dt_next_sibling(tree, node))
-		if (!arch_cpu_node(tree, node, &id) && id == hwid)
-			return dt_string(tree, node, "enable-method");
-	return NULL;
 }
 
 /*
@@ -179,23 +179,24 @@ static int give_stacks(struct cpu *cpu)
  */
 int arch_cpu_start(struct cpu *cpu)
 {
-	pa_t entry = image_pa + ((uintptr_t)secondary_entry - IMAGE_BASE);
-	const char *method = enable_method(cpu->hwid);
-	int err;
+	int err = give_stacks(cpu);
 
-	if (!method || strcmp(method, "psci"))
-		return -ENOTSUP;
-	err = give_stacks(cpu);
 	if (err)
 		return err;
 	arch_cache_op(CACHE_CLEAN_POC, &boot_data, sizeof(boot_data));
-	return psci_start(cpu->hwid, entry, (uintptr_t)cpu);
+	return arch_cpu_release(cpu);
 }
 
 void arch_cpu_stop(void)
 {
 	if (psci_has_off)
 		psci_call(PSCI_CPU_OFF, 0, 0, 0);
+}
+
+static void psci_off(void)
+{
+	if (psci_has_off)
+		psci_call(PSCI_SYSTEM_OFF, 0, 0, 0);
 }
 
 bool arch_cpu_stopped(const struct cpu *cpu)
@@ -216,6 +217,5 @@ void arch_system_off(int status, bool semihosting)
 {
 	if (semihosting)
 		semihosting_exit(status);
-	if (psci_has_off)
-		psci_call(PSCI_SYSTEM_OFF, 0, 0, 0);
+	arch_board_off();
 }

@@ -108,6 +108,9 @@
 #define PTE_PXN_BIT 53
 #define PTE_UXN_BIT 54
 
+/* Bits of MPIDR_EL1 that name a CPU; the device tree uses the same layout. */
+#define MPIDR_AFFINITY 0xff00ffffff
+
 #ifndef __ASSEMBLER__
 
 #include "core/base.h"
@@ -122,9 +125,6 @@
 	__asm__ volatile("msr " #name ", %0" : : "r"((uint64_t)(v)) : "memory")
 #define isb()      __asm__ volatile("isb" : : : "memory")
 #define dsb(scope) __asm__ volatile("dsb " #scope : : : "memory")
-
-/* Bits of MPIDR_EL1 that name a CPU; the device tree uses the same layout. */
-#define MPIDR_AFFINITY 0xff00fffffful
 
 struct trap_frame {
 	uint64_t x[31];
