@@ -3,13 +3,15 @@
  * Arm PrimeCell UART (PL011): QEMU virt, Raspberry Pi 3 to 5.
  *
  * Callers: core/console.c, with the console lock held and irqs masked, or in panic. One instance,
- * the console's; a second node is declined. Firmware has set pins, clock and baud rate, and the
+ * the console's; a second node is declined. Firmware has set pins (but those of the Raspberry Pi's
+ * header), clock and baud rate, and the
  * divisor is left alone unless it was never set or the boot argument `baud=` asks for another.
  *
  * The transmit interrupt comes when the FIFO falls through its mark, not while it is below: whoever
  * turns it on must have filled the FIFO first (core/console.c does), and the handler clears it
  * before it writes, never after.
  */
+#include "drivers/serial/bcm_pins.h"
 #include "drivers/serial/speed.h"
 #include "core/console.h"
 #include "core/device.h"
@@ -138,6 +140,7 @@ static int pl011_probe(const struct dt *dt, int node)
 	if (!pl011.base)
 		return -EINVAL;
 	pl011.node = node;
+	bcm_pins_for_uart(dt, node);
 	mmio_write32(pl011.base, IMSC, 0);
 	line_setup(dt, node);
 	mmio_write32(pl011.base, IFLS, IFLS_MARKS);
