@@ -124,6 +124,7 @@ void system_exit(int status)
 	console_flush();
 	arch_irq_disable();
 	arch_system_off(status, semihosting_requested);
+	console_panic_takeover(); /* nobody takes the UART's interrupt any more */
 	printk("power-off failed; parked\n");
 	arch_cpu_halt();
 }

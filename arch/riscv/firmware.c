@@ -13,7 +13,6 @@
 #include "core/irq.h"
 #include "core/string.h"
 
-#define SBI_LEGACY_SHUTDOWN   8
 #define SBI_ERR_NOT_SUPPORTED (-2)
 #define SBI_ERR_INVALID_PARAM (-3)
 #define SBI_ERR_ALREADY       (-6)
@@ -190,10 +189,13 @@ static void semihosting_exit(int status)
 			 : "memory");
 }
 
+/*
+ * The call of before SRST is not tried: firmware that has no way to switch off never returns from
+ * it, and nobody would hear why.
+ */
 void arch_system_off(int status, bool semihosting)
 {
 	if (semihosting)
 		semihosting_exit(status);
 	sbi_call(SBI_SRST, 0, 0, status != 0, 0, 0);
-	sbi_call(SBI_LEGACY_SHUTDOWN, 0, 0, 0, 0, 0);
 }
