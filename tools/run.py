@@ -44,7 +44,7 @@ def flag(text):
 
 def parse(argv):
     p = Parser(prog="run.py", description=__doc__.split("\n", maxsplit=1)[0])
-    p.add_argument("--board", default="virt-arm64", help=" ".join(qemu.BOARDS))
+    p.add_argument("--board", default="virt-arm64", help=" ".join(qemu.EMULATED))
     p.add_argument("--app", required=True, help="name of the application, for reports")
     p.add_argument("--image", required=True)
     p.add_argument("--out", required=True, help="directory for console.log, result.json, ...")

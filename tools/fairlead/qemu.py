@@ -20,7 +20,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 
-from . import uart
+from . import boards, firmware, uart
 
 STATUS_USAGE = 2
 STATUS_TIMEOUT = 124
@@ -39,7 +39,8 @@ class MissingError(Exception):
     """QEMU or a tool is missing or does not start."""
 
 
-BOARDS = {"virt-arm64": "arm64", "virt-riscv64": "riscv64"}
+BOARDS = {"virt-arm64": "arm64", "virt-riscv64": "riscv64"}  # what tables and tests of both architectures run on
+EMULATED = boards.emulated()
 QEMUS = {"arm64": "qemu-system-aarch64", "riscv64": "qemu-system-riscv64"}
 PACKAGES = {"arm64": "qemu-system-arm", "riscv64": "qemu-system-misc"}
 
@@ -52,7 +53,8 @@ class Machine:
     mem: str = "1G"
     icount: bool = False    # virtual time: 1 instruction = 1 ns
     cpu: str = None         # QEMU's -cpu; None: the board's usual one
-    boot: str = ""          # kernel's boot arguments, "key=value ..."; semihosting is always added
+    boot: str = ""          # kernel's boot arguments, "key=value ..."
+    semihosting: bool = True  # added to them; without, the board switches itself off, or cannot
     args: str = ""          # the application's
     gic: int = 3            # arm64: 2 or 3
     el2: bool = False       # arm64: enter at EL2
@@ -62,9 +64,13 @@ class Machine:
     extra: list = field(default_factory=list)
 
     def __post_init__(self):
-        if self.board not in BOARDS:
+        if self.board not in EMULATED:
             raise UsageError(f"board '{self.board}' does not run under QEMU; "
-                             f"expected one of: {' '.join(BOARDS)}")
+                             f"expected one of: {' '.join(EMULATED)}")
+        self.data = boards.read(self.board)
+        if self.board not in BOARDS:
+            self._check_fixed()
+            return
         if self.gic not in (2, 3):
             raise UsageError(f"gic={self.gic}: expected 2 or 3")
         limit = 8 if self.arch == "arm64" and self.gic == 2 else 64
@@ -78,13 +84,22 @@ class Machine:
         if self.arch == "arm64" and self.aia:
             raise UsageError("aia is an option of virt-riscv64")
 
+    def _check_fixed(self):
+        limit = int(self.data.get("QEMU_CPUS") or self.data["QEMU_SMP"])
+        if not 1 <= self.cpus <= limit:
+            raise UsageError(f"cpus={self.cpus}: expected 1 to {limit} on {self.board}")
+        if self.gic != 3 or self.el2 or self.aia or self.cpu:
+            raise UsageError(f"gic, el2, aia and cpu are options of the virt boards, not of {self.board}")
+        if self.cpus < limit:
+            self.boot = f"{self.boot} cpus={self.cpus}".strip()
+
     @property
     def arch(self):
-        return BOARDS[self.board]
+        return EMULATED[self.board]
 
     @property
     def bootargs(self):
-        text = " ".join(["semihosting"] + ([self.boot] if self.boot else []))
+        text = " ".join((["semihosting"] if self.semihosting else []) + ([self.boot] if self.boot else []))
         return f"{text} -- {self.args}" if self.args else text
 
     def program(self):
@@ -94,21 +109,41 @@ class Machine:
             raise MissingError(f"{name} is missing: install {PACKAGES[self.arch]}, or run ./setup.sh")
         return path
 
-    def command(self):
+    def tree(self):
+        """The device tree to hand over, from a Debian package; None: QEMU makes it."""
+        if self.dtb or "QEMU_DTB" not in self.data:
+            return self.dtb
+        package, pattern = self.data["QEMU_DTB"].split()
+        try:
+            store = firmware.Store()
+            return store.path(package, store.one(package, pattern))
+        except firmware.FirmwareError as error:
+            raise MissingError(str(error)) from error
+
+    def machine(self):
+        """What QEMU is told of the machine."""
+        if self.board not in BOARDS:
+            bios = ["-bios", self.data["QEMU_BIOS"]] if "QEMU_BIOS" in self.data else []
+            return (["-M", self.data["QEMU_MACHINE"], "-smp", self.data["QEMU_SMP"], "-m", self.data["QEMU_MEMORY"]] + bios
+                    + ["-serial", "null"] * int(self.data.get("QEMU_SERIAL", "0")))
         if self.arch == "arm64":
             board = ["-M", f"virt,gic-version={self.gic}" + (",virtualization=on" if self.el2 else ""),
                      "-cpu", self.cpu or "cortex-a72"]
         else:
             board = ["-M", "virt" + (",aclint=on" if self.aclint else "")
                      + (f",aia={self.aia}" if self.aia else ""), "-cpu", self.cpu or "rv64"]
+        return board + ["-smp", str(self.cpus), "-m", self.mem]
+
+    def command(self):
+        board, tree = self.machine(), self.tree()
         if self.icount:
             board += ["-icount", "shift=0,sleep=off"]
             if self.arch == "riscv64":
                 board += ["-rtc", "clock=vm"]  # the RTC's alarms in virtual time too
-        if self.dtb:
-            board += ["-dtb", self.dtb]
+        if tree:
+            board += ["-dtb", tree]
         return ([self.program()] + board
-                + ["-smp", str(self.cpus), "-m", self.mem, "-nodefaults", "-nic", "none",
+                + ["-nodefaults", "-nic", "none",
                    "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot",
                    "-semihosting-config", "enable=on,target=native",
                    "-kernel", self.image, "-append", self.bootargs] + list(self.extra))
