@@ -277,3 +277,21 @@ static inline unsigned arch_bit_lowest(uint64_t w)
 		}
 	return n;
 }
+
+/* ---- for drivers of devices that only this architecture has ---------------------------------- */
+
+/*
+ * A CSR that is such a device's own, by its number as a text: writes it, or sets bits in it, and
+ * returns what it held.
+ */
+#define arch_device_reg_do(op, csr, v)                      \
+	({                                                  \
+		unsigned long _csr;                         \
+		__asm__ volatile(op " %0, " csr ", %z1"     \
+				 : "=r"(_csr)               \
+				 : "rJ"((unsigned long)(v)) \
+				 : "memory");               \
+		_csr;                                       \
+	})
+#define arch_device_reg_swap(csr, v) arch_device_reg_do("csrrw", csr, v)
+#define arch_device_reg_set(csr, v)  arch_device_reg_do("csrrs", csr, v)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Emulated boards other than QEMU's "virt", booted directly: the very images that run there, with the device trees of Debian's kernel packages.
+"""Emulated boards other than QEMU's usual "virt", booted directly: the very images that run there, with the device trees of Debian's kernel packages.
 
 What the boards have of their own is exercised: interrupt controllers, UARTs, how CPUs are started, how they switch off.
 """
@@ -20,7 +20,8 @@ BANNERS = {
 # What depends on the interrupt controller, on CPUs going and coming, and on one clock for all.
 SELFTESTS = ("timer_window_in_a_masked_thread timer_window_in_an_interrupt timer_window_defers_the_end_of_a_slice "
              "timer_window_does_not_hide_the_outer_function clock_is_the_same_on_all_cpus timers_fire_in_order "
-             "hotplug_stops_the_cpu hotplug_keeps_timers semaphore_ring_across_cpus")
+             "hotplug_stops_the_cpu hotplug_keeps_timers semaphore_ring_across_cpus "
+             "event_queue_serves_interrupt_timer_semaphore_and_thread")
 
 
 def board_machine(board, args="", app="selftest", **options):
@@ -53,6 +54,12 @@ def test_status_and_number_of_cpus(board):
 @pytest.mark.parametrize("board", ("rpi3", "sifive-u"))
 def test_selftests(board):
     expect(boot_board(board, SELFTESTS), 0, rf"^{len(SELFTESTS.split())} tests, 0 failed")
+
+
+@pytest.mark.parametrize("aia, irqs", (("aplic", "irqs by APLIC, IPIs by SSWI"), ("aplic-imsic", "irqs by IMSIC, IPIs by IMSIC")))
+def test_advanced_interrupt_architecture(aia, irqs):
+    expect(boot_board("virt-riscv64", SELFTESTS, aia=aia), 0, rf"4 of 4 CPUs, .*, {irqs}$",
+           rf"^{len(SELFTESTS.split())} tests, 0 failed")
 
 
 @pytest.mark.parametrize("board", ("rpi3", "rpi4"))
