@@ -36,6 +36,10 @@ TRIPLE   := aarch64-none-elf
 PICOLIBC ?= /usr/lib/picolibc/aarch64-linux-gnu
 LIBC     := $(PICOLIBC)/lib/release/libc.a
 ARCHFLAGS := -mcpu=cortex-a53 -mcmodel=small -mstrict-align -mno-outline-atomics
+# Errata of the Cortex-A53: docs/HARDWARE.md. lld knows one of them, clang the other.
+ERRATA := --fix-cortex-a53-843419
+ERRATA += $(if $(filter 1,$(LLVM)),,--fix-cortex-a53-835769)
+ARCHFLAGS += $(if $(filter 1,$(LLVM)),-mfix-cortex-a53-835769)
 # The kernel reaches its data within 1 MiB, by one instruction instead of two; but for what lies behind the program's .bss.
 KERNELFLAGS := -mgeneral-regs-only $(if $(filter 1,$(LARGE) $(SAN)),,-mcmodel=tiny)
 else
@@ -211,7 +215,7 @@ $(OBJ)/%.S.o: %.S $(OBJ)/.flags
 	$(if $(Q),@echo "  AS    $<")
 	$(Q)$(CC) $(ASFLAGS) -MMD -MP -c $< -o $@
 
-LINK = $(LD) -static -nostdlib --gc-sections --build-id=none -z noexecstack -z max-page-size=4096 \
+LINK = $(LD) $(ERRATA) -static -nostdlib --gc-sections --build-id=none -z noexecstack -z max-page-size=4096 \
 	$(if $(filter 1,$(LLVM)),,--no-warn-rwx-segments) $(WRAP_$(SAN)) $(METER_WRAP_$(METER)) $(POLICY_WRAP) -T arch/$(ARCH)/link.ld
 OBJECTS = $(KERNEL_OBJ) $(POSIX_OBJ) $(APP_OBJ) $(POLICY_OBJ)
 LIBS = --start-group $(LIBC) $(LIBGCC) --end-group
