@@ -240,6 +240,7 @@ static int read_layout(const struct dt *dt, int node)
 	if (identities < IDENTITY_IPI || identities > IDENTITY_MAX || guest_bits > 7 ||
 	    hart_bits > 14 || group_bits > 7 || group_shift > 55)
 		return -EINVAL;
+	identities = MIN(identities, IRQ_MAX - 1u); /* whole words of 64 are enabled */
 	return 0;
 }
 
