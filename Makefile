@@ -284,16 +284,14 @@ endif
 
 # ---- targets ----------------------------------------------------------------------------------------------------------
 
-.PHONY: help run test search soak bench masked posix-suite sim sim-program fairness deadline image app gdb lint clean compile_commands host-tests app-check
+.PHONY: help run test test-boards search soak bench masked posix-suite sim sim-program fairness deadline image app gdb lint clean compile_commands host-tests app-check
 
 app-check:
 	@test -n "$(APP_SRC)" || { echo "make: APP=$(APP): neither a name under apps/ nor a folder with C files" >&2; exit 2; }
 
-image: app
-	@mkdir -p $(OUT)
-	@cp $(IMAGE) $(OUT)/fairlead-$(BOARD).img
-	@cd $(OUT) && sha256sum fairlead-$(BOARD).img > fairlead-$(BOARD).img.sha256
-	@echo "$(OUT)/fairlead-$(BOARD).img ($(APP_NAME))"
+image: $(if $(wildcard boards/$(BOARD)/image.toml),app)
+	@$(PYTHON) tools/image.py --board $(BOARD) --app '$(APP_NAME)' --kernel '$(IMAGE)' --out '$(OUT)/fairlead-$(BOARD).img' \
+		--args '$(ARGS)' --boot '$(if $(BAUD),baud=$(BAUD))'
 
 BOARD_GIVEN := $(if $(filter command% environment%,$(origin BOARD)),$(BOARD))
 
@@ -333,6 +331,10 @@ deadline: $(if $(filter-out host,$(BOARD_GIVEN)),,sim-program)
 test:
 	@$(PYTHON) tests/run_all.py --san $(SAN)
 
+# Fetches firmware and device trees, 210 MB, once.
+test-boards:
+	@$(PYTHON) tests/run_all.py --boards
+
 # The first is a part of `make test`; the second takes hours.
 search:
 	@$(PYTHON) tests/search/run.py
@@ -357,6 +359,7 @@ help:
 	@echo
 	@echo "  make run     build APP for BOARD, boot it in QEMU, capture the UART, report"
 	@echo "  make test    all tests, both architectures (SAN=1: with KASAN and UBSan in the image)"
+	@echo "  make test-boards  images of all boards and their boot chains under QEMU; device trees (fetches 210 MB of Debian packages, once)"
 	@echo "  make search  interleavings of the scheduler, explored up to a bound (part of make test)"
 	@echo "  make soak    the same with higher bounds and more seeds: hours"
 	@echo "  make bench   counted instructions of the hot paths, beside the peers and the limits"
@@ -366,7 +369,7 @@ help:
 	@echo "  make fairness  the same with the long ones (300 and 10,000 virtual seconds), then busy threads in QEMU"
 	@echo "               (BOARD=host: the simulator alone; BOARD=virt-arm64, virt-riscv64: that one alone)"
 	@echo "  make posix-suite SUITE=folder  programs of a POSIX test suite, unmodified, on both boards (SUITE_ARGS='--only ...')"
-	@echo "  make image   the bootable image of APP for BOARD, under build/BOARD/"
+	@echo "  make image   the disk image of APP for BOARD, to be flashed: build/BOARD/fairlead-BOARD.img, .bmap, .sha256"
 	@echo "  make gdb     boot stopped and attach a debugger"
 	@echo "  make lint    layering, style, kernel objects, lock annotations"
 	@echo "  make clean   remove build/"
