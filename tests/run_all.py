@@ -8,6 +8,7 @@
   QEMU tests   tests/qemu/ by pytest: boots of both boards
   simulator    tests/sim/ by pytest: its scenarios, and some of them on both boards
   POSIX        tests/posix/ by pytest: programs by ./fairlead-cc and ./fairlead-run on both boards
+  boards       tests/boards/ by pytest: disk images, and one boot chain a board; --boards: all of them and nothing else
 
 Two jobs run at a time. Failures are told again in short at the end, and before them which tests were repeated because
 the host was busy; the very last line is `N passed, M failed`, and build/test/junit.xml has every result. Exit status 1
@@ -318,8 +319,16 @@ def pytest_jobs(san):
         name = "posix " + board.removeprefix("virt-")
         jobs.append((name, run_pytest, name, san, ["tests/posix"], "-k", board))
     if not san:
+        jobs.append(("boards", run_pytest, "boards", san, ["tests/boards"], "-m", "not long"))
         jobs.append(("posix tools", run_pytest, "posix tools", san, ["tests/posix"], "-k", " and ".join(f"not {b}" for b in BOARDS)))
     return jobs
+
+
+def board_jobs():
+    """`make test-boards`. All in one job, as two makes would write the same files; but for what makes nothing."""
+    trees = glob.glob("tests/boards/test_trees.py", root_dir=ROOT)
+    others = sorted(set(glob.glob("tests/boards/test_*.py", root_dir=ROOT)) - set(trees))
+    return [("boards", run_pytest, "boards", False, others), *[("board trees", run_pytest, "board trees", False, [path]) for path in trees]]
 
 
 # ---- the end -------------------------------------------------------------------------------------------------------------
@@ -350,6 +359,7 @@ def printable(text):
 def parse():
     p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     p.add_argument("--san", type=int, choices=(0, 1), default=0, help="1: images with KASAN and UBSan")
+    p.add_argument("--boards", action="store_true", help="all of tests/boards, alone: needs packages that apt fetches")
     p.add_argument("--only", default="", help="jobs whose name has this text; the images are built in any case")
     return p.parse_args()
 
@@ -359,8 +369,12 @@ def main():
     os.chdir(ROOT)
     os.makedirs(OUT, exist_ok=True)
     runner = Runner(options.san == 1)
-    build_images(runner)
-    jobs = pytest_jobs(runner.san) + ([] if runner.san else search_jobs() + host_jobs())
+    if options.boards:
+        runner.run([(f"build {board}", lambda board: build_image(board, "latency", False), board) for board in BOARDS])
+        jobs = board_jobs()
+    else:
+        build_images(runner)
+        jobs = pytest_jobs(runner.san) + ([] if runner.san else search_jobs() + host_jobs())
     runner.run([job for job in jobs if options.only in job[0]])
     write_junit(runner.cases, os.path.join(OUT, "junit.xml"))
     failed = [case for case in runner.cases if case.failure]

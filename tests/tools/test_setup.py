@@ -374,8 +374,9 @@ def test_no_host_name_is_written_into_setup():
 
 # ---- .ci/run --------------------------------------------------------------------------------------
 
-def ci(path, setup="exit 0", make="exit 0"):
-    """Runs a copy of .ci/run beside a stand-in setup.sh, with a stand-in make."""
+def ci(path, setup="exit 0", make="exit 0", boards=":"):
+    """Runs a copy of .ci/run beside a stand-in setup.sh, with a stand-in make; @boards is what `make test-boards` does."""
+    make = f'if [[ $1 == test-boards ]]; then {boards}; exit; fi\n{make}'
     (path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", path / ".ci" / "run")
     for name, body in (("setup.sh", setup), ("make", make)):
@@ -397,6 +398,16 @@ def test_ci_passes_output_through_and_ends_with_the_count(tmp_path):
     code, lines, _ = ci(tmp_path, setup="echo setting up", make="echo make $*; echo '5 passed, 0 failed'")
     assert code == 0
     assert lines == ["setting up", "make test", "5 passed, 0 failed", "5 passed, 0 failed"]
+
+
+@pytest.mark.parametrize("boards,code,last", [
+    ("echo '3 passed, 0 failed, 1 skipped'", 0, "8 passed, 0 failed"),
+    ("echo '3 passed, 1 failed'; exit 1", 1, "8 passed, 1 failed"),
+    ("exit 1", 1, "5 passed, 1 failed"),
+])
+def test_ci_adds_the_boards(tmp_path, boards, code, last):
+    said = ["5 passed, 0 failed", *boards.split("'")[1:2], last]
+    assert ci(tmp_path, make="echo '5 passed, 0 failed'", boards=boards)[:2] == (code, said)
 
 
 def test_ci_takes_a_commands_last_count(tmp_path):
