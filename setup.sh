@@ -66,7 +66,6 @@ python3-pytest                py:pytest
 python3-pexpect               py:pexpect
 python3-serial                py:serial
 gnuplot-nox                   gnuplot
-python3-libfdt                py:libfdt
 u-boot-qemu                   /usr/lib/u-boot/qemu_arm64/u-boot.bin
 gdisk                         /usr/sbin/sgdisk
 dosfstools                    /usr/sbin/fsck.fat
