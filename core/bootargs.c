@@ -29,7 +29,7 @@ static char *app_argv[1 + BOOTARGS_MAX_ARGS + 1];
 
 static bool is_space(char c)
 {
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+	return c > 0 && c <= ' ';
 }
 
 /*
@@ -58,8 +58,7 @@ static int set_bool(const struct boot_param *p, const char *word, const char *va
 	bool given = !value || !strcmp(value, "1");
 
 	if (!given && strcmp(value, "0")) {
-		printk("boot argument `%s`: expected `%s`, `%s=1` or `%s=0`\n", word, p->name,
-		       p->name, p->name);
+		printk("boot argument `%s`: expected the key alone, or with =1 or =0\n", word);
 		return -EINVAL;
 	}
 	*(bool *)p->value = given;
@@ -76,7 +75,7 @@ static unsigned digit_value(char c)
 
 static int set_u64(const struct boot_param *p, const char *word, const char *value)
 {
-	unsigned base = value[0] == '0' && (value[1] == 'x' || value[1] == 'X') ? 16 : 10;
+	unsigned base = value[0] == '0' && (value[1] | ('a' - 'A')) == 'x' ? 16 : 10;
 	const char *s = base == 16 ? value + 2 : value;
 	uint64_t sum = 0;
 
@@ -201,6 +200,15 @@ static int words_read(const char *text, int *argc)
 	}
 }
 
+/* Firmware may put words of its own in front of ours, for the kernel it knows. */
+static const char *own_words(const char *text)
+{
+	for (const char *s = text; *s; s++)
+		if (!strncmp(s, BOOTARGS_OURS, sizeof(BOOTARGS_OURS) - 1))
+			return s + sizeof(BOOTARGS_OURS) - 1;
+	return text;
+}
+
 int bootargs_parse(const char *text, int *argc, char ***argv)
 {
 	int err = -EINVAL;
@@ -208,11 +216,10 @@ int bootargs_parse(const char *text, int *argc, char ***argv)
 	app_argv[0] = app_name;
 	*argc = 1;
 	*argv = app_argv;
-	text = text ? text : "";
-	if (strnlen(text, BOOTARGS_MAX_BYTES + 1) > BOOTARGS_MAX_BYTES)
+	if (text && strnlen(text, BOOTARGS_MAX_BYTES + 1) > BOOTARGS_MAX_BYTES)
 		printk("boot arguments: text too long, at most %d bytes\n", BOOTARGS_MAX_BYTES);
 	else
-		err = words_read(text, argc);
+		err = words_read(text ? own_words(text) : "", argc);
 	app_argv[*argc] = NULL;
 	return err;
 }

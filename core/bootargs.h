@@ -5,9 +5,12 @@
  *
  *   semihosting cpus=2 -- -p 99 --name "two words"
  *
- * Words are separated by white space. Double quotes keep white space together; inside them \" and
- * \\ stand for " and \, as in a shell. A file adds a key of its own with one BOOT_PARAM() line; the
- * variable keeps its initial value unless the key is given:
+ * What stands before the first `fairlead:`, where there is one, is somebody else's and is not looked
+ * at: the Raspberry Pi's firmware puts words for Linux in front of ours.
+ *
+ * Words are separated by white space or control characters. Double quotes keep white space
+ * together; inside them \" and \\ stand for " and \, as in a shell. A file adds a key of its own
+ * with one BOOT_PARAM() line; the variable keeps its initial value unless the key is given:
  *
  *   static uint64_t slice_us = 3000;
  *   BOOT_PARAM(slice_us, BOOT_U64, &slice_us, "default slice of fair threads, in microseconds");
@@ -39,6 +42,7 @@ struct boot_param {
 		__attribute__((used, section("boot_params"),                                  \
 			       aligned(8))) = { #ident, text, pointer, sizeof(*(pointer)), what }
 
+#define BOOTARGS_OURS      "fairlead:"
 #define BOOTARGS_MAX_BYTES 4096 /* of the whole text */
 #define BOOTARGS_MAX_ARGS  64   /* of the application */
 
