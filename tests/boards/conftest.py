@@ -72,7 +72,7 @@ def check_fat(path, first, count, folder):
 
 @pytest.fixture
 def kernel():
-    """kernel(board): the latency application's image for a board with the virt machines' architecture."""
+    """kernel(board): the latency application's kernel as the virt machine of the board's architecture has it."""
     def built(board):
         virt = "virt-arm64" if image.arch_of(board) == "arm64" else "virt-riscv64"
         path = os.path.join(ROOT, "build", virt, "latency", "Image")

@@ -140,10 +140,11 @@ def test_fat_is_large_enough_to_be_fat32():
 # ---- recipes and the command -----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("change,message", [
-    ({"table": "apm"}, "expected gpt or mbr"),
+    ({"table": "apm"}, "expected gpt, mbr, none"),
     ({"size_mib": 65}, "expected 1 to 64"),
     ({"size": 1}, "unknown: size"),
     ({"partition": [{"name": "p", "type": 12, "first_sector": 1, "content": "kernel"}]}, "a GUID for a GPT"),
+    ({"table": "none"}, "a GUID for a GPT"),
     ({"partition": [{"name": "p", "type": BASIC, "first_sector": 1}]}, "either content or files"),
     ({"partition": [{"name": "p", "type": BASIC, "content": "kernel"}]}, "missing: first_sector"),
 ])

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Disk images of boards, by the recipe boards/<name>/image.toml:
 
-    table = "gpt"                                   # or "mbr"
+    table = "gpt"                                   # or "mbr", or "none" for a flash memory
     size_mib = 64
     [[partition]]
     name = "boot"                                   # for the GPT, and what identifiers are made of
-    type = "EBD0A0A2-..."                           # a GUID; for an MBR a number
+    type = "EBD0A0A2-..."                           # a GUID; for an MBR a number; for none, none
     first_sector = 2048
     sectors = 4096                                  # absent: up to the end
     bootable = true
@@ -14,19 +14,22 @@
     "Image" = "kernel"
 
 Where a file comes from: "kernel" is the application's image; "board:NAME" is a text beside the recipe, in which
-@BOOTARGS@ is replaced; "PACKAGE:/path" is in a package of boards/packages.toml, and "PACKAGE:*/name" the only one there
+@BOOTARGS@ is replaced; "script:NAME" is such a text as U-Boot's `source` wants it; "PACKAGE:/path" is in a package of boards/packages.toml, and "PACKAGE:*/name" the only one there
 that matches. Each FAT file system gets the licences of all that is in the image as well, in the folder licences.
 """
 
 import glob
 import os
+import struct
 import tomllib
+import zlib
 
 from . import disk, fat, firmware
 
 ROOT = firmware.ROOT
 RECIPE_KEYS = {"table", "size_mib", "partition"}
 PARTITION_KEYS = {"name", "type", "first_sector", "sectors", "bootable", "content", "files"}
+TABLES = {"gpt": str, "mbr": int, "none": type(None)}  # and what a partition's type is
 MAX_MIB = 64
 C_LIBRARY = {"arm64": "picolibc-aarch64-linux-gnu", "riscv": "picolibc-riscv64-unknown-elf"}
 
@@ -65,15 +68,15 @@ def _only(table, known, needed, where):
 
 def check(recipe, where):
     _only(recipe, RECIPE_KEYS, RECIPE_KEYS, where)
-    if recipe["table"] not in ("gpt", "mbr"):
-        raise ImageError(f"{where}: table = {recipe['table']!r}: expected gpt or mbr")
+    if recipe["table"] not in TABLES:
+        raise ImageError(f"{where}: table = {recipe['table']!r}: expected {', '.join(TABLES)}")
     if not isinstance(recipe["size_mib"], int) or not 1 <= recipe["size_mib"] <= MAX_MIB:
         raise ImageError(f"{where}: size_mib = {recipe['size_mib']!r}: expected 1 to {MAX_MIB}")
     for part in recipe["partition"]:
         at = f"{where}: partition {part.get('name', '?')}"
-        _only(part, PARTITION_KEYS, {"name", "type", "first_sector"}, at)
-        if isinstance(part["type"], str) != (recipe["table"] == "gpt"):
-            raise ImageError(f"{at}: type = {part['type']!r}: a GUID for a GPT, a number for an MBR")
+        _only(part, PARTITION_KEYS, {"name", "first_sector"}, at)
+        if type(part.get("type")) is not TABLES[recipe["table"]]:
+            raise ImageError(f"{at}: type = {part.get('type')!r}: a GUID for a GPT, a number for an MBR")
         if ("content" in part) == ("files" in part):
             raise ImageError(f"{at}: expected either content or files")
 
@@ -84,6 +87,15 @@ def arch_of(board):
             if line.startswith("ARCH"):
                 return line.partition("=")[2].strip()
     raise ImageError(f"boards/{board}/board.mk names no ARCH")
+
+
+def script(text):
+    """A script with the header that U-Boot's `source` looks for: its old image format, type 6, for any machine."""
+    body = struct.pack(">II", len(text), 0) + text
+
+    def header(crc):
+        return struct.pack(">IIIIIIIBBBB32s", 0x27051956, crc, 0, len(body), 0, 0, zlib.crc32(body), 5, 2, 6, 0, b"fairlead")
+    return header(zlib.crc32(header(0))) + body
 
 
 class Builder:
@@ -103,6 +115,8 @@ class Builder:
                 return file.read()
         if where == "board":
             return self.text(name)
+        if where == "script":
+            return script(self.text(name))
         if where not in self.used:
             self.used.append(where)
         return self.store.read(where, name if name.startswith("/") else self.store.one(where, name))
@@ -139,7 +153,7 @@ class Builder:
     def packages(self):
         texts = [text for part in self.recipe["partition"]
                  for text in [part.get("content"), *part.get("files", {}).values()] if text]
-        return sorted({text.partition(":")[0] for text in texts if text != "kernel"} - {"board"})
+        return sorted({text.partition(":")[0] for text in texts if text != "kernel"} - {"board", "script"})
 
     def build(self):
         self.store.fetch(self.packages())
@@ -157,7 +171,7 @@ class Builder:
         if recipe["table"] == "gpt":
             disk.gpt(whole, name, [(p["name"], p["type"], p.get("bootable", False), first, count)
                                    for p, first, count in rows])
-        else:
+        elif recipe["table"] == "mbr":
             disk.mbr(whole, name, [(p["type"], p.get("bootable", False), first, count) for p, first, count in rows])
         return whole
 
