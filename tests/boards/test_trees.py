@@ -20,13 +20,23 @@ CFLAGS = ["-std=gnu11", "-g", "-O1", "-I.", "-Wall", "-Wextra", "-Werror", "-fsa
 PLICS = ("sifive,plic-1.0.0", "riscv,plic0", "thead,c900-plic")
 
 
+# What U-Boot hands over where nobody gives it another tree: its own, out of its FIT.
+UBOOT = {"u-boot-visionfive2.dtb": ("u-boot-starfive", "/usr/lib/u-boot/starfive_visionfive2/u-boot.itb"),
+         "u-boot-unleashed.dtb": ("u-boot-sifive", "/usr/lib/u-boot/sifive_unleashed/u-boot.itb")}
+
+
 @pytest.fixture(scope="module")
-def trees():
-    """{arch: [paths]} of all device trees of the pinned kernels."""
-    store = firmware.Store()
-    store.fetch(["dtb-arm64", "dtb-riscv64"])
-    return {arch: sorted(store.path(f"dtb-{arch}", file) for file in store.files(f"dtb-{arch}") if file.endswith(".dtb"))
-            for arch in ("arm64", "riscv64")}
+def trees(tmp_path_factory):
+    """{arch: [paths]} of all device trees of the pinned kernels, and of U-Boot's."""
+    store, folder = firmware.Store(), tmp_path_factory.mktemp("uboot")
+    store.fetch(["dtb-arm64", "dtb-riscv64", *(package for package, _ in UBOOT.values())])
+    out = {arch: sorted(store.path(f"dtb-{arch}", file) for file in store.files(f"dtb-{arch}") if file.endswith(".dtb"))
+           for arch in ("arm64", "riscv64")}
+    for name, (package, file) in UBOOT.items():
+        fit = libfdt.Fdt(store.read(package, file))
+        (folder / name).write_bytes(fit.getprop(fit.path_offset("/images/fdt-1"), "data"))
+        out["riscv64"].append(str(folder / name))
+    return out
 
 
 def build(folder, *words):
@@ -234,12 +244,15 @@ def test_raspberry_pi(name, expected, ours):
     ("jh7110-milkv-mars.dtb", "Milk-V Mars", [[0x40000000, 4 << 30]], 0x10000000, 4000000),
     ("mpfs-icicle-kit.dtb", "Microchip PolarFire-SoC Icicle Kit", [[0x80000000, 1 << 30], [0x1040000000, 1 << 30]], 0x20100000, 1000000),
     ("hifive-unleashed-a00.dtb", "SiFive HiFive Unleashed A00", [[0x80000000, 8 << 30]], 0x10010000, 1000000),
+    ("u-boot-visionfive2.dtb", None, [[0x40000000, 8 << 30]], 0x10000000, 4000000),
+    ("u-boot-unleashed.dtb", "SiFive HiFive Unleashed A00", [[0x80000000, 8 << 30]], 0x10010000, 1000000),
 ])
 def test_one_monitor_hart_and_four_with_an_mmu(name, model, memory, console, hz, ours):
     facts = next(facts for path, facts in ours.items() if path.endswith("/" + name))
     assert (facts["model"], facts["memory"], facts["timebase"]) == (model, memory, hz)
     assert facts["console"]["reg"][0] == console
-    assert [(cpu["id"], cpu["ok"], cpu["mmu"]) for cpu in facts["cpus"]] == [(0, False, None)] + [
+    # U-Boot calls the monitor hart okay too: what tells it from the others is that it has no MMU.
+    assert [(cpu["id"], cpu["ok"], cpu["mmu"]) for cpu in facts["cpus"]] == [(0, name.startswith("u-boot-"), None)] + [
         (hart, True, "riscv,sv39") for hart in (1, 2, 3, 4)]
     # Hart 0 has a machine-mode context alone, so that the supervisor's (line 9) of hart n is number 2n.
     assert [number for number, context in enumerate(facts["contexts"]) if context[1] == 9] == [2, 4, 6, 8]
