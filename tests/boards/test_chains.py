@@ -18,6 +18,7 @@ SAYS = {
     "virt-arm64 gicv3 el2": "arm64, 4 of 4 CPUs, .*, irqs by GICv3,",
     "virt-riscv64 plic": "riscv64, 4 of 4 CPUs, .*, timer Sstc .*, irqs by PLIC,",
     "virt-riscv64 u54": "riscv64, 4 of 4 CPUs, .*, timer SBI .*, irqs by PLIC,",
+    "virt-riscv64 aplic-imsic": "riscv64, 4 of 4 CPUs, .*, timer Sstc .*, irqs by IMSIC, IPIs by IMSIC",
     "rpi3 sd": "arm64, 4 of 4 CPUs, .*, irqs by BCM2836,",
     "rpi4 sd": "arm64, 4 of 4 CPUs, .*, irqs by GICv2,",
     "sifive-u spi-nor": "riscv64, 4 of 4 CPUs, .*, timer SBI .*, irqs by PLIC,",
