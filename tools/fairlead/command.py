@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the commands that measure share: a build of their own, a boot that has to end well, and how they end themselves."""
 
+import argparse
 import os
+import signal
 import subprocess
 import sys
 
@@ -67,4 +69,54 @@ def main(name, run):
         message, status = "interrupted", qemu.STATUS_INTERRUPTED
     sys.stdout.flush()
     print(f"{name}: {message}", file=sys.stderr)
+    return status
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise qemu.UsageError(message)
+
+
+class Stopped(Exception):
+    """A signal asked us to end."""
+
+    def __init__(self, signum):
+        super().__init__()
+        self.signum = signum
+
+    @property
+    def status(self):
+        return 128 + self.signum
+
+    @property
+    def reason(self):
+        return f"ended by {signal.Signals(self.signum).name}"
+
+
+def _on_signal(signum, _frame):
+    raise Stopped(signum)
+
+
+def front_end(name, run):
+    """For the commands that show a target's console: run() returns (status, reason or None). The reason goes to standard
+    error, and the last line of standard output is `exit status N`."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _on_signal)
+    try:
+        status, reason = run()
+    except qemu.UsageError as error:
+        status, reason = qemu.STATUS_USAGE, str(error)
+    except qemu.MissingError as error:
+        status, reason = qemu.STATUS_MISSING, str(error)
+    except Stopped as stop:
+        status, reason = stop.status, stop.reason
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads; exit without a traceback
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        status, reason = 1, f"{error.filename or ''}: {error.strerror}"
+    if reason:
+        sys.stdout.flush()
+        print(f"{name}: {reason}", file=sys.stderr, flush=True)
+    print(f"exit status {status}", flush=True)
     return status

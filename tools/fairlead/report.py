@@ -12,6 +12,7 @@ from collections import Counter
 
 from .qemu import MissingError
 
+DRAWS = ("latency",)  # applications whose report needs gnuplot
 COLOURS = ["#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2", "#17becf"]
 
 
@@ -90,8 +91,11 @@ class Results:
 
 
 def time_line(icount):
+    """@icount None: on a board."""
     if icount:
         return "virtual time (1 instruction = 1 ns)"
+    if icount is None:
+        return "real time, on the board"
     return "real time: the host's noise is included"
 
 
@@ -149,6 +153,12 @@ def gnuplot():
     if not path:
         raise MissingError("gnuplot is missing: install gnuplot-nox, or run ./setup.sh")
     return path
+
+
+def check_tools(app):
+    """Before the run: what its report will need."""
+    if app in DRAWS:
+        gnuplot()
 
 
 def histogram_png(results, title, directory):
@@ -239,6 +249,22 @@ def report_html(run, results, app, png):
 def _quoted(word):
     plain = word and all(c.isalnum() or c in "-_./=,:+" for c in word)
     return word if plain else "'" + word.replace("'", "'\\''") + "'"
+
+
+def print_summary(run, app, results, paths):
+    losses = run.capture.losses()
+    if losses:
+        print(f"UART: {losses}")
+    if results.bad:
+        print(f"UART: {results.bad} records do not have the keys docs/UART.md lists")
+    for t in results.incomplete():
+        print(f"the histogram of T:{t} is not complete")
+    for name, result in results.results.items():
+        if not result["pass"]:
+            print(f"FAIL {name}: {result['value']} {result['unit']}, limit {result['limit']}")
+    print(f"{app} on {run.machine.board}, {run.machine.cpus} CPUs, {time_line(run.machine.icount)}")
+    for path in paths:
+        print(f"wrote {path}")
 
 
 def write_reports(run, app, directory):
