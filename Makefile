@@ -347,6 +347,20 @@ gdb: app
 lint:
 	@$(PYTHON) tools/lint.py
 
+# ---- boards -----------------------------------------------------------------------------------------------------------
+
+PORT ?=
+DEV  ?=
+.PHONY: capture flash
+GIVEN = $(if $(filter command% environment%,$(origin $1)),$($1))
+
+capture:
+	@$(PYTHON) tools/capture.py --port '$(PORT)' --baud='$(BAUD)' --timeout='$(call GIVEN,TIMEOUT)' --app '$(APP_NAME)' \
+		--board '$(or $(BOARD_GIVEN),board)' --out 'build/$(or $(BOARD_GIVEN),board)/$(APP_NAME)'
+
+flash: image
+	@$(PYTHON) tools/flash.py --dev '$(DEV)' --yes '$(YES)' $(OUT)/fairlead-$(BOARD).img
+
 # For clangd and other tools: made from the very commands of this build.
 compile_commands.json: Makefile $(KERNEL_SRC) $(POSIX_SRC) $(APP_SRC)
 	@$(PYTHON) tools/compile_commands.py --out $@ --cc '$(CC)' --flags '$(CFLAGS) $(KERNELFLAGS)' $(filter %.c,$(KERNEL_SRC) $(POSIX_SRC) $(APP_SRC))
@@ -373,6 +387,8 @@ help:
 	@echo "  make gdb     boot stopped and attach a debugger"
 	@echo "  make lint    layering, style, kernel objects, lock annotations"
 	@echo "  make clean   remove build/"
+	@echo "  make flash DEV=/dev/...  write that image to a memory card, and read it back (YES=1: without asking)"
+	@echo "  make capture PORT=/dev/ttyUSB0 [BAUD=115200]  what make run does, for a board on a serial port: docs/BRINGUP.md"
 	@echo
 	@echo "  BOARD=$(BOARD)   of: $(notdir $(patsubst %/,%,$(wildcard boards/*/)))"
 	@echo "  APP=$(APP)         of: $(notdir $(patsubst %/,%,$(wildcard apps/*/))), or a folder of C files"

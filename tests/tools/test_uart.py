@@ -166,7 +166,7 @@ def test_restart_is_not_a_loss():
     separator = uart.Separator()
     for seq in (0, 1, 2, 0, 1):
         separator.feed(uart.encode_frame(2, seq, b"x"))
-    assert (separator.restarts, separator.losses()) == (1, "")
+    assert (separator.restarts(2), separator.losses()) == (1, "")
 
 
 def test_sequence_wraps():
@@ -258,3 +258,77 @@ def test_c_records_reach_the_host(c_encoder):
 def test_example_of_the_manual():
     with open(os.path.join(ROOT, "docs", "UART.md"), encoding="utf-8") as file:
         assert uart.encode_frame(1, 5, b".{}").hex(" ") in file.read()
+
+
+def frames_on(channel, numbers):
+    return b"".join(uart.encode_frame(channel, n, b"x") for n in numbers)
+
+
+@pytest.mark.parametrize("missing", [1, 32767, 32768, 40000, 65535, 65536, 65537, 200000])
+def test_a_loss_of_any_length_is_counted_once_the_total_is_known(missing):
+    separator = uart.Separator()
+    separator.feed(frames_on(2, range(100)) + frames_on(2, range(100 + missing, 150 + missing)))
+    separator.report_sent(2, 150 + missing)
+    assert separator.lost[2] == missing and separator.frames[2] == 150
+    assert separator.restarts(2) == 0
+
+
+@pytest.mark.parametrize("first", [0, 7])
+def test_a_restart_is_no_loss(first):
+    separator = uart.Separator()
+    separator.feed(frames_on(2, range(100)) + frames_on(2, range(first, 150)))
+    separator.report_sent(2, 160)
+    assert separator.restarts(2) == 1
+    assert separator.lost[2] == first + 10
+
+
+def test_a_restart_and_then_a_long_loss():
+    separator = uart.Separator()
+    separator.feed(frames_on(2, range(100)) + frames_on(2, range(50)) + frames_on(2, range(40050, 40060)))
+    separator.report_sent(2, 40060)
+    assert separator.restarts(2) == 1 and separator.lost[2] == 40000
+
+
+def test_records_before_a_restart_are_not_the_runs():
+    first, _ = uart.encode_record({"r": "info", "key": "a", "value": "x" * 500}, 0)
+    second, seq = uart.encode_record({"r": "info", "key": "b", "value": 2}, 0)
+    end, _ = uart.encode_record({"r": "exit", "status": 3}, seq)
+    capture = uart.Capture()
+    capture.feed(first + second + end)
+    capture.finish()
+    assert [record.get("key") for record in capture.records] == ["b", None]
+    assert capture.exit_status == 3 and capture.losses() == "" and capture.counts()["restarts"] == 1
+
+
+def test_records_before_a_long_loss_are_the_runs():
+    first, _ = uart.encode_record({"r": "info", "key": "a", "value": 1}, 0)
+    total, seq = uart.encode_record({"r": "channel", "ch": 1, "sent": 50000, "discarded": 0}, 50000)
+    end, _ = uart.encode_record({"r": "exit", "status": 3}, seq)
+    capture = uart.Capture()
+    capture.feed(first + total + end)
+    capture.finish()
+    assert [record["r"] for record in capture.records] == ["info", "channel", "exit"]
+    assert capture.counts()["lost"] == {"result": 49999} and capture.restarts == 0
+
+
+@pytest.mark.parametrize("at", range(2, 30))
+def test_what_the_cable_cut_is_neither_frame_nor_text(at):
+    """Reading ends after some bytes of a frame and goes on in the middle of another one."""
+    frame, _ = uart.encode_record({"r": "info", "key": "k", "value": "v"}, 0)
+    other, _ = uart.encode_record({"r": "info", "key": "key", "value": "word"}, 1)
+    capture = uart.Capture()
+    capture.feed(b"before\n" + frame[:at])
+    capture.gap()
+    capture.feed(other[at:] + b"behind\n")
+    capture.finish()
+    assert capture.console == "before\nbehind\n"
+    assert capture.records == [] and capture.counts()["cable_out"] == 1
+
+
+def test_a_line_that_the_cable_cut_ends_there():
+    capture = uart.Capture()
+    capture.feed(b"first\ncut he")
+    capture.gap()
+    capture.feed(b"d\nsecond\n")
+    capture.finish()
+    assert capture.console == "first\ncut he\nd\nsecond\n"

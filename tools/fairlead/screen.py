@@ -37,6 +37,14 @@ class Screen:
         self.stream.flush()
         self._changed = self._live()
 
+    def note(self, text):
+        """A line of our own, between the console's."""
+        self._erase()
+        self.stream.write(("" if self._at_start else "\n") + f"[{text}]\n")
+        self._at_start = True
+        self.stream.flush()
+        self._changed = self._live()
+
     def record(self, record):
         try:
             if record["r"] == "lat":

@@ -74,6 +74,12 @@ def frame_ends(wire):
             yield at
 
 
+def went_back(seq, expected):
+    """The target was started again. A number that only has few bits left has not gone back, and neither has one that went
+    far ahead: the first frames after a start are never lost by tens of thousands."""
+    return seq < expected and (seq - expected) & 0xffff >= 0x8000
+
+
 CONTROL_IN_TEXT = frozenset(b"\t\n\r\a\b\x1b")
 
 
@@ -119,8 +125,8 @@ class Separator:
         self.discarded = Counter()  # by channel, as the target reports
         self.damaged = 0
         self.damaged_bytes = 0
-        self.restarts = 0
         self._expected = {}
+        self._starts = {}           # channel -> frames that were sent before each start of the target
         self._pending = bytearray()
         self._in_line = False       # text was passed on and its line is not complete
         self._doubt = False         # the last 0x00 did not close an intact frame
@@ -141,15 +147,35 @@ class Separator:
     def finish(self):
         return self._run(final=True)
 
+    def gap(self):
+        """Bytes are missing here: the cable was out, or reading begins in the middle of the stream."""
+        events = self._run(final=True) + ([b"\n"] if self._in_line else [])
+        self._in_line, self._doubt = False, True
+        return events
+
+    def restarts(self, channel=CHANNEL_RESULT):
+        """How often the target was started again, as this channel's numbers tell."""
+        return len(self._starts.get(channel, ()))
+
     def report_discarded(self, channel, total):
         self.discarded[channel] = total
 
     def report_sent(self, channel, total):
-        """The target has sent this many frames: finds losses at the end of a channel."""
+        """The target has sent this many frames: finds losses at the end of a channel, and long ones.
+
+        Frame numbers have 16 bits. Many frames lost in a row can look like a restart, or like fewer lost; the total then
+        exceeds what is known by a multiple of 65,536.
+        """
         gap = (total - self._expected.get(channel, 0)) & 0xffff
         if gap < 0x8000:
             self.lost[channel] += gap
             self._expected[channel] = total & 0xffff
+        starts = self._starts.get(channel, [])
+        known = self.frames[channel] + self.lost[channel] - (starts[-1] if starts else 0)
+        wraps = (total - known + 0x8000) // 0x10000
+        if wraps > 0:
+            last = starts.pop() if starts else 0  # that was no restart
+            self.lost[channel] += wraps * 0x10000 - last + (starts[-1] if starts else 0)
 
     def losses(self):
         """What was lost, as one line, or "" if nothing was."""
@@ -241,12 +267,12 @@ class Separator:
         self._doubt = False
         if delimited:
             self._delimiter(doubt=False)
-        self.frames[frame.channel] += 1
         gap = (frame.seq - self._expected.get(frame.channel, 0)) & 0xffff
-        if gap < 0x8000:
-            self.lost[frame.channel] += gap
-        else:
-            self.restarts += 1  # the numbers went back: the target was started again
+        if went_back(frame.seq, self._expected.get(frame.channel, 0)):
+            self._starts.setdefault(frame.channel, []).append(self.frames[frame.channel] + self.lost[frame.channel])
+            gap = frame.seq
+        self.lost[frame.channel] += gap
+        self.frames[frame.channel] += 1
         self._expected[frame.channel] = (frame.seq + 1) & 0xffff
         return [skipped, frame] if skipped and is_text(skipped) else [frame]
 
@@ -337,6 +363,9 @@ class Capture:
         self.on_text, self.on_record, self.on_frame = on_text, on_record, on_frame
         self.records = []
         self.exit_status = None
+        self.gaps = 0      # how often the cable was out
+        self._starts = []  # where in records the target was started again
+        self._next = 0     # frame of the result channel
         self._console = []
         self._tail = b""  # an incomplete character, or a '\r' that may belong to a '\n'
 
@@ -350,19 +379,40 @@ class Capture:
     def idle(self):
         self._events(self.separator.idle())
 
+    def begin_late(self):
+        """What comes first may be the rest of something."""
+        self._events(self.separator.gap())
+
+    def gap(self):
+        """The cable was out, and is back."""
+        self.gaps += 1
+        self.begin_late()
+
+    @property
+    def restarts(self):
+        return self.separator.restarts()
+
     def finish(self):
+        """Keeps the records of the last start of the target only."""
         self._events(self.separator.finish())
         self.assembler.finish()
         self._text(b"", final=True)
+        if self._starts:
+            del self.records[:self._starts.pop()]
 
     def losses(self):
         parts = [self.separator.losses()] if self.separator.losses() else []
         if self.assembler.broken:
             parts.append(f"{self.assembler.broken} records broken")
+        if self.gaps:
+            parts.append(f"the cable was out {self.gaps} times")
         return ", ".join(parts)
 
     def counts(self):
-        return dict(self.separator.counts(), broken_records=self.assembler.broken)
+        more = {"cable_out": self.gaps} if self.gaps else {}
+        if self.restarts:
+            more["restarts"] = self.restarts
+        return dict(self.separator.counts(), broken_records=self.assembler.broken, **more)
 
     def _events(self, events):
         for event in events:
@@ -372,6 +422,9 @@ class Capture:
             if self.on_frame:
                 self.on_frame(event)
             if event.channel == CHANNEL_RESULT:
+                if went_back(event.seq, self._next):
+                    self._starts.append(len(self.records))
+                self._next = (event.seq + 1) & 0xffff
                 record = self.assembler.feed(event)
                 if record:
                     self._record(record)
@@ -382,8 +435,9 @@ class Capture:
             self.exit_status = record["status"] & 0xff
         elif record["r"] == "channel" and isinstance(record.get("ch"), int):
             self.separator.report_discarded(record["ch"], int(record.get("discarded", 0)))
-            if record["ch"] != CHANNEL_RESULT and "sent" in record:
+            if "sent" in record:
                 self.separator.report_sent(record["ch"], int(record["sent"]))
+                del self._starts[self.restarts:]  # one of them was a long loss
         if self.on_record:
             self.on_record(record)
 
@@ -405,5 +459,5 @@ def _incomplete(data):
     for n in (1, 2, 3):
         if len(data) >= n and data[-n] >= 0xc0:
             size = 2 if data[-n] < 0xe0 else 3 if data[-n] < 0xf0 else 4
-            return n if n < size else 0
+            return n if n < size and all(byte & 0xc0 == 0x80 for byte in data[len(data) - n + 1:]) else 0
     return 0
