@@ -26,7 +26,8 @@ from fairlead import command, line, qemu, report, screen, uart  # noqa: E402
 DRAIN_S = 0.25       # the target may say a last line behind its exit record
 SILENCE_S = 3.0      # nothing more comes
 RETRY_S = 0.2        # the cable
-PANIC = re.compile(r"^PANIC: ", re.M)
+LAST_WORDS = re.compile(r"^(PANIC|boot): (.*)", re.M)
+REFUSED_ARGUMENTS = "boot arguments refused"
 BANNER = re.compile(r"^fairlead: \S+, (\d+) of \d+ CPUs", re.M)
 
 
@@ -39,10 +40,16 @@ class Board:
     icount: object = None
 
 
-def panicked(console):
-    """Since the target was started the last time."""
+def last_words(console):
+    """What the kernel said when it gave up, since the target was started the last time: (status, reason) or None."""
     starts = [match.end() for match in BANNER.finditer(console)]
-    return PANIC.search(console, starts[-1] if starts else 0) is not None
+    said = LAST_WORDS.search(console, starts[-1] if starts else 0)
+    if not said:
+        return None
+    if said.group(1) == "PANIC":
+        return qemu.STATUS_PANIC, "panic: the kernel stopped, see the end of the console"
+    status = qemu.STATUS_USAGE if said.group(2).startswith(REFUSED_ARGUMENTS) else qemu.STATUS_PANIC
+    return status, f"the kernel did not start: {said.group(2)}"
 
 
 def positive(text):
@@ -92,8 +99,8 @@ class End:
             self.exit_at = self.exit_at or now
             if silent >= DRAIN_S or now - self.exit_at >= SILENCE_S:
                 return capture.exit_status, None
-        elif silent >= SILENCE_S and panicked(capture.console):
-            return qemu.STATUS_PANIC, "panic: the kernel stopped, see the end of the console"
+        elif silent >= SILENCE_S and last_words(capture.console):
+            return last_words(capture.console)
         elif silent >= SILENCE_S and capture.records and capture.records[-1]["r"] == "channel":
             return qemu.STATUS_TIMEOUT, "the application has ended, but its exit record was lost on the line: status unknown"
         if self.timeout and now - self.start >= self.timeout:

@@ -15,6 +15,7 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
+import capture as tool  # noqa: E402
 from fairlead import line, qemu, uart  # noqa: E402
 
 CAPTURE = os.path.join(ROOT, "tools", "capture.py")
@@ -259,16 +260,44 @@ def test_ctrl_c_while_the_cable_is_out(cable, capturing):
     assert capture.load("console.log") == "up\n"
 
 
-def test_panic(cable, capturing):
-    capture = capturing()
-    cable.say(b"\r\nPANIC: assertion failed: x\r\n  at a.c:1\r\n")
-    assert "panic" in capture.end(134, 1)
+def verdict_after(data, silent_s):
+    """What is said of a run whose UART has been silent for so long behind @data."""
+    capture = uart.Capture()
+    end = tool.End(None, 0)
+    capture.feed(data)
+    capture.idle()
+    end.verdict(capture, 0)
+    return end.verdict(capture, silent_s)
 
 
-def test_a_panic_before_the_last_start_is_over(cable, capturing):
-    capture = capturing("--timeout", "3.5")
-    cable.say(b"\r\nPANIC: x\r\n" + BANNER)
-    assert "time-out" in capture.end(124, 1)
+def test_a_panic_is_the_end_when_nothing_more_comes():
+    data = b"\r\nPANIC: assertion failed: x\r\n  at a.c:1\r\n"
+    assert verdict_after(data, tool.SILENCE_S - 0.1) is None
+    assert verdict_after(data, tool.SILENCE_S) == (134, "panic: the kernel stopped, see the end of the console")
+    assert verdict_after(data + BANNER, 1000) is None  # it was started again
+
+
+def test_an_exit_record_that_was_lost():
+    data = wire({"r": "info", "key": "k", "value": 1}, {"r": "channel", "ch": 1, "sent": 1, "discarded": 0})
+    data += wire({"r": "exit", "status": 0}, seq=2)[:-6]
+    assert verdict_after(data, tool.SILENCE_S - 0.1) is None
+    status, reason = verdict_after(data, tool.SILENCE_S)
+    assert status == 124 and "exit record was lost" in reason
+    assert verdict_after(wire({"r": "info", "key": "k", "value": 1}), 1000) is None
+
+
+def test_the_line_behind_an_exit_record_is_waited_for():
+    data = wire({"r": "exit", "status": 7})
+    assert verdict_after(data, tool.DRAIN_S - 0.1) is None
+    assert verdict_after(data, tool.DRAIN_S) == (7, None)
+
+
+@pytest.mark.parametrize("said, status", [("no usable interrupt controller", 134), ("boot arguments refused", 2)])
+def test_a_kernel_that_does_not_start(said, status):
+    console = f"boot argument `x`: unknown key\nboot: {said}\n"
+    assert tool.last_words(console) == (status, f"the kernel did not start: {said}")
+    assert tool.last_words(console + BANNER.decode()) is None
+    assert tool.last_words(f"U-Boot: boot: {said}\n") is None
 
 
 def test_time_out(cable, capturing):
@@ -282,14 +311,6 @@ def test_time_out_while_the_cable_is_out(cable, capturing):
     capture = capturing("--timeout", "1.5")
     cable.pull()
     assert "the cable is out" in capture.end(124, 1)
-
-
-def test_an_exit_record_that_was_lost(cable, capturing):
-    capture = capturing()
-    cable.say(wire({"r": "info", "key": "k", "value": 1}, {"r": "channel", "ch": 1, "sent": 1, "discarded": 0}) +
-              wire({"r": "exit", "status": 0}, seq=2)[:-6])
-    assert "exit record was lost" in capture.end(124, 1)
-    assert capture.load("result.json")["info"] == {"k": 1}
 
 
 def test_a_board_that_is_reset(cable, capturing):
