@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""`baud=` on QEMU's UARTs, which have clocks in the tree: it is set, or refused with the reason, and the run goes on."""
+"""Boot arguments about the board: `baud=`, with QEMU's UARTs, which have clocks in the tree, and `board=`. What cannot be
+is refused, or said, with the reason, and the run goes on."""
 
 import pytest
 
@@ -29,3 +30,14 @@ def test_no_speed_at_all(board):
     run = boot(board, app="hello", boot="baud=fast", timeout=30)
     assert run.status == 2
     assert "boot argument `baud=fast`: expected a number" in run.console
+
+
+@pytest.mark.parametrize("board, other, model", [("virt-arm64", "rpi4", "linux,dummy-virt"),
+                                                 ("virt-riscv64", "visionfive2", "riscv-virtio,qemu")])
+def test_an_image_on_the_wrong_board_says_so(board, other, model):
+    run = boot(board, app="hello", boot=f"board={other}", timeout=30)
+    assert run.status == 0, how_it_ended(run)
+    assert (f"board={other}: the image was made for another board; this is {model}: make image BOARD={board}\n"
+            in run.console)
+    right = boot(board, app="hello", boot=f"board={board}", timeout=30)
+    assert right.status == 0 and "board=" not in right.console
