@@ -9,8 +9,10 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 
 import pytest
+import serial
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
@@ -225,6 +227,25 @@ def test_an_adapter_that_comes_back_under_another_name(tmp_path):
     port.close()
     cable.pull()
     other.pull()
+
+
+@pytest.mark.parametrize("error", [termios.error(5, "Input/output error"), OSError(5, "Input/output error"),
+                                   serial.SerialException(13, "could not open port: Permission denied")])
+def test_a_port_that_goes_while_it_is_opened_is_tried_again(cable, monkeypatch, error):
+    def fails(*_args, **_more):
+        raise error
+
+    port = line.Line(cable.name, 115200)
+    cable.release()
+    cable.pull()
+    assert port.read(5) is None
+    cable.plug()
+    cable.release()
+    with monkeypatch.context() as patch:
+        patch.setattr(serial, "Serial", fails)
+        assert not port.back() and cable.name in port.why
+    assert port.back() and port.why is None
+    port.close()
 
 
 def test_a_port_given_by_id_is_waited_for_by_id(tmp_path, cable):

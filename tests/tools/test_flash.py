@@ -326,6 +326,24 @@ def test_nobody_to_ask(tree, image, monkeypatch):
     assert set(read(dev)) == {0xff}
 
 
+def test_only_the_writing_is_done_as_root(tree, image, monkeypatch):
+    dev, became = tree.card(), []
+
+    def become(program, words):
+        became.append((program, words))
+        raise SystemExit(0)
+
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != dev)
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(os, "execvp", become)
+    with pytest.raises(SystemExit):
+        run(tree, dev, image)
+    assert became == [("sudo", ["sudo", "--", sys.executable, *sys.argv])]
+    monkeypatch.undo()
+    assert run(tree, dev, image) == 0 and len(became) == 1
+
+
 ASKS = """
 import sys
 sys.path[:0] = [{tests!r}, {tools!r}]

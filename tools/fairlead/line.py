@@ -84,11 +84,12 @@ class Line:
         check(path)
         try:
             self._port = serial.Serial(path, self.baud, timeout=0, exclusive=True)
+            fcntl.ioctl(self._port.fd, termios.TIOCEXCL)  # for programs that do not ask for the lock
         except (ValueError, OverflowError) as error:
             raise UsageError(f"BAUD={self.baud}: not possible on {path}") from error
-        except serial.SerialException as error:
+        except (OSError, termios.error) as error:  # the second: it went while it was being opened
+            self.close()
             raise UsageError(_open_error(path, self.baud, error)) from error
-        fcntl.ioctl(self._port.fd, termios.TIOCEXCL)  # for programs that do not ask for the lock
         actual = speed(self._port.fd)
         if actual and abs(actual - self.baud) > self.baud * SPEED_TOLERANCE:
             self.close()
@@ -153,7 +154,7 @@ def speed(fd):
 
 
 def _open_error(path, baud, error):
-    said = error.errno or next((e.errno for e in (error.__cause__, error.__context__) if isinstance(e, OSError)), None)
+    said = next((e.errno for e in (error, error.__cause__, error.__context__) if isinstance(e, OSError) and e.errno), None)
     if said == errno.EACCES:
         return f"PORT={path}: no permission; ports belong to the group dialout: sudo adduser $USER dialout, then log in anew"
     if said in (errno.EBUSY, errno.EAGAIN):
