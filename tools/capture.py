@@ -115,9 +115,9 @@ def listen(port, capture, end, display):
         data = port.read(qemu.IDLE_S)
         now = time.monotonic()
         if data is None:
-            capture.gap()
-            if not wait_for_cable(port, end, display):
-                return qemu.STATUS_TIMEOUT, f"time-out: no exit within {end.timeout:g} s, and the cable is out"
+            verdict = wait_for_cable(port, capture, end, display)
+            if verdict:
+                return verdict
             continue
         if data:
             end.heard = now
@@ -130,20 +130,25 @@ def listen(port, capture, end, display):
             return verdict
 
 
-def wait_for_cable(port, end, display):
-    display.note(f"{port.name} is gone; waiting for it to come back")
+def wait_for_cable(port, capture, end, display):
+    """None when the port is back. An adapter that the board feeds goes when the board switches itself off: what ends a
+    capture by silence ends it here too."""
     out = time.monotonic()
     said = None
+    if capture.exit_status is None:
+        capture.gap()
+        display.note(f"{port.name} is gone; waiting for it to come back")
     while not port.back():
+        verdict = end.verdict(capture, time.monotonic())
+        if verdict:
+            return verdict
         if port.why and port.why != said and time.monotonic() - out > 2:  # its owner and mode come a moment after it
             said = port.why
             display.note(said)
         time.sleep(RETRY_S)
-        if end.timeout and time.monotonic() - end.start >= end.timeout:
-            return False
     end.heard = time.monotonic()
     display.note(f"{port.name} is back after {end.heard - out:.1f} s")
-    return True
+    return None
 
 
 def board_of(options, capture):

@@ -331,7 +331,19 @@ def test_time_out(cable, capturing):
 def test_time_out_while_the_cable_is_out(cable, capturing):
     capture = capturing("--timeout", "1.5")
     cable.pull()
-    assert "the cable is out" in capture.end(124, 1)
+    capture.wait_for("is gone")
+    assert "time-out" in capture.end(124, 1)
+    assert capture.load("result.json")["uart"]["cable_out"] == 1
+
+
+def test_a_board_that_takes_its_adapter_along(cable, capturing):
+    """As one does that feeds the adapter and switches itself off."""
+    capture = capturing("--timeout", "20")
+    cable.say(wire(LATENCY[1], {"r": "exit", "status": 6}))
+    capture.wait_for("progress: ")
+    cable.pull()
+    capture.end(6, 0)
+    assert "cable_out" not in capture.load("result.json")["uart"]
 
 
 def test_a_board_that_is_reset(cable, capturing):
