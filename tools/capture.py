@@ -12,8 +12,10 @@ panic; 124 time-out, or an exit record that was lost; 127 a tool is missing; 2 w
 """
 
 import argparse
+import contextlib
 import os
 import re
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -108,11 +110,27 @@ class End:
         return None
 
 
+@contextlib.contextmanager
+def interruptible(on=True):
+    """A signal's exception comes in here only: what was read is counted whole."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK if on else signal.SIG_BLOCK, command.STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK if on else signal.SIG_UNBLOCK, command.STOPS)
+
+
 def listen(port, capture, end, display):
     """Feeds what comes into @capture until the @end has a verdict, and returns it."""
+    with interruptible(False):
+        return feed(port, capture, end, display)
+
+
+def feed(port, capture, end, display):
     capture.begin_late()
     while True:
-        data = port.read(qemu.IDLE_S)
+        with interruptible():
+            data = port.read(qemu.IDLE_S)
         now = time.monotonic()
         if data is None:
             verdict = wait_for_cable(port, capture, end, display)
@@ -145,7 +163,8 @@ def wait_for_cable(port, capture, end, display):
         if port.why and port.why != said and time.monotonic() - out > 2:  # its owner and mode come a moment after it
             said = port.why
             display.note(said)
-        time.sleep(RETRY_S)
+        with interruptible():
+            time.sleep(RETRY_S)
     end.heard = time.monotonic()
     display.note(f"{port.name} is back after {end.heard - out:.1f} s")
     return None

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """tools/capture.py on a pseudo-terminal: files, exit codes, the cable, ports that cannot be used."""
 
+import io
 import json
 import os
 import pty
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 
 import pytest
 import serial
@@ -18,7 +20,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import capture as tool  # noqa: E402
-from fairlead import line, qemu, uart  # noqa: E402
+from fairlead import command, line, qemu, screen, uart  # noqa: E402
 
 CAPTURE = os.path.join(ROOT, "tools", "capture.py")
 BANNER = b"fairlead: arm64, 3 of 4 CPUs, 1024 MiB, timer x\r\n"
@@ -268,6 +270,31 @@ def test_ctrl_c_leaves_a_report_of_what_there_is(cable, capturing):
     assert result["results"]["latency_t0_max"]["value"] == 31 and result["exit_status"] == 130
     assert "SIGINT" in result["reason"]
     assert sorted(os.listdir(capture.out)) == ["console.log", "report.html", "result.json"]
+
+
+def test_ctrl_c_never_cuts_what_was_read(cable):
+    """It comes while the first of some frames is looked at; all of them are delivered and counted."""
+    def stop(_signum, _frame):
+        raise command.Stopped(signal.SIGINT)
+
+    frames = []
+
+    def on_frame(frame):
+        frames.append(frame)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    port = line.Line(cable.name, 115200)
+    cable.release()
+    cable.say(wire(*LATENCY[:4]))
+    capture = uart.Capture(on_frame=on_frame)
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        with pytest.raises(command.Stopped):
+            tool.listen(port, capture, tool.End(20, time.monotonic()), screen.Screen(io.StringIO()))
+    finally:
+        signal.signal(signal.SIGINT, before)
+        port.close()
+    assert len(frames) == len(capture.records) == sum(capture.separator.frames.values()) == 4
 
 
 def test_ctrl_c_while_the_cable_is_out(cable, capturing):

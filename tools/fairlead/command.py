@@ -77,6 +77,9 @@ class Parser(argparse.ArgumentParser):
         raise qemu.UsageError(message)
 
 
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class Stopped(Exception):
     """A signal asked us to end."""
 
@@ -100,7 +103,7 @@ def _on_signal(signum, _frame):
 def front_end(name, run):
     """For the commands that show a target's console: run() returns (status, reason or None). The reason goes to standard
     error, and the last line of standard output is `exit status N`."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in STOPS:
         signal.signal(signum, _on_signal)
     try:
         status, reason = run()
