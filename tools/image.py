@@ -57,7 +57,7 @@ def main():
     options = p.parse_args(joined)
     args = options.args or DEFAULT_ARGS.get(options.app, "")
     try:
-        used, size = make(options.board, options.kernel, options.out, bootargs(options.boot, args))
+        used, size = make(options.board, options.kernel, options.out, bootargs(f"board={options.board} {options.boot}".strip(), args))
     except (disk.DiskError, fat.FatError, firmware.FirmwareError, image.ImageError, OSError) as error:
         print(f"image: {error}", file=sys.stderr)
         return 1

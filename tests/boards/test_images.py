@@ -91,7 +91,7 @@ def test_pi_files(board, made, tmp_path):
     settings = config(files["config.txt"].decode("ascii"))
     for file in FIRMWARE[board]:
         assert files[file] == store.read("raspi-firmware", f"/usr/lib/raspi-firmware/{file}")
-    assert files["cmdline.txt"].decode("ascii") == f"fairlead: -- {ARGS}\n"  # behind the firmware's own
+    assert files["cmdline.txt"].decode("ascii") == f"fairlead: board={board} -- {ARGS}\n"  # behind the firmware's own
     for key, value in settings["all"].items():
         assert key == "device_tree" or CONFIG[key] == value, key
     needed = {"arm_64bit", "enable_uart", "force_turbo", "kernel"} | ({"os_check", "device_tree"} if board == "rpi5" else {"init_uart_clock"})
@@ -172,7 +172,7 @@ def test_visionfive2_boot_partition(made, tmp_path):
     files = fat_files(name, 16384)
     assert {file for file in files if not file.startswith("licences/")} == {"Image", "extlinux/extlinux.conf"}
     words = [line.split(maxsplit=1) for line in files["extlinux/extlinux.conf"].decode("ascii").splitlines() if not line.startswith("#")]
-    assert words == [["default", "fairlead"], ["label", "fairlead"], ["kernel", "/Image"], ["append", f"-- {ARGS}"]]
+    assert words == [["default", "fairlead"], ["label", "fairlead"], ["kernel", "/Image"], ["append", f"board=visionfive2 -- {ARGS}"]]
     kernel = files["Image"]
     text_offset, image_size, flags, version = struct.unpack("<QQQI", kernel[8:36])
     assert kernel[48:56] == b"RISCV\0\0\0" and kernel[56:60] == b"RSC\x05" and (text_offset, flags, version) == (0x200000, 0, 2)
