@@ -6,32 +6,42 @@
  */
 #include "core/rbtree.h"
 
-__always_inline_fn int rb_side(const struct rb_node *n)
+__always_inline_fn unsigned long rb_side(const struct rb_node *n)
 {
 	return n == n->parent->child[1];
 }
 
+/* @new comes below @p, or becomes the root, where @old was. */
+__always_inline_fn void rb_set_child(struct rb_root *t, struct rb_node *p,
+				     const struct rb_node *old, struct rb_node *new)
+{
+	if (p)
+		p->child[p->child[1] == old] = new;
+	else
+		t->root = new;
+}
+
 static void rb_replace_child(struct rb_root *t, struct rb_node *old, struct rb_node *new)
 {
-	if (!old->parent)
-		t->root = new;
-	else
-		old->parent->child[rb_side(old)] = new;
+	struct rb_node *p = old->parent;
+
+	rb_set_child(t, p, old, new);
 	if (new)
-		new->parent = old->parent;
+		new->parent = p;
 }
 
 /* @n's child on the other side takes @n's place; @n becomes its child on @side. */
-static void rb_rotate(struct rb_root *t, struct rb_node *n, int side)
+static void rb_rotate(struct rb_root *t, struct rb_node *n, unsigned long side)
 {
-	struct rb_node *up = n->child[!side];
+	struct rb_node *up = n->child[!side], *inner = up->child[side], *p = n->parent;
 
-	rb_replace_child(t, n, up);
-	n->child[!side] = up->child[side];
-	if (n->child[!side])
-		n->child[!side]->parent = n;
+	n->child[!side] = inner;
+	if (inner)
+		inner->parent = n;
 	up->child[side] = n;
 	n->parent = up;
+	up->parent = p;
+	rb_set_child(t, p, n, up);
 }
 
 __always_inline_fn bool rb_is_red(const struct rb_node *n)
@@ -43,7 +53,7 @@ static void rb_insert_fix(struct rb_root *t, struct rb_node *n)
 {
 	while (rb_is_red(n->parent)) {
 		struct rb_node *p = n->parent, *g = p->parent;
-		int side = rb_side(p);
+		unsigned long side = rb_side(p);
 		struct rb_node *uncle = g->child[!side];
 
 		g->red = true;
@@ -70,7 +80,7 @@ void rb_grow(struct rb_root *t)
 	t->root->red = false;
 }
 
-void rb_link(struct rb_root *t, struct rb_node *n, struct rb_node *p, int side)
+void rb_link(struct rb_root *t, struct rb_node *n, struct rb_node *p, unsigned long side)
 {
 	n->child[0] = n->child[1] = NULL;
 	n->parent = p;
@@ -91,7 +101,7 @@ void rb_insert(struct rb_root *t, struct rb_node *n,
 }
 
 /* The subtree of @p on @side lost one black node (its top may be NULL). */
-static void rb_erase_fix(struct rb_root *t, struct rb_node *p, int side)
+static void rb_erase_fix(struct rb_root *t, struct rb_node *p, unsigned long side)
 {
 	for (;;) {
 		struct rb_node *n = p->child[side], *s = p->child[!side];
@@ -166,7 +176,7 @@ void rb_erase(struct rb_root *t, struct rb_node *n)
 {
 	struct rb_node *p = n->parent;
 	bool lost_black = !n->red;
-	int side = p ? rb_side(n) : 0;
+	unsigned long side = p ? rb_side(n) : 0;
 
 	if (!t->root)
 		return rb_erase_alone(t);

@@ -37,7 +37,7 @@ static inline struct rb_node *rb_first(const struct rb_root *t)
 }
 
 /* @n becomes a child of @p on @side, where there is none: 0 left, 1 right. */
-void rb_link(struct rb_root *t, struct rb_node *n, struct rb_node *p, int side);
+void rb_link(struct rb_root *t, struct rb_node *n, struct rb_node *p, unsigned long side);
 /* The tree is no tree of one any more. */
 void rb_grow(struct rb_root *t);
 
@@ -47,7 +47,7 @@ __always_inline_fn void rb_insert_among(struct rb_root *t, struct rb_node *n,
 						     const struct rb_node *))
 {
 	struct rb_node *p, *next;
-	int side;
+	unsigned long side;
 
 	if (unlikely(!t->root))
 		rb_grow(t);
