@@ -73,13 +73,6 @@ static void rb_insert_fix(struct rb_root *t, struct rb_node *n)
 	t->root->red = false;
 }
 
-void rb_grow(struct rb_root *t)
-{
-	t->root = t->first;
-	t->root->child[0] = NULL;
-	t->root->red = false;
-}
-
 void rb_link(struct rb_root *t, struct rb_node *n, struct rb_node *p, unsigned long side)
 {
 	n->child[0] = n->child[1] = NULL;
@@ -94,10 +87,20 @@ void rb_link(struct rb_root *t, struct rb_node *n, struct rb_node *p, unsigned l
 void rb_insert(struct rb_root *t, struct rb_node *n,
 	       bool (*less)(const struct rb_node *, const struct rb_node *))
 {
+	struct rb_node *p, *next;
+	bool side;
+
 	if (rb_empty(t))
-		rb_insert_alone(t, n);
-	else
-		rb_insert_among(t, n, less);
+		return rb_insert_alone(t, n);
+	if (!t->root)
+		rb_grow(t);
+	next = t->root;
+	do {
+		p = next;
+		side = !less(n, p);
+		next = p->child[side];
+	} while (next);
+	rb_link(t, n, p, side);
 }
 
 /* The subtree of @p on @side lost one black node (its top may be NULL). */

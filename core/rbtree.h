@@ -39,28 +39,16 @@ static inline struct rb_node *rb_first(const struct rb_root *t)
 /* @n becomes a child of @p on @side, where there is none: 0 left, 1 right. */
 void rb_link(struct rb_root *t, struct rb_node *n, struct rb_node *p, unsigned long side);
 /* The tree is no tree of one any more. */
-void rb_grow(struct rb_root *t);
-
-/* @less(a, b): a goes before b. Not into an empty tree; written out where it is called. */
-__always_inline_fn void rb_insert_among(struct rb_root *t, struct rb_node *n,
-					bool (*less)(const struct rb_node *,
-						     const struct rb_node *))
+static inline void rb_grow(struct rb_root *t)
 {
-	struct rb_node *p, *next;
-	unsigned long side;
+	struct rb_node *only = t->first;
 
-	if (unlikely(!t->root))
-		rb_grow(t);
-	next = t->root;
-	do {
-		p = next;
-		side = !less(n, p);
-		next = p->child[side];
-	} while (next);
-	rb_link(t, n, p, side);
+	only->child[0] = NULL;
+	only->red = false;
+	t->root = only;
 }
 
-/* The same by a call, into any tree. */
+/* @less(a, b): a goes before b. */
 void rb_insert(struct rb_root *t, struct rb_node *n,
 	       bool (*less)(const struct rb_node *, const struct rb_node *));
 void rb_erase(struct rb_root *t, struct rb_node *n);
