@@ -591,12 +591,14 @@ static __noinline LOCK_UNCHECKED void preempt_fair(struct runqueue *rq, struct t
 			return yield_fair(rq, prev, arch_irq_flags_masked());
 		}
 		n = eevdf_pick(&rq->fair, e);
-		if (n != e) {
-			eevdf_take(&rq->fair, n);
-			eevdf_put(&rq->fair, e);
-			rq->fair_paused = prev;
-			return switch_fair(rq, prev, n, STOP_PREEMPTED, arch_irq_flags_masked());
+		if (n == e) {
+			slice_begin(rq, prev);
+			return keep_running(rq, arch_irq_flags_masked());
 		}
+		eevdf_take(&rq->fair, n);
+		eevdf_put(&rq->fair, e);
+		rq->fair_paused = prev;
+		return switch_fair(rq, prev, n, STOP_PREEMPTED, arch_irq_flags_masked());
 	}
 	schedule(rq, prev, STOP_PREEMPTED, arch_irq_flags_masked());
 }
