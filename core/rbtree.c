@@ -51,18 +51,20 @@ __always_inline_fn bool rb_is_red(const struct rb_node *n)
 
 static void rb_insert_fix(struct rb_root *t, struct rb_node *n)
 {
-	while (rb_is_red(n->parent)) {
-		struct rb_node *p = n->parent, *g = p->parent;
-		unsigned long side = rb_side(p);
-		struct rb_node *uncle = g->child[!side];
+	struct rb_node *p;
 
+	while (p = n->parent, rb_is_red(p)) {
+		struct rb_node *g = p->parent, *uncle;
+		unsigned long side = p == g->child[1];
+
+		uncle = g->child[!side];
 		g->red = true;
 		if (rb_is_red(uncle)) {
 			p->red = uncle->red = false;
 			n = g;
 			continue;
 		}
-		if (rb_side(n) != side) {
+		if (p->child[!side] == n) {
 			rb_rotate(t, p, side);
 			p = n;
 		}
@@ -183,8 +185,8 @@ void rb_erase(struct rb_root *t, struct rb_node *n)
 
 	if (!t->root)
 		return rb_erase_alone(t);
-	if (t->first == n)
-		t->first = rb_next(n);
+	if (t->first == n) /* then below it is one red leaf at most */
+		t->first = n->child[1] ? n->child[1] : p;
 	if (n->child[0] && n->child[1]) {
 		struct rb_node *heir = rb_next(n);
 

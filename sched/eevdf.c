@@ -128,7 +128,8 @@ static void fair_come(struct runqueue *rq, struct thread *t, enum eevdf_place pl
 
 	fair_settle(rq);
 	util_sample(t, rq_has_fair_running(rq) ? rq->since_ns : time_now_ns());
-	fair_release(rq, 0);
+	if (eevdf_has_paid(&rq->fair))
+		fair_release(rq, 0);
 	if (e->delayed) {
 		eevdf_undelay(&rq->fair, e);
 		eevdf_request(e);
