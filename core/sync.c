@@ -148,26 +148,101 @@ void condition_init(struct condition *c)
 }
 
 /*
+ * To give up the mutex, and a borrowed rank with it, and to set a timer and block are two stretches
+ * with interrupts masked. In between the thread comes: it is in the queue, in its place, but
+ * waiter.queue is NULL, since it may be preempted and must not be woken. Whoever takes it off says so
+ * in its result, which is COMES until then.
+ *
+ * come vs signal
+ *   CPU 0: T                               CPU 1: owns the mutex next, signals
+ *   lock(c), gives up the mutex            .
+ *   T queued, result COMES, unlock(c)      .
+ *   interrupts, preemption                 lock(c), lock(T), T's queue NULL: taken off, result 0
+ *   .                                      unlock both, wakes nobody; may free c
+ *   lock(T): result 0, c is not touched    (the other order: T has c's lock, and blocks as ever)
+ *
+ * As long as T is not taken off c is there, and with T's lock held that stays so: c's, which comes
+ * before it, is tried.
+ */
+#define COMES 1
+
+/* With the lock held: the thread is one of those who wait from now on. */
+static void condition_come(struct condition *c, struct thread *self) LOCK_REQUIRES(c->waiters.lock)
+{
+	wait_insert(&c->waiters, &self->waiter, atomic_peek_relaxed(&self->sched.rank));
+	self->waiter.result = COMES;
+	atomic_store_relaxed(&self->waiter.queue, (struct wait_queue *)NULL);
+	self->waiter.ticket = c->ticket++;
+	c->waiting++;
+}
+
+/* True: with the lock, and on the queue like any waiter. False: was taken off. Irqs masked. */
+static LOCK_UNCHECKED bool condition_arrive(struct condition *c, struct thread *self)
+{
+	struct waiter *w = &self->waiter;
+	uint16_t rank = atomic_peek_relaxed(&self->sched.rank);
+	bool comes;
+
+	for (;;) {
+		spin_lock(&self->borrower.lock);
+		comes = w->result == COMES;
+		if (!comes || spin_trylock(&c->waiters.lock))
+			break;
+		spin_unlock(&self->borrower.lock);
+		arch_cpu_relax();
+	}
+	spin_unlock(&self->borrower.lock);
+	if (!comes)
+		return false;
+	w->result = 0;
+	atomic_store_relaxed(&w->queue, &c->waiters);
+	if (w->rank != rank)
+		wait_rank_again(&c->waiters, w, rank);
+	return true;
+}
+
+/*
+ * Interrupts may come. A hook would find the thread's waiter in use, if it waited: it is left for
+ * the end of the wait, as one that comes while interrupts are masked.
+ */
+static void let_interrupts_in(struct thread *self, unsigned long flags)
+{
+	bool in_hook = self->in_hook;
+
+	self->in_hook = true;
+	arch_irq_restore(flags);
+	(void)arch_irq_save();
+	self->in_hook = in_hook;
+	if (unlikely(!in_hook && atomic_peek_relaxed(&self->hook)))
+		sched_notify(self);
+}
+
+/*
  * The mutex is given up with the condition's lock held: a signal by whoever owns the mutex next has
  * to come through that lock, and then finds us queued. The next owner is woken with interrupts
  * masked, which only queues it: sched_block() looks who is best.
  */
-int condition_wait_until(struct condition *c, struct mutex *m, uint64_t until_ns)
+LOCK_UNCHECKED int condition_wait_until(struct condition *c, struct mutex *m, uint64_t until_ns)
 {
+	struct thread *self = thread_current(), *next;
 	unsigned long flags;
-	struct thread *next;
-	int result, err;
+	int result = 0, err;
 
 	if (!mutex_is_mine(m))
 		return -EPERM;
 	flags = spin_lock_irqsave(&c->waiters.lock);
 	next = mutex_release(m);
+	condition_come(c, self);
+	spin_unlock(&c->waiters.lock);
 	if (next)
 		sched_wake(next, arch_irq_flags_masked());
-	thread_current()->waiter.ticket = c->ticket++;
-	c->waiting++;
-	result = until_ns == UINT64_MAX ? wait_on(&c->waiters, flags) :
-					  wait_on_until(&c->waiters, flags, until_ns);
+	let_interrupts_in(self, flags);
+	if (!condition_arrive(c, self))
+		arch_irq_restore(flags);
+	else if (until_ns == UINT64_MAX)
+		sched_block(&c->waiters.lock, flags);
+	else
+		result = wait_block_until(&c->waiters, flags, until_ns);
 	if (result) {
 		flags = spin_lock_irqsave(&c->waiters.lock);
 		c->waiting--;
@@ -182,40 +257,49 @@ int condition_wait(struct condition *c, struct mutex *m)
 	return condition_wait_until(c, m, UINT64_MAX);
 }
 
-/* The best waiter, or NULL; counts it out. */
-static struct thread *condition_pop(struct condition *c) LOCK_REQUIRES(c->waiters.lock)
+/* Takes @w off and counts it out. The thread to be woken, or NULL: it has not blocked yet. */
+static struct thread *condition_take(struct condition *c, struct waiter *w)
+	LOCK_REQUIRES(c->waiters.lock)
 {
-	struct thread *t = wait_pop(&c->waiters);
+	struct thread *t = container_of(w, struct thread, waiter);
+	bool comes;
 
-	if (t)
-		c->waiting--;
-	return t;
+	spin_lock(&t->borrower.lock);
+	comes = w->result == COMES;
+	wait_erase(&c->waiters, w);
+	w->result = 0;
+	spin_unlock(&t->borrower.lock);
+	c->waiting--;
+	return comes ? NULL : t;
 }
 
-void condition_signal(struct condition *c)
+static void wake(struct thread *t, unsigned long flags)
 {
-	unsigned long flags = spin_lock_irqsave(&c->waiters.lock);
-	struct thread *t = condition_pop(c);
-
-	spin_unlock(&c->waiters.lock);
 	if (t)
 		sched_wake(t, flags);
 	else
 		arch_irq_restore(flags);
 }
 
+void condition_signal(struct condition *c)
+{
+	unsigned long flags = spin_lock_irqsave(&c->waiters.lock);
+	struct waiter *w = wait_first(&c->waiters);
+	struct thread *t = w ? condition_take(c, w) : NULL;
+
+	spin_unlock(&c->waiters.lock);
+	wake(t, flags);
+}
+
 /* The best of those that waited before ticket @end was given out, or NULL. */
-static struct thread *condition_pop_older(struct condition *c, uint32_t end)
+static struct waiter *condition_first_older(struct condition *c, uint32_t end)
 	LOCK_REQUIRES(c->waiters.lock)
 {
 	for (struct rb_node *n = rb_first(&c->waiters.waiters); n; n = rb_next(n)) {
-		struct thread *t = container_of(n, struct thread, waiter.node);
+		struct waiter *w = container_of(n, struct waiter, node);
 
-		if ((int32_t)(t->waiter.ticket - end) < 0) {
-			wait_erase(&c->waiters, &t->waiter);
-			c->waiting--;
-			return t;
-		}
+		if ((int32_t)(w->ticket - end) < 0)
+			return w;
 	}
 	return NULL;
 }
@@ -231,12 +315,14 @@ void condition_broadcast(struct condition *c)
 	uint32_t end = c->ticket, old = c->waiting;
 
 	while (old--) {
-		struct thread *t = condition_pop_older(c, end);
+		struct waiter *w = condition_first_older(c, end);
+		struct thread *t;
 
-		if (!t)
+		if (!w)
 			break;
+		t = condition_take(c, w);
 		spin_unlock(&c->waiters.lock);
-		sched_wake(t, flags);
+		wake(t, flags);
 		flags = spin_lock_irqsave(&c->waiters.lock);
 	}
 	spin_unlock_irqrestore(&c->waiters.lock, flags);

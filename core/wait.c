@@ -83,15 +83,22 @@ static void wait_timeout(struct timer *timer)
 		sched_wake(t, arch_irq_flags_masked());
 }
 
-LOCK_UNCHECKED int wait_on_until(struct wait_queue *q, unsigned long flags, uint64_t until_ns)
+LOCK_UNCHECKED int wait_block_until(struct wait_queue *q, unsigned long flags, uint64_t until_ns)
 {
 	struct thread *self = thread_current();
 
-	wait_insert(q, &self->waiter, atomic_peek_relaxed(&self->sched.rank));
 	timer_init(&self->timer, wait_timeout);
 	self->timer.urgent = atomic_peek_relaxed(&self->sched.rank) > RANK_RT;
 	timer_add(&self->timer, until_ns);
 	sched_block(&q->lock, flags);
 	timer_cancel_wait(&self->timer);
 	return self->waiter.result;
+}
+
+LOCK_UNCHECKED int wait_on_until(struct wait_queue *q, unsigned long flags, uint64_t until_ns)
+{
+	struct thread *self = thread_current();
+
+	wait_insert(q, &self->waiter, atomic_peek_relaxed(&self->sched.rank));
+	return wait_block_until(q, flags, until_ns);
 }

@@ -33,8 +33,9 @@ struct waiter {
 	struct wait_queue *queue; /* [a] written under its lock; NULL: on none */
 	uint32_t ticket;          /* [w] of a condition variable: order of arrival */
 	uint16_t rank;            /* [w] the thread's: its place, see sched_rank_waiter() */
-	int16_t result;           /* [w] what the wait returns: 0, -ETIMEDOUT */
-	struct loan loan;         /* [w] for a mutex, if rank is RANK_DEADLINE */
+	/* [w] what the wait returns: 0, -ETIMEDOUT; on the way to a condition see sync.c */
+	int16_t result;
+	struct loan loan; /* [w] for a mutex, if rank is RANK_DEADLINE */
 };
 
 struct wait_queue {
@@ -113,4 +114,7 @@ static inline struct waiter *wait_first(const struct wait_queue *q)
  */
 int wait_on(struct wait_queue *q, unsigned long flags) LOCK_RELEASES(q->lock);
 int wait_on_until(struct wait_queue *q, unsigned long flags, uint64_t until_ns)
+	LOCK_RELEASES(q->lock);
+/* The second half of wait_on_until(): the caller has put itself on @q. */
+int wait_block_until(struct wait_queue *q, unsigned long flags, uint64_t until_ns)
 	LOCK_RELEASES(q->lock);

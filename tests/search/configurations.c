@@ -384,6 +384,110 @@ static void rank_wait(void)
 	finish(2);
 }
 
+static void hook(struct thread *t)
+{
+	hooked = t;
+}
+
+static struct condition condition;
+static bool told;
+
+static void *do_wait_condition(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	CHECK(!mutex_lock(&mutex));
+	go(1);
+	while (!told)
+		CHECK(!condition_wait(&condition, &mutex));
+	CHECK(!mutex_unlock(&mutex));
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/* Nobody waits when it has signalled: nobody may come by the condition any more. */
+static void *do_signal_and_free(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	semaphore_post(&sem[2]);
+	CHECK(!mutex_lock(&mutex));
+	told = true;
+	condition_signal(&condition);
+	memset(&condition, 0xa5, sizeof(condition));
+	CHECK(!mutex_unlock(&mutex));
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+/* Somebody better takes the CPU as a thread comes to a condition that is signalled. */
+static void condition_come(void)
+{
+	begin(2, SCHED_FIFO, 10);
+	mutex_init(&mutex);
+	condition_init(&condition);
+	told = false;
+	make(0, 1, SCHED_FIFO, 20, do_wait_condition);
+	make(1, 2, SCHED_FIFO, 30, do_signal_and_free);
+	make(2, 1, SCHED_FIFO, 40, do_wait);
+	settle();
+	go(2);
+	settle();
+	search_begin();
+	go(0);
+	finish(3);
+}
+
+static void *do_raise(void *arg)
+{
+	semaphore_wait(&gate[(uintptr_t)arg]);
+	CHECK(!sched_set_policy(threads[0], SCHED_FIFO, 40, 0));
+	end((unsigned)(uintptr_t)arg);
+	return NULL;
+}
+
+static void hook_that_waits(struct thread *t)
+{
+	for (struct rb_node *n = rb_first(&condition.waiters.waiters); n; n = rb_next(n))
+		CHECK(n != &t->waiter.node);
+	semaphore_wait(&sem[3]);
+	hooked = t;
+}
+
+/*
+ * It has another priority when it arrives; and a hook that is set on its way neither waits in its
+ * place nor is forgotten.
+ */
+static void condition_change(void)
+{
+	begin(2, SCHED_FIFO, 50);
+	mutex_init(&mutex);
+	condition_init(&condition);
+	told = false;
+	make(0, 1, SCHED_FIFO, 20, do_wait_condition);
+	make(1, 1, SCHED_FIFO, 30, do_wait_condition);
+	make(2, 1, SCHED_FIFO, 45, do_raise);
+	settle();
+	go(1);
+	settle();
+	search_begin();
+	go(0);
+	if (search_choice(2))
+		CHECK(!thread_set_hook(threads[0], hook_that_waits));
+	else
+		hooked = threads[0];
+	go(2);
+	settle();
+	semaphore_post(&sem[3]);
+	settle();
+	CHECK(!mutex_lock(&mutex));
+	told = true;
+	CHECK(!mutex_unlock(&mutex));
+	condition_signal(&condition);
+	settle();
+	CHECK(done[0] && !done[1] && hooked == threads[0]);
+	condition_signal(&condition);
+	finish(3);
+}
+
 /* The same of one that waits, while it is woken. */
 static void rank_wake(void)
 {
@@ -1025,11 +1129,6 @@ static void move_change(void)
 	settle();
 	CHECK(done[0] && !(threads[0]->sched.unusual & SCHED_SLICED));
 	finish(2);
-}
-
-static void hook(struct thread *t)
-{
-	hooked = t;
 }
 
 /* A hook is set for a thread that runs, blocks or is woken. */
@@ -1806,6 +1905,10 @@ const struct configuration configurations[] = {
 	  inherit_change, 2, .bound = 3, .weak_bound = 2, .soak_bound = 4 },
 	{ "rank-wait", "a thread gets another priority as it begins to wait", rank_wait, 2,
 	  .bound = 3, .weak_bound = 3, .soak_bound = 4 },
+	{ "condition-come", "a thread comes to a condition while it is signalled and freed",
+	  condition_come, 2, .bound = 2, .weak_bound = 1, .soak_bound = 3 },
+	{ "condition-change", "a thread comes to a condition and gets another priority and a hook",
+	  condition_change, 2, .bound = 2, .weak_bound = 1, .soak_bound = 3 },
 	{ "rank-wake", "a waiter gets another priority while it is woken", rank_wake, 3,
 	  .bound = 2, .weak_bound = 2, .soak_bound = 3 },
 	{ "inherit-circle", "two threads wait for each other", inherit_circle, 2,
