@@ -278,7 +278,7 @@ app: app-check $(IMAGE) compile_commands.json
 
 run: app
 	@$(PYTHON) tools/run.py --board $(BOARD) --app $(APP_NAME) --image $(IMAGE) --out $(APP_OUT) --cpus $(CPUS) \
-		--args '$(ARGS)' --icount $(ICOUNT) --timeout $(TIMEOUT) --baud '$(BAUD)'
+		--args '$(ARGS)' --icount $(ICOUNT) --timeout $(TIMEOUT) --baud '$(BAUD)' --policy '$(POLICY)'
 
 endif
 

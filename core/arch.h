@@ -148,6 +148,19 @@ void arch_fpu_load(const struct arch_fpu *fpu);
 void arch_call_on_stack(void (*fn)(void *), void *arg, uintptr_t stack_top);
 
 /*
+ * Guarded calls, one at a time on each CPU: fn(a, b, c) on the stack that ends at @stack_top, own
+ * CPU, irqs masked or a timer window open. It returns what fn does; or 0 if fn was given up, and
+ * then whatever fn held or had half done is left as it is. A guarded call is given up by
+ * arch_guarded_abort(), on its own stack; or by arch_guarded_divert(), when the exception @tf that
+ * it took is returned from, or, with NULL, the timer interrupt that came to it through the window.
+ * arch_guarded(): this is called from within one.
+ */
+long arch_guarded_call(long (*fn)(long, long, long), long a, long b, long c, uintptr_t stack_top);
+__noreturn void arch_guarded_abort(void);
+void arch_guarded_divert(struct trap_frame *tf);
+bool arch_guarded(void);
+
+/*
  * Time. Frequency in Hz (0: unknown, with *why set); per-CPU timer hardware is set up by
  * arch_timer_init(), irq unmasked.
  */

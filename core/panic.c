@@ -26,6 +26,8 @@
 
 extern const char text_start[], text_end[], rodata_start[], rodata_end[];
 
+bool (*fault_taken)(struct trap_frame *tf, const char *what, uintptr_t addr);
+
 static uint32_t panic_owner;   /* [a] lock id of the CPU that panicked first; 0: none */
 static uint32_t panic_depth;   /* [o] of the owner: how often it panicked */
 static uint32_t panic_stopped; /* [a] CPUs that have seen the panic */
@@ -179,6 +181,8 @@ void panic(const char *fmt, ...)
 {
 	va_list ap;
 
+	if (fault_taken)
+		fault_taken(NULL, fmt, 0);
 	va_start(ap, fmt);
 	panic_report(NULL, fmt, ap);
 }
@@ -230,6 +234,8 @@ void trap_fault(struct trap_frame *tf, const char *what, uintptr_t addr)
 {
 	const struct thread *t = thread_shown();
 
+	if (fault_taken && fault_taken(tf, what, addr))
+		return;
 	if (stack_is_guard(addr))
 		panic_trap(tf, "stack overflow in thread %d %.*s: %s at 0x%lx",
 			   t ? (int)t->tid : -1, THREAD_NAME_BYTES, t ? t->name : "(unknown)", what,

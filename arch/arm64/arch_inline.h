@@ -43,6 +43,8 @@ struct arch_cpu {
 	uintptr_t entry_tls;           /* [i] and its TLS register */
 	uint32_t lock_id;              /* [i] */
 	uint32_t nested_faults;        /* [o] faults taken on the fault stack so far */
+	uintptr_t guard_sp;            /* [o] what a guarded call goes back to; 0: there is none */
+	uintptr_t guard_divert; /* [o] where the interrupt in the window returns to, if not 0 */
 };
 
 /*

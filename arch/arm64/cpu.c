@@ -22,6 +22,8 @@ _Static_assert(offsetof(struct arch_fpu, fpsr) == 512, "switch.S");
 _Static_assert(sizeof(struct arch_fpu) == 528, "switch.S");
 _Static_assert(offsetof(struct cpu, arch.fault_stack_top) == CPU_FAULT_STACK, "boot.S");
 _Static_assert(offsetof(struct cpu, arch.emergency_stack_top) == CPU_EMERGENCY_STACK, "vectors.S");
+_Static_assert(offsetof(struct cpu, arch.guard_sp) == CPU_GUARD_SP, "switch.S");
+_Static_assert(offsetof(struct cpu, arch.guard_divert) == CPU_GUARD_DIVERT, "vectors.S");
 _Static_assert(offsetof(struct cpu, arch.entry_sp) == CPU_ENTRY_SP, "boot.S");
 _Static_assert(offsetof(struct cpu, arch.entry_tls) == CPU_ENTRY_TLS, "boot.S");
 _Static_assert(offsetof(struct trap_frame, sp) == TF_SP, "vectors.S");

@@ -24,6 +24,8 @@
 #define CPU_EMERGENCY_STACK 8
 #define CPU_ENTRY_SP        16
 #define CPU_ENTRY_TLS       24
+#define CPU_GUARD_SP        40
+#define CPU_GUARD_DIVERT    48
 
 /* The frame of arch_switch(): x19..x30. */
 #define SWITCH_FRAME_BYTES 96

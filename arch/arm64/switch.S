@@ -200,6 +200,46 @@ arch_call_on_stack:
 	ret
 	.size	arch_call_on_stack, . - arch_call_on_stack
 
+/*
+ * long arch_guarded_call(x0 fn, x1 a, x2 b, x3 c, x4 stack_top). arm64_guard_abort is where a call
+ * that is given up goes on, with nothing in the registers.
+ */
+	.section .text.arch_guarded_call, "ax", %progbits
+	.globl	arch_guarded_call, arm64_guard_abort
+	.type	arch_guarded_call, %function
+arch_guarded_call:
+	stp	x29, x30, [sp, #-96]!
+	stp	x19, x20, [sp, #16]
+	stp	x21, x22, [sp, #32]
+	stp	x23, x24, [sp, #48]
+	stp	x25, x26, [sp, #64]
+	stp	x27, x28, [sp, #80]
+	mrs	x5, tpidr_el1
+	mov	x6, sp
+	str	x6, [x5, #CPU_GUARD_SP]
+	mov	sp, x4
+	mov	x5, x0
+	mov	x0, x1
+	mov	x1, x2
+	mov	x2, x3
+	mov	x29, xzr
+	blr	x5
+	b	1f
+arm64_guard_abort:
+	mov	x0, #0
+1:	mrs	x5, tpidr_el1
+	ldr	x6, [x5, #CPU_GUARD_SP]
+	str	xzr, [x5, #CPU_GUARD_SP]
+	mov	sp, x6
+	ldp	x19, x20, [sp, #16]
+	ldp	x21, x22, [sp, #32]
+	ldp	x23, x24, [sp, #48]
+	ldp	x25, x26, [sp, #64]
+	ldp	x27, x28, [sp, #80]
+	ldp	x29, x30, [sp], #96
+	ret
+	.size	arch_guarded_call, . - arch_guarded_call
+
 /* arch_cold_call(): x17(x15, x16), back to x14; every other register is kept. */
 	.section .text.arch_cold_stub, "ax", %progbits
 	.globl	arch_cold_stub

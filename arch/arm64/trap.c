@@ -130,6 +130,27 @@ void trap_sync(struct trap_frame *tf)
 		arch_cpu_halt(); /* what it interrupted had no stack to go back to */
 }
 
+extern char arm64_guard_abort[];
+
+void arch_guarded_abort(void)
+{
+	((void (*)(void))arm64_guard_abort)();
+	__builtin_unreachable();
+}
+
+void arch_guarded_divert(struct trap_frame *tf)
+{
+	if (tf)
+		tf->pc = (uintptr_t)arm64_guard_abort;
+	else
+		((struct arch_cpu *)arch_cpu_self())->guard_divert = (uintptr_t)arm64_guard_abort;
+}
+
+bool arch_guarded(void)
+{
+	return ((struct arch_cpu *)arch_cpu_self())->guard_sp;
+}
+
 uintptr_t arch_trap_pc(const struct trap_frame *tf)
 {
 	return tf->pc;

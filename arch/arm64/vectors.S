@@ -135,11 +135,18 @@ trap_return:
 	mrs	x1, spsr_el1
 	stp	x18, x30, [sp, #144]
 	stp	x0, x1, [sp, #160]
-	bl	\upcall
 	.if \may_switch
+	bl	\upcall
 	bl	trap_exit
+	irq_return
+	.else
+	adr	x0, \upcall
+	b	window_interrupt
 	.endif
+	.endm
+
 	/* spsr selects SP_EL0 again, whatever SPSel says now. */
+	.macro	irq_return
 	ldp	x0, x1, [sp, #160]
 	ldp	x18, x30, [sp, #144]
 	msr	elr_el1, x0
@@ -190,5 +197,29 @@ trap_vectors:
 	.globl	trap_vectors_window
 trap_vectors_window:
 	vector_table 0
+
+/*
+ * x0: the upcall. On the stack of a guarded call there may be no room for it: it runs below what that
+ * call goes back to, and for the time the call is not there. One that it gives up goes on elsewhere.
+ */
+window_interrupt:
+	mrs	x2, tpidr_el1
+	ldr	x3, [x2, #CPU_GUARD_SP]
+	mov	x4, sp
+	cbz	x3, 1f
+	str	xzr, [x2, #CPU_GUARD_SP]
+	mov	sp, x3
+1:	stp	x3, x4, [sp, #-16]!
+	blr	x0
+	ldp	x3, x4, [sp]
+	mov	sp, x4
+	cbz	x3, 2f
+	mrs	x2, tpidr_el1
+	str	x3, [x2, #CPU_GUARD_SP]
+	ldr	x3, [x2, #CPU_GUARD_DIVERT]
+	cbz	x3, 2f
+	str	xzr, [x2, #CPU_GUARD_DIVERT]
+	str	x3, [sp, #160]
+2:	irq_return
 
 	.section .note.GNU-stack, "", %progbits

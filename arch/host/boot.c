@@ -225,10 +225,14 @@ static __noreturn void panic_report(const char *fmt, va_list ap)
 	host_die(EXIT_STATUS_PANIC);
 }
 
+bool (*fault_taken)(struct trap_frame *tf, const char *what, uintptr_t addr);
+
 void panic(const char *fmt, ...)
 {
 	va_list ap;
 
+	if (fault_taken)
+		fault_taken(NULL, fmt, 0);
 	va_start(ap, fmt);
 	panic_report(fmt, ap);
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,7 +27,9 @@ struct host_cpu {
 	struct cpu *cpu; /* the per-CPU pointer */
 	uintptr_t tls;   /* the running thread's TLS register */
 	bool irqs_on;
-	bool window;      /* masked, but for the timer */
+	bool window;                /* masked, but for the timer */
+	bool guarded, guard_divert; /* in a guarded call; which the interrupt gives up */
+	jmp_buf guard;
 	bool irq_pending; /* a device's, since its controller raised it */
 	bool ipi_pending;
 	uint64_t ipi_due_ns; /* a pending one arrives then */

@@ -28,3 +28,33 @@ void arch_backtrace(const struct trap_frame *tf, void (*each)(void *ctx, uintptr
 	for (int i = 1; i < n; i++)
 		each(ctx, (uintptr_t)pc[i]);
 }
+
+/* On the caller's stack: what it is to be kept from, a process cannot take anyway. */
+long arch_guarded_call(long (*fn)(long, long, long), long a, long b, long c, uintptr_t stack_top)
+{
+	volatile long result = 0;
+
+	(void)stack_top;
+	host_self->guarded = true;
+	if (!setjmp(host_self->guard))
+		result = fn(a, b, c);
+	host_self->guarded = false;
+	host_self->guard_divert = false;
+	return result;
+}
+
+void arch_guarded_abort(void)
+{
+	longjmp(host_self->guard, 1);
+}
+
+void arch_guarded_divert(struct trap_frame *tf)
+{
+	(void)tf;
+	host_self->guard_divert = true;
+}
+
+bool arch_guarded(void)
+{
+	return host_self->guarded && !host_self->irqs_on;
+}

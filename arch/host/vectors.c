@@ -55,6 +55,8 @@ static void take_one(void)
 		trap_exit();
 	host_self->irqs_on = irqs_on;
 	host_self->window = window;
+	if (!irqs_on && host_self->guard_divert)
+		arch_guarded_abort();
 }
 
 void host_take_interrupts(void)

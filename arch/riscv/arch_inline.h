@@ -44,10 +44,12 @@ struct arch_cpu {
 	uintptr_t emergency_stack_top; /* [o] 0 while in use: the CPU parks at the next exception */
 	/* [o] sp and tp of the code that took an exception, until its frame is built */
 	uintptr_t trap_sp;
-	uintptr_t trap_tp;   /* [o] */
-	uintptr_t start_sp;  /* [i] of the idle thread, before the CPU is started */
-	uintptr_t start_tls; /* [i] */
-	uint32_t lock_id;    /* [i] index + 1 */
+	uintptr_t trap_tp;      /* [o] */
+	uintptr_t start_sp;     /* [i] of the idle thread, before the CPU is started */
+	uintptr_t start_tls;    /* [i] */
+	uint32_t lock_id;       /* [i] index + 1 */
+	uintptr_t guard_sp;     /* [o] what a guarded call goes back to; 0: there is none */
+	uintptr_t guard_divert; /* [o] where the interrupt in the window returns to, if not 0 */
 };
 
 /* What boot found out about this machine; all [i] once secondaries run. */

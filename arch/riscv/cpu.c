@@ -68,7 +68,9 @@ void arch_cpu_init(struct cpu *cpu)
 	if (!cpu->arch.fault_stack_top)
 		init_boot_cpu(cpu);
 	riscv_fp_init();
-	__asm__ volatile("csrw stvec, %0" : : "r"((uintptr_t)riscv_vectors | STVEC_VECTORED)
+	__asm__ volatile("csrw stvec, %0"
+			 :
+			 : "r"((uintptr_t)riscv_vectors | STVEC_VECTORED)
 			 : "memory");
 	sie_write(SIE_SOFT | SIE_EXTERNAL);
 	__asm__ volatile("csrc sip, %0" : : "r"((unsigned long)SIE_SOFT) : "memory");

@@ -86,6 +86,8 @@
 #define CPU_TRAP_TP         24
 #define CPU_START_SP        32
 #define CPU_START_TLS       40
+#define CPU_GUARD_SP        56
+#define CPU_GUARD_DIVERT    64
 
 /*
  * struct trap_frame: x1..x31 at their number; the place of x0 holds where the stack's top is to be

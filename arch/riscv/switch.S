@@ -168,6 +168,46 @@ arch_call_on_stack:
 	ret
 	.size	arch_call_on_stack, . - arch_call_on_stack
 
+/*
+ * long arch_guarded_call(a0 fn, a1 a, a2 b, a3 c, a4 stack_top). riscv_guard_abort is where a call
+ * that is given up goes on, with nothing in the registers but tp.
+ */
+	.section .text.arch_guarded_call, "ax", @progbits
+	.globl	arch_guarded_call, riscv_guard_abort
+	.type	arch_guarded_call, @function
+arch_guarded_call:
+	addi	sp, sp, -112
+	sd	ra, 0(sp)
+	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11
+	sd	s\n, 8+8*\n(sp)
+	.endr
+	csrr	t0, sscratch
+	sd	sp, CPU_GUARD_SP(t0)
+	la	t1, riscv_guard_vector
+	csrw	stvec, t1
+	mv	sp, a4
+	mv	t0, a0
+	mv	a0, a1
+	mv	a1, a2
+	mv	a2, a3
+	li	s0, 0
+	jalr	t0
+	j	1f
+riscv_guard_abort:
+	li	a0, 0
+1:	la	t0, riscv_vectors + 1
+	csrw	stvec, t0
+	csrr	t0, sscratch
+	ld	sp, CPU_GUARD_SP(t0)
+	sd	zero, CPU_GUARD_SP(t0)
+	ld	ra, 0(sp)
+	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11
+	ld	s\n, 8+8*\n(sp)
+	.endr
+	addi	sp, sp, 112
+	ret
+	.size	arch_guarded_call, . - arch_guarded_call
+
 /* arch_cold_call(): t3(t1, t2), back to t0; every other register is kept. */
 	.section .text.arch_cold_stub, "ax", @progbits
 	.globl	arch_cold_stub

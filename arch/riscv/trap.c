@@ -90,6 +90,27 @@ void riscv_exception(struct trap_frame *tf, unsigned long nested)
 		trap_fault(tf, cause_name(tf->scause), tf->stval);
 }
 
+extern char riscv_guard_abort[];
+
+void arch_guarded_abort(void)
+{
+	((void (*)(void))riscv_guard_abort)();
+	__builtin_unreachable();
+}
+
+void arch_guarded_divert(struct trap_frame *tf)
+{
+	if (tf)
+		tf->sepc = (uintptr_t)riscv_guard_abort;
+	else
+		((struct arch_cpu *)arch_cpu_self())->guard_divert = (uintptr_t)riscv_guard_abort;
+}
+
+bool arch_guarded(void)
+{
+	return ((struct arch_cpu *)arch_cpu_self())->guard_sp;
+}
+
 uintptr_t arch_trap_pc(const struct trap_frame *tf)
 {
 	return tf->sepc;

@@ -228,6 +228,7 @@ exception_entry:
 	sd	sp, CPU_TRAP_SP(tp)
 	.option	pop
 	.org	EXCEPTION_CONTINUE
+exception_continue:
 	csrr	sp, sscratch
 	sd	sp, CPU_TRAP_TP(tp)
 	csrw	sscratch, tp
@@ -236,3 +237,48 @@ exception_entry:
 	exception_push CPU_FAULT_STACK
 	li	a1, 0
 	j	exception_common
+
+/*
+ * In stvec, direct, during a guarded call: exceptions as ever; and the timer, the only interrupt. On
+ * the stack of the call there may be no room for its upcall: it runs below what the call goes back
+ * to, by the usual vectors, and for the time the call is not there. One that it gives up goes on
+ * elsewhere.
+ */
+	.section .text.guard_vector, "ax", @progbits
+	.balign	4
+	.globl	riscv_guard_vector
+riscv_guard_vector:
+	.option	push
+	.option	norvc
+	csrrw	tp, sscratch, tp
+	sd	sp, CPU_TRAP_SP(tp)
+	.option	pop
+	csrr	sp, scause
+	bltz	sp, guard_timer
+	j	exception_continue
+
+guard_timer:
+	ld	sp, CPU_TRAP_SP(tp)
+	csrrw	tp, sscratch, tp
+	irq_push
+	csrr	t0, sscratch
+	la	t1, riscv_vectors + 1
+	csrw	stvec, t1
+	ld	t1, CPU_GUARD_SP(t0)
+	sd	zero, CPU_GUARD_SP(t0)
+	mv	t2, sp
+	addi	sp, t1, -16
+	sd	t1, 0(sp)
+	sd	t2, 8(sp)
+	jal	trap_timer
+	ld	t1, 0(sp)
+	ld	sp, 8(sp)
+	csrr	t0, sscratch
+	sd	t1, CPU_GUARD_SP(t0)
+	la	t1, riscv_guard_vector
+	csrw	stvec, t1
+	ld	t1, CPU_GUARD_DIVERT(t0)
+	beqz	t1, irq_return
+	sd	zero, CPU_GUARD_DIVERT(t0)
+	sd	t1, IRQ_FRAME_SEPC(sp)
+	j	irq_return

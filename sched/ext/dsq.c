@@ -145,6 +145,7 @@ LOCK_UNCHECKED void ext_dsq_destroy_all(void)
  */
 LOCK_UNCHECKED void scx_bpf_destroy_dsq(u64 id)
 {
+	EXT_HELPER;
 	struct ext_dsq *q = id & SCX_DSQ_FLAG_BUILTIN ? NULL : ext_dsq_find(id);
 	unsigned long flags = arch_irq_save();
 
@@ -291,6 +292,7 @@ LOCK_UNCHECKED bool ext_dsq_consume(struct ext_dsq *q, struct ext_cpu *x)
 /* What struct bpf_iter_scx_dsq holds. */
 struct walk {
 	struct ext_node node;
+	struct list_head open; /* ext_cpu.walks; in itself: not in a step */
 	struct ext_dsq *q;
 	u64 slice, vtime;
 	u32 seq; /* those with a later number were not there when it began */
@@ -305,6 +307,7 @@ static struct walk *walk_of(struct bpf_iter_scx_dsq *it)
 
 LOCK_UNCHECKED int bpf_iter_scx_dsq_new(struct bpf_iter_scx_dsq *it, u64 id, u64 flags)
 {
+	EXT_HELPER;
 	struct walk *w = walk_of(it);
 
 	*w = (struct walk){ .reverse = flags & SCX_DSQ_ITER_REV };
@@ -314,6 +317,9 @@ LOCK_UNCHECKED int bpf_iter_scx_dsq_new(struct bpf_iter_scx_dsq *it, u64 id, u64
 	if (!w->q)
 		return -ENOENT;
 	w->node.cursor = true;
+	list_init(&w->open);
+	if (helper_.x)
+		list_add_tail(&w->open, &helper_.x->walks);
 	(spin_lock)(&w->q->lock);
 	w->seq = w->q->seq;
 	if (w->reverse)
@@ -326,6 +332,7 @@ LOCK_UNCHECKED int bpf_iter_scx_dsq_new(struct bpf_iter_scx_dsq *it, u64 id, u64
 
 LOCK_UNCHECKED struct task_struct *bpf_iter_scx_dsq_next(struct bpf_iter_scx_dsq *it)
 {
+	EXT_HELPER;
 	struct walk *w = walk_of(it);
 	struct ext_task *e = NULL;
 
@@ -353,6 +360,7 @@ LOCK_UNCHECKED struct task_struct *bpf_iter_scx_dsq_next(struct bpf_iter_scx_dsq
 
 LOCK_UNCHECKED void bpf_iter_scx_dsq_destroy(struct bpf_iter_scx_dsq *it)
 {
+	EXT_HELPER;
 	struct walk *w = walk_of(it);
 
 	if (!w->q)
@@ -360,7 +368,17 @@ LOCK_UNCHECKED void bpf_iter_scx_dsq_destroy(struct bpf_iter_scx_dsq *it)
 	(spin_lock)(&w->q->lock);
 	list_del(&w->node.list);
 	spin_unlock(&w->q->lock);
+	list_del_init(&w->open);
 	w->q = NULL;
+}
+
+LOCK_UNCHECKED void ext_walk_end(struct list_head *open)
+{
+	struct walk *w = container_of(open, struct walk, open);
+
+	(spin_lock)(&w->q->lock);
+	list_del(&w->node.list);
+	spin_unlock(&w->q->lock);
 }
 
 void scx_bpf_dsq_move_set_slice(struct bpf_iter_scx_dsq *it, u64 slice)
@@ -412,17 +430,20 @@ static LOCK_UNCHECKED bool move(struct bpf_iter_scx_dsq *it, struct task_struct 
 
 bool scx_bpf_dsq_move(struct bpf_iter_scx_dsq *it, struct task_struct *p, u64 dsq_id, u64 flags)
 {
+	EXT_HELPER;
 	return move(it, p, dsq_id, flags, false);
 }
 
 bool scx_bpf_dsq_move_vtime(struct bpf_iter_scx_dsq *it, struct task_struct *p, u64 dsq_id,
 			    u64 flags)
 {
+	EXT_HELPER;
 	return move(it, p, dsq_id, flags, true);
 }
 
 s32 scx_bpf_dsq_nr_queued(u64 id)
 {
+	EXT_HELPER;
 	u64 cpu = arch_cpu_self()->index;
 	struct ext_dsq *q;
 
@@ -442,6 +463,7 @@ s32 scx_bpf_dsq_nr_queued(u64 id)
 
 LOCK_UNCHECKED struct task_struct *scx_bpf_dsq_peek(u64 id)
 {
+	EXT_HELPER;
 	struct ext_dsq *q = ext_dsq_find(id);
 	struct task_struct *p = NULL;
 

@@ -141,6 +141,13 @@ struct ext_cpu {
 	bool idle_seen;          /* [o] the step before going idle is done */
 	bool told_idle;          /* [o] */
 	bool in_step;            /* [o] */
+	/* [o] of a callback: guard.c */
+	const char *callback;   /* its name; NULL: none is called */
+	bool in_helper;         /* the window is closed: nothing here may be given up */
+	unsigned long window;   /* state of the timer window */
+	uintptr_t stack_top;    /* [i] */
+	struct timer budget;    /* runs while a step is made */
+	struct list_head walks; /* iterators that are open */
 	/* the rest: [o], in a step */
 	enum ext_op op;
 	struct ext_task *subject; /* of select_cpu() and enqueue() */
@@ -223,6 +230,31 @@ bool ext_insert_local(struct ext_cpu *x, struct ext_task *e, uint32_t seq, u64 f
 void ext_commit(struct ext_cpu *x, struct ext_task *e, uint32_t seq, uint32_t where);
 uint32_t ext_weight(const struct thread *t);
 
+/* ---- guard.c --------------------------------------------------------------------------------- */
+
+/* Of one step's callbacks together: 2..1000000; a boot argument. */
+extern uint64_t ext_budget_us;
+/* Stacks and timers of all CPUs. 0, -ENOMEM. Context: thread. */
+int ext_guard_init(void);
+/* The step's budget begins, and ends. Irqs masked. */
+void ext_budget_begin(struct ext_cpu *x);
+void ext_budget_end(struct ext_cpu *x);
+/* fn(a, b, c), which may be given up: 0 then, and the policy has ended. In a step. */
+long ext_guarded(struct ext_cpu *x, const char *name, long (*fn)(long, long, long), long a, long b,
+		 long c);
+
+/*
+ * The first line of a helper: until it returns nothing is let through, so that it is done whole.
+ */
+struct ext_helper {
+	struct ext_cpu *x; /* NULL: not called from a step */
+};
+struct ext_helper ext_helper_enter(void);
+void ext_helper_leave(struct ext_helper *h);
+#define EXT_HELPER                \
+	struct ext_helper helper_ \
+		__attribute__((cleanup(ext_helper_leave), unused)) = ext_helper_enter()
+
 /* ---- dsq.c ----------------------------------------------------------------------------------- */
 
 void ext_dsq_init(struct ext_dsq *q, u64 id);
@@ -236,6 +268,8 @@ bool ext_dsq_put(struct ext_dsq *q, struct ext_task *e, const struct ext_insert 
 		 const char **why);
 /* Takes @e out of the queue it is in, if it still is; its rq locked. */
 void ext_dsq_take(struct ext_task *e);
+/* A walk whose policy gave up in the middle of it; @open: its struct list_head in ext_cpu.walks. */
+void ext_walk_end(struct list_head *open);
 /* The first that may run on @cpu goes to the local queue of that CPU, this one. False: nobody. */
 bool ext_dsq_consume(struct ext_dsq *q, struct ext_cpu *x);
 
@@ -251,6 +285,8 @@ int ext_unload(void);
 /* The policy ends; the first reason counts. Any context, irqs in any state. */
 void ext_exit(enum scx_exit_kind kind, s64 code, const char *fmt, ...) __printf_like(3, 4);
 void ext_exit_v(enum scx_exit_kind kind, s64 code, const char *fmt, va_list ap) __printf_like(3, 0);
+/* A policy was loaded once: since then there is the thread scx_ejector. */
+bool ext_is_installed(void);
 /* Waits until a policy that has ended is gone. Context: thread. */
 void ext_wait_unloaded(void);
 /* Those that are linked in, in the order of POLICY=; NULL: none of that number, or name. */

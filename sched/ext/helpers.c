@@ -76,12 +76,14 @@ static void insert(struct task_struct *p, struct ext_insert in)
 
 void scx_bpf_dsq_insert(struct task_struct *p, u64 dsq_id, u64 slice, u64 enq_flags)
 {
+	EXT_HELPER;
 	insert(p, (struct ext_insert){ .dsq_id = dsq_id, .slice = slice, .flags = enq_flags });
 }
 
 void scx_bpf_dsq_insert_vtime(struct task_struct *p, u64 dsq_id, u64 slice, u64 vtime,
 			      u64 enq_flags)
 {
+	EXT_HELPER;
 	insert(p, (struct ext_insert){ .dsq_id = dsq_id,
 				       .slice = slice,
 				       .vtime = vtime,
@@ -91,6 +93,7 @@ void scx_bpf_dsq_insert_vtime(struct task_struct *p, u64 dsq_id, u64 slice, u64 
 
 s32 scx_bpf_create_dsq(u64 dsq_id, s32 node)
 {
+	EXT_HELPER;
 	if (dsq_id & SCX_DSQ_FLAG_BUILTIN || node > 0)
 		return -EINVAL;
 	return ext_dsq_create(dsq_id);
@@ -105,6 +108,7 @@ u32 scx_bpf_dispatch_nr_slots(void)
 
 void scx_bpf_dispatch_cancel(void)
 {
+	EXT_HELPER;
 	if (self()->nr_buffered)
 		self()->nr_buffered--;
 	else
@@ -113,6 +117,7 @@ void scx_bpf_dispatch_cancel(void)
 
 bool scx_bpf_dsq_move_to_local(u64 dsq_id)
 {
+	EXT_HELPER;
 	struct ext_cpu *x = self();
 	struct ext_dsq *q = dsq_id & SCX_DSQ_FLAG_BUILTIN ? NULL : ext_dsq_find(dsq_id);
 
@@ -141,6 +146,7 @@ static struct cpumask idle_copy[ARCH_CPU_MAX]; /* by the CPU that asked */
 /* @cpu has nothing to run, and nobody has claimed it for the policy since it said so. */
 bool scx_bpf_test_and_clear_cpu_idle(s32 cpu)
 {
+	EXT_HELPER;
 	if (!cpu_valid(cpu, "scx_bpf_test_and_clear_cpu_idle"))
 		return false;
 	return atomic_swap_acq_rel(&ext_cpus[cpu].claimable, 0u) &&
@@ -161,12 +167,14 @@ static s32 pick_idle(const struct cpumask *among, const struct cpumask *allowed)
 
 s32 scx_bpf_pick_idle_cpu(const struct cpumask *cpus_allowed, u64 flags)
 {
+	EXT_HELPER;
 	(void)flags; /* no hardware threads: every core is one CPU */
 	return pick_idle(cpus_allowed, cpus_allowed);
 }
 
 s32 scx_bpf_pick_any_cpu(const struct cpumask *cpus_allowed, u64 flags)
 {
+	EXT_HELPER;
 	s32 cpu = scx_bpf_pick_idle_cpu(cpus_allowed, flags);
 	struct cpumask usable;
 	unsigned first;
@@ -184,6 +192,7 @@ s32 scx_bpf_pick_any_cpu(const struct cpumask *cpus_allowed, u64 flags)
  */
 s32 scx_bpf_select_cpu_dfl(struct task_struct *p, s32 prev_cpu, u64 wake_flags, bool *is_idle)
 {
+	EXT_HELPER;
 	struct ext_task *e = checked(p, "scx_bpf_select_cpu_dfl");
 	s32 cpu = -EBUSY;
 
@@ -230,6 +239,7 @@ void scx_bpf_put_idle_cpumask(const struct cpumask *mask)
 
 LOCK_UNCHECKED void scx_bpf_kick_cpu(s32 cpu, u64 flags)
 {
+	EXT_HELPER;
 	unsigned long irq = arch_irq_save();
 	struct runqueue *rq;
 	bool act = false;
@@ -257,6 +267,7 @@ LOCK_UNCHECKED void scx_bpf_kick_cpu(s32 cpu, u64 flags)
 
 bool scx_bpf_task_running(const struct task_struct *p)
 {
+	EXT_HELPER;
 	struct ext_task *e = checked(p, "scx_bpf_task_running");
 
 	return e && atomic_load_relaxed(&e->where) == EXT_RUNNING;
@@ -264,6 +275,7 @@ bool scx_bpf_task_running(const struct task_struct *p)
 
 s32 scx_bpf_task_cpu(const struct task_struct *p)
 {
+	EXT_HELPER;
 	struct ext_task *e = checked(p, "scx_bpf_task_cpu");
 
 	return e ? (s32)atomic_load_relaxed(&e->cpu) : 0;
@@ -311,6 +323,7 @@ u64 scx_bpf_now(void)
 
 bool scx_bpf_task_set_slice(struct task_struct *p, u64 slice)
 {
+	EXT_HELPER;
 	struct ext_task *e = checked(p, "scx_bpf_task_set_slice");
 
 	if (e)
@@ -320,6 +333,7 @@ bool scx_bpf_task_set_slice(struct task_struct *p, u64 slice)
 
 bool scx_bpf_task_set_dsq_vtime(struct task_struct *p, u64 vtime)
 {
+	EXT_HELPER;
 	struct ext_task *e = checked(p, "scx_bpf_task_set_dsq_vtime");
 
 	if (e)
@@ -366,6 +380,7 @@ u32 scx_bpf_cpuperf_cur(s32 cpu)
 
 void scx_bpf_cpuperf_set(s32 cpu, u32 perf)
 {
+	EXT_HELPER;
 	if (perf > 1024)
 		ext_exit(SCX_EXIT_ERROR, 0, "scx_bpf_cpuperf_set(): %u of 1024", perf);
 	cpu_valid(cpu, "scx_bpf_cpuperf_set");
@@ -373,6 +388,7 @@ void scx_bpf_cpuperf_set(s32 cpu, u32 perf)
 
 void scx_bpf_exit(s64 exit_code, const char *fmt, ...)
 {
+	EXT_HELPER;
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -382,6 +398,7 @@ void scx_bpf_exit(s64 exit_code, const char *fmt, ...)
 
 void scx_bpf_error(const char *fmt, ...)
 {
+	EXT_HELPER;
 	va_list ap;
 
 	va_start(ap, fmt);

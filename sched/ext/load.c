@@ -365,7 +365,9 @@ static int install(void)
 	semaphore_init(&unloaded, 0);
 	timer_init(&eject_timer, eject_now);
 	eject_timer.urgent = true;
-	err = thread_create(NULL, &attr, ejector, NULL);
+	err = ext_guard_init();
+	if (!err)
+		err = thread_create(NULL, &attr, ejector, NULL);
 	if (err)
 		return err;
 	atomic_store_release(&ext_hooks, &hooks);
@@ -543,6 +545,11 @@ static void *ejector(void *unused)
 		mutex_unlock(&ext.mutex);
 	}
 	return NULL;
+}
+
+bool ext_is_installed(void)
+{
+	return installed;
 }
 
 int ext_unload(void)

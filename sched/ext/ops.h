@@ -244,7 +244,7 @@ struct task_struct *scx_bpf_dsq_peek(u64 dsq_id);
 
 /* A walk through a user queue, over those that are there when it begins. */
 struct bpf_iter_scx_dsq {
-	u64 opaque[8];
+	u64 opaque[10];
 };
 int bpf_iter_scx_dsq_new(struct bpf_iter_scx_dsq *it, u64 dsq_id, u64 flags);
 struct task_struct *bpf_iter_scx_dsq_next(struct bpf_iter_scx_dsq *it);

@@ -27,17 +27,27 @@
  * Calls the policy's callback @cb, if it has one. False: the policy is not trusted any more, and was
  * told nothing.
  */
-#define CALL(x, what, cb, ...)                                              \
-	({                                                                  \
-		struct sched_ext_ops *ops_ = atomic_load_acquire(&ext.ops); \
-		bool trusted_ = ops_ && !atomic_load_relaxed(&ext.bypass);  \
-		if (trusted_ && ops_->cb) {                                 \
-			(x)->op = (what);                                   \
-			ops_->cb(__VA_ARGS__);                              \
-			(x)->op = EXT_OP_NONE;                              \
-		}                                                           \
-		trusted_;                                                   \
+#define CALL(x, what, cb, ...)                                                           \
+	({                                                                               \
+		struct sched_ext_ops *ops_ = atomic_load_acquire(&ext.ops);              \
+		bool trusted_ = ops_ && !atomic_load_relaxed(&ext.bypass);               \
+		if (trusted_ && ops_->cb)                                                \
+			call(x, what, #cb, (long (*)(long, long, long))(void *)ops_->cb, \
+			     __VA_ARGS__);                                               \
+		trusted_;                                                                \
 	})
+#define ARG(v) ((long)(v))
+
+static long call(struct ext_cpu *x, enum ext_op op, const char *name, long (*fn)(long, long, long),
+		 long a, long b, long c)
+{
+	long result;
+
+	x->op = op;
+	result = ext_guarded(x, name, fn, a, b, c);
+	x->op = EXT_OP_NONE;
+	return result;
+}
 
 static bool bypassing(void)
 {
@@ -125,30 +135,32 @@ static void refresh(struct ext_cpu *x, struct ext_task *e)
 	if (weight != e->weight) {
 		e->weight = e->p.scx.weight = weight;
 		e->p.static_prio = e->p.prio = 120 + t->sched.nice;
-		CALL(x, EXT_OP_OTHER, set_weight, &e->p, weight);
+		CALL(x, EXT_OP_OTHER, set_weight, ARG(&e->p), ARG(weight), 0);
 	}
 	if (!cpumask_equal(&e->mask, &t->affinity)) {
 		e->mask = t->affinity;
 		e->p.nr_cpus_allowed = (s32)cpumask_count(&e->mask);
-		CALL(x, EXT_OP_OTHER, set_cpumask, &e->p, &e->mask);
+		CALL(x, EXT_OP_OTHER, set_cpumask, ARG(&e->p), ARG(&e->mask), 0);
 	}
 }
 
 static void tell_stopping(struct ext_cpu *x, struct ext_task *e, bool runnable)
 {
-	if (e->told & EXT_TOLD_RUNNING && CALL(x, EXT_OP_OTHER, stopping, &e->p, runnable))
+	if (e->told & EXT_TOLD_RUNNING &&
+	    CALL(x, EXT_OP_OTHER, stopping, ARG(&e->p), ARG(runnable), 0))
 		e->told &= ~(uint32_t)EXT_TOLD_RUNNING;
 }
 
 static void tell_running(struct ext_cpu *x, struct ext_task *e)
 {
-	if (!(e->told & EXT_TOLD_RUNNING) && CALL(x, EXT_OP_OTHER, running, &e->p))
+	if (!(e->told & EXT_TOLD_RUNNING) && CALL(x, EXT_OP_OTHER, running, ARG(&e->p), 0, 0))
 		e->told |= EXT_TOLD_RUNNING;
 }
 
 static void tell_runnable(struct ext_cpu *x, struct ext_task *e, u64 flags)
 {
-	if (!(e->told & EXT_TOLD_RUNNABLE) && CALL(x, EXT_OP_OTHER, runnable, &e->p, flags))
+	if (!(e->told & EXT_TOLD_RUNNABLE) &&
+	    CALL(x, EXT_OP_OTHER, runnable, ARG(&e->p), ARG(flags), 0))
 		e->told |= EXT_TOLD_RUNNABLE;
 }
 
@@ -159,12 +171,12 @@ static void tell_endings(struct ext_cpu *x, struct ext_task *e, uint32_t owed)
 	if (owed & EXT_EV_STOPPING)
 		tell_stopping(x, e, !(owed & EXT_EV_QUIESCENT));
 	if (owed & EXT_EV_DEQUEUE)
-		CALL(x, EXT_OP_OTHER, dequeue, &e->p, flags);
+		CALL(x, EXT_OP_OTHER, dequeue, ARG(&e->p), ARG(flags), 0);
 	if (owed & EXT_EV_QUIESCENT && e->told & EXT_TOLD_RUNNABLE &&
-	    CALL(x, EXT_OP_OTHER, quiescent, &e->p, flags))
+	    CALL(x, EXT_OP_OTHER, quiescent, ARG(&e->p), ARG(flags), 0))
 		e->told &= ~(uint32_t)EXT_TOLD_RUNNABLE;
 	if (owed & EXT_EV_DISABLE && e->told & EXT_TOLD_ENABLED &&
-	    CALL(x, EXT_OP_OTHER, disable, &e->p)) {
+	    CALL(x, EXT_OP_OTHER, disable, ARG(&e->p), 0, 0)) {
 		e->told &= ~(uint32_t)EXT_TOLD_ENABLED;
 		e->p.scx.slice = e->p.scx.dsq_vtime = 0;
 	}
@@ -176,7 +188,7 @@ static void tell_exit(struct ext_cpu *x, struct ext_task *e)
 
 	if (bypassing())
 		return busy_end(e); /* whoever loads or unloads sees to it */
-	CALL(x, EXT_OP_OTHER, exit_task, &e->p, &args);
+	CALL(x, EXT_OP_OTHER, exit_task, ARG(&e->p), ARG(&args), 0);
 	ext_task_free(e);
 }
 
@@ -185,7 +197,7 @@ static void tell_enable(struct ext_cpu *x, struct ext_task *e)
 	if (e->told & EXT_TOLD_ENABLED)
 		return;
 	refresh(x, e);
-	if (CALL(x, EXT_OP_OTHER, enable, &e->p))
+	if (CALL(x, EXT_OP_OTHER, enable, ARG(&e->p), 0, 0))
 		e->told |= EXT_TOLD_ENABLED;
 }
 
@@ -395,9 +407,9 @@ static LOCK_UNCHECKED void select_cpu(struct ext_cpu *x, struct ext_task *e, uin
 
 	x->subject = e;
 	if (HAS(select_cpu)) {
-		x->op = EXT_OP_SELECT;
-		cpu = ext.ops->select_cpu(&e->p, prev, wake_flags);
-		x->op = EXT_OP_NONE;
+		cpu = (s32)call(x, EXT_OP_SELECT, "select_cpu",
+				(long (*)(long, long, long))(void *)ext.ops->select_cpu, ARG(&e->p),
+				prev, ARG(wake_flags));
 	} else if (!bypassing()) {
 		cpu = scx_bpf_select_cpu_dfl(&e->p, prev, wake_flags, &idle);
 		if (idle)
@@ -437,9 +449,7 @@ static void call_enqueue(struct ext_cpu *x, struct ext_task *e, u64 flags)
 	if (!HAS(enqueue))
 		return default_enqueue(e);
 	x->subject = e;
-	x->op = EXT_OP_ENQUEUE;
-	ext.ops->enqueue(&e->p, flags);
-	x->op = EXT_OP_NONE;
+	CALL(x, EXT_OP_ENQUEUE, enqueue, ARG(&e->p), ARG(flags), 0);
 	x->subject = NULL;
 }
 
@@ -569,7 +579,7 @@ void ext_flush(struct ext_cpu *x)
 static bool dispatch(struct ext_cpu *x, struct ext_task *prev)
 {
 	x->moved = false;
-	CALL(x, EXT_OP_DISPATCH, dispatch, (s32)ext_index(x), prev ? &prev->p : NULL);
+	CALL(x, EXT_OP_DISPATCH, dispatch, ARG((s32)ext_index(x)), ARG(prev ? &prev->p : NULL), 0);
 	ext_flush(x);
 	return x->moved;
 }
@@ -607,7 +617,7 @@ static void tick(struct ext_cpu *x, struct ext_task *prev)
 		x->tick_ns = rq->since_ns + TICK_NS;
 	} else if (rq->since_ns >= x->tick_ns) {
 		x->tick_ns = rq->since_ns + TICK_NS;
-		CALL(x, EXT_OP_OTHER, tick, &prev->p);
+		CALL(x, EXT_OP_OTHER, tick, ARG(&prev->p), 0, 0);
 	}
 }
 
@@ -621,7 +631,7 @@ static LOCK_UNCHECKED void keep(struct ext_cpu *x, struct ext_task *prev)
 static bool may_go_on(struct ext_cpu *x, struct ext_task *prev, enum stop_reason why)
 {
 	if (why == STOP_YIELDED)
-		CALL(x, EXT_OP_OTHER, yield, &prev->p, NULL);
+		CALL(x, EXT_OP_OTHER, yield, ARG(&prev->p), ARG(NULL), 0);
 	else
 		tick(x, prev);
 	return prev->p.scx.slice != 0;
@@ -632,7 +642,7 @@ static void tell_idle(struct ext_cpu *x, bool idle)
 	if (x->told_idle == idle)
 		return;
 	x->told_idle = idle;
-	CALL(x, EXT_OP_OTHER, update_idle, (s32)ext_index(x), idle);
+	CALL(x, EXT_OP_OTHER, update_idle, ARG((s32)ext_index(x)), ARG(idle), 0);
 }
 
 /* Who ran here is the policy's again. */
@@ -676,7 +686,8 @@ static void step_from_idle(struct ext_cpu *x)
 	atomic_store_relaxed(&x->claimable, 1u);
 	atomic_fence_seq_cst(); /* who inserts now sees that, or is seen below */
 	deliver_all(x);
-	next = find_next(x, NULL);
+	/* not before everybody's events were told, even of those who are in the local queue */
+	next = better_waits(&cpu_at(ext_index(x))->rq) ? NULL : find_next(x, NULL);
 	if (next)
 		atomic_store_relaxed(&x->claimable, 0u);
 	tell_idle(x, !next);
@@ -707,10 +718,12 @@ void ext_step(struct ext_cpu *x, struct ext_task *prev, enum stop_reason why)
 {
 	x->now_ns = 0;
 	x->in_step = true;
+	ext_budget_begin(x);
 	if (prev)
 		step_from(x, prev, why);
 	else
 		step_from_idle(x);
+	ext_budget_end(x);
 	x->in_step = false;
 }
 

@@ -7,6 +7,9 @@
 
 #include "arch/host/host.h"
 
+struct runqueue;
+struct thread;
+
 /* In a scenario: ends the run with a message and the state of the machine when @expr is false. */
 #define CHECK(expr)                                              \
 	do {                                                     \

@@ -61,6 +61,7 @@ static void run(void (*first)(void *), unsigned from, unsigned to, unsigned seed
 			      .steps_max = 60000000 };
 
 	check_class = check_ext;
+	ext_budget_us = 200;        /* time goes on while other CPUs run, too */
 	check_conservation = false; /* it is the policy that says who runs where */
 	run_seeds(&s);
 }
@@ -534,6 +535,31 @@ static void shared_enqueue(struct task_struct *p, u64 flags)
 	scx_bpf_dsq_insert(p, SHARED, MS, 0);
 }
 
+/* The machine's time goes on only where something is done. */
+static void endless_enqueue(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, MS, 0);
+	while (!draw(20))
+		for (;;)
+			arch_sync_point();
+}
+
+static void endless_helpers_dispatch(s32 cpu, struct task_struct *prev)
+{
+	(void)cpu;
+	(void)prev;
+	for (;;)
+		scx_bpf_dsq_nr_queued(SCX_DSQ_GLOBAL);
+}
+
+static void assert_stopping(struct task_struct *p, bool runnable)
+{
+	(void)p;
+	(void)runnable;
+	ASSERT(draw(20));
+}
+
 static const struct mistake {
 	struct sched_ext_ops ops;
 	enum scx_exit_kind kind;
@@ -570,6 +596,15 @@ static const struct mistake {
 	  SCX_EXIT_ERROR,
 	  "buffer full" },
 	{ { .name = "kick", .dispatch = kick_dispatch }, SCX_EXIT_ERROR, "IDLE with another" },
+	{ { .name = "endless", .enqueue = endless_enqueue },
+	  SCX_EXIT_ERROR,
+	  "enqueue() used up the 200 us" },
+	{ { .name = "endless_helpers", .dispatch = endless_helpers_dispatch },
+	  SCX_EXIT_ERROR,
+	  "dispatch() used up the 200 us" },
+	{ { .name = "assert", .stopping = assert_stopping },
+	  SCX_EXIT_ERROR,
+	  "stopping(): panic: assertion failed" },
 	{ { .name = "destroy",
 	    .enqueue = shared_enqueue,
 	    .dispatch = destroy_dispatch,

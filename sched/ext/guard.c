@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What keeps a policy's mistakes its own: callbacks run on a stack of their own, over a guard page,
+ * with interrupts masked but for the timer. A step has a budget; when it is used up, or on an
+ * exception or a failed assertion, the callback is given up where it is, and the policy ends.
+ *
+ * Only the policy's own code is given up. A helper closes the timer's window until it returns, so
+ * that it holds no lock when the budget ends, and looks at what it is given before it uses it; an
+ * exception in a helper is the kernel's fault, and a panic.
+ *
+ *   step                          callback                      timer
+ *   arms the budget               .                             .
+ *   window open, guarded call     loops for ever                .
+ *   .                             .                             budget over: the call is given up
+ *   goes on behind the call       (never goes on)               .
+ *   bypass: gives all to fair     .                             .
+ */
+#include "core/cpu.h"
+#include "core/mem/mem.h"
+#include "core/panic.h"
+#include "sched/ext/ext.h"
+
+#define STACK_BYTES   (16 * 1024)
+#define BUDGET_MIN_US 2
+#define BUDGET_MAX_US 1000000
+
+uint64_t ext_budget_us = 10;
+static uint64_t budget_ns(void)
+{
+	uint64_t us = MAX(ext_budget_us, (uint64_t)BUDGET_MIN_US);
+
+	return MIN(us, (uint64_t)BUDGET_MAX_US) * NSEC_PER_USEC;
+}
+
+/* Walks through queues that the callback had open: their places are on the stack it leaves. */
+static void forget_walks(struct ext_cpu *x)
+{
+	list_for_each(pos, &x->walks)
+		ext_walk_end(pos);
+	list_init(&x->walks);
+}
+
+/*
+ * The budget of the step is over. Within a window that another timer's function has opened this is
+ * not the callback's own interrupt: again, soon.
+ */
+static void budget_over(struct timer *timer)
+{
+	struct ext_cpu *x = container_of(timer, struct ext_cpu, budget);
+	struct cpu *cpu = arch_cpu_self();
+
+	if (!x->callback || x != &ext_cpus[cpu->index])
+		return;
+	if (cpu->timers.running[1]) {
+		timer_add(timer, time_now_ns() + NSEC_PER_USEC);
+		return;
+	}
+	ext_exit(SCX_EXIT_ERROR, 0, "%s() used up the %llu us of its step", x->callback,
+		 (unsigned long long)(budget_ns() / NSEC_PER_USEC));
+	arch_guarded_divert(NULL);
+}
+
+/* An exception, or, with @tf NULL, a panic. */
+static bool fault(struct trap_frame *tf, const char *what, uintptr_t addr)
+{
+	struct ext_cpu *x;
+	char name[64];
+
+	if (!arch_guarded())
+		return false;
+	x = &ext_cpus[arch_cpu_self()->index];
+	if (!x->callback || x->in_helper)
+		return false;
+	if (tf) {
+		ext_exit(SCX_EXIT_ERROR, 0, "%s(): %s at 0x%lx, in %s", x->callback, what,
+			 (unsigned long)addr, symbol_name(arch_trap_pc(tf), name, sizeof(name)));
+		arch_guarded_divert(tf);
+		return true;
+	}
+	ext_exit(SCX_EXIT_ERROR, 0, "%s(): panic: %s", x->callback, what);
+	arch_guarded_abort();
+}
+
+LOCK_UNCHECKED long ext_guarded(struct ext_cpu *x, const char *name, long (*fn)(long, long, long),
+				long a, long b, long c)
+{
+	long result;
+
+	x->callback = name;
+	x->in_helper = false;
+	x->window = arch_timer_window_open();
+	result = arch_guarded_call(fn, a, b, c, x->stack_top);
+	arch_timer_window_close(x->window);
+	x->callback = NULL;
+	if (unlikely(!list_empty(&x->walks)))
+		forget_walks(x);
+	return result;
+}
+
+struct ext_helper ext_helper_enter(void)
+{
+	struct ext_cpu *x;
+
+	if (!arch_guarded())
+		return (struct ext_helper){ NULL };
+	x = &ext_cpus[arch_cpu_self()->index];
+	if (x->in_helper)
+		return (struct ext_helper){ NULL };
+	arch_timer_window_close(x->window);
+	x->in_helper = true;
+	return (struct ext_helper){ x };
+}
+
+void ext_helper_leave(struct ext_helper *h)
+{
+	if (!h->x)
+		return;
+	h->x->in_helper = false;
+	h->x->window = arch_timer_window_open();
+}
+
+void ext_budget_begin(struct ext_cpu *x)
+{
+	timer_add(&x->budget, time_now_ns() + budget_ns());
+}
+
+void ext_budget_end(struct ext_cpu *x)
+{
+	timer_cancel(&x->budget);
+}
+
+int ext_guard_init(void)
+{
+	for (unsigned i = 0; i < cpu_count; i++) {
+		struct ext_cpu *x = &ext_cpus[i];
+		bool cached;
+		void *stack = stack_alloc(STACK_BYTES, &cached);
+
+		if (!stack)
+			return -ENOMEM;
+		x->stack_top = (uintptr_t)stack + STACK_BYTES;
+		list_init(&x->walks);
+		timer_init(&x->budget, budget_over);
+		x->budget.urgent = true;
+	}
+	fault_taken = fault;
+	return 0;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Policies that do what must not be done: each is ended with what it did, and everybody goes on.
+ */
+#include "core/string.h"
+#include "sched/ext/ext.h"
+#include "tests/target/test.h"
+
+#define MS NSEC_PER_MSEC
+
+static enum scx_exit_kind kind;
+static char message[200];
+static uint32_t rounds;
+
+static void note_exit(struct scx_exit_info *info)
+{
+	size_t n = strnlen(info->msg, sizeof(message) - 1);
+
+	kind = info->kind;
+	memcpy(message, info->msg, n);
+	message[n] = '\0';
+}
+
+static void *busy(void *arg)
+{
+	while (!atomic_load_relaxed((uint32_t *)arg)) {
+		atomic_fetch_add_relaxed(&rounds, 1u);
+		sched_yield_current();
+	}
+	return NULL;
+}
+
+static bool contains(const char *text, const char *part)
+{
+	size_t n = strlen(part);
+
+	for (; *text; text++)
+		if (!strncmp(text, part, n))
+			return true;
+	return false;
+}
+
+/* Two threads on one CPU yield to each other under @ops until it is ended; then they go on without it. */
+static void ends_with(struct sched_ext_ops *ops, enum scx_exit_kind expected, const char *part)
+{
+	struct thread_attr attr = { .name = "busy" };
+	struct cpumask last = { 0 };
+	struct thread *t[2];
+	uint32_t stop = 0, before;
+
+	/* on an emulator in real time, the host may stop a CPU in the middle of anything */
+	ext_budget_us = test_time_is_virtual() ? 10 : 300000;
+	cpumask_set(&last, test_cpus() - 1);
+	attr.affinity = &last;
+	ops->exit = note_exit;
+	kind = SCX_EXIT_NONE;
+	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
+		CHECK_EQ(thread_create(&t[i], &attr, busy, &stop), 0);
+	CHECK_EQ(ext_load(ops), 0);
+	ext_wait_unloaded();
+	CHECK_EQ(kind, expected);
+	if (!contains(message, part))
+		printk("said: %s\n", message);
+	CHECK(contains(message, part));
+	before = atomic_load_relaxed(&rounds);
+	while (atomic_load_relaxed(&rounds) - before < 100)
+		thread_sleep_until((time_now_ns)() + MS);
+	atomic_store_relaxed(&stop, 1u);
+	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
+		CHECK_EQ(thread_join(t[i], NULL), 0);
+}
+
+static void put(struct task_struct *p)
+{
+	scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, MS, 0);
+}
+
+static void endless_enqueue(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	put(p);
+	for (;;)
+		arch_cpu_relax();
+}
+
+TEST(ext_endless_loop)
+{
+	static struct sched_ext_ops ops = { .name = "endless", .enqueue = endless_enqueue };
+
+	ends_with(&ops, SCX_EXIT_ERROR, "enqueue() used up the");
+}
+
+static void helpers_running(struct task_struct *p)
+{
+	(void)p;
+	for (;;)
+		scx_bpf_dsq_nr_queued(SCX_DSQ_GLOBAL);
+}
+
+TEST(ext_endless_helpers)
+{
+	static struct sched_ext_ops ops = { .name = "endless_helpers", .running = helpers_running };
+
+	ends_with(&ops, SCX_EXIT_ERROR, "running() used up the");
+}
+
+static volatile uint64_t *volatile nowhere;
+
+static void unmapped_running(struct task_struct *p)
+{
+	(void)p;
+	*nowhere = 1;
+}
+
+TEST(ext_unmapped_access)
+{
+	static struct sched_ext_ops ops = { .name = "unmapped", .running = unmapped_running };
+
+	nowhere = (volatile uint64_t *)16;
+	ends_with(&ops, SCX_EXIT_ERROR, "running(): ");
+}
+
+extern char text_start[];
+
+TEST(ext_read_only_access)
+{
+	static struct sched_ext_ops ops = { .name = "read_only", .running = unmapped_running };
+
+	nowhere = (volatile uint64_t *)(void *)text_start;
+	ends_with(&ops, SCX_EXIT_ERROR, "running(): ");
+}
+
+static void undefined_stopping(struct task_struct *p, bool runnable)
+{
+	(void)p;
+	(void)runnable;
+	__builtin_trap();
+}
+
+TEST(ext_undefined_instruction)
+{
+	static struct sched_ext_ops ops = { .name = "undefined", .stopping = undefined_stopping };
+
+	ends_with(&ops, SCX_EXIT_ERROR, "stopping(): ");
+}
+
+static __noinline uint64_t deep(volatile uint64_t n)
+{
+	volatile char room[256];
+
+	room[n % sizeof(room)] = (char)n;
+	return n ? deep(n - 1) + (uint64_t)room[n % sizeof(room)] : 0;
+}
+
+static s32 deep_select_cpu(struct task_struct *p, s32 prev_cpu, u64 flags)
+{
+	(void)p;
+	(void)flags;
+	return prev_cpu + (s32)(deep(1000000) & 0);
+}
+
+static void deep_running(struct task_struct *p)
+{
+	p->scx.slice += deep(1000000) & 0;
+}
+
+TEST(ext_stack_overflow)
+{
+	static struct sched_ext_ops ops = { .name = "deep",
+					    .select_cpu = deep_select_cpu,
+					    .running = deep_running };
+
+	ends_with(&ops, SCX_EXIT_ERROR, "(): ");
+}
+
+static void assert_stopping(struct task_struct *p, bool runnable)
+{
+	(void)runnable;
+	ASSERT(p->pid == -1);
+}
+
+TEST(ext_failed_assertion)
+{
+	static struct sched_ext_ops ops = { .name = "assert", .stopping = assert_stopping };
+
+	ends_with(&ops, SCX_EXIT_ERROR, "stopping(): panic: assertion failed");
+}
+
+static void forget_enqueue(struct task_struct *p, u64 flags)
+{
+	(void)p;
+	(void)flags;
+}
+
+TEST(ext_forgotten_thread)
+{
+	static struct sched_ext_ops ops = { .name = "forget",
+					    .enqueue = forget_enqueue,
+					    .timeout_ms = 100 };
+
+	ends_with(&ops, SCX_EXIT_ERROR_STALL, "failed to run for");
+}
+
+/* And one that does it right: loaded and unloaded, with everybody alive. */
+TEST(ext_defaults)
+{
+	static struct sched_ext_ops ops = { .name = "defaults" };
+	struct thread *t[4];
+	uint32_t stop = 0, before;
+
+	ext_budget_us = test_time_is_virtual() ? 10 : 300000;
+	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
+		CHECK_EQ(thread_create(&t[i], NULL, busy, &stop), 0);
+	for (unsigned round = 0; round < 3; round++) {
+		CHECK_EQ(ext_load(&ops), 0);
+		before = atomic_load_relaxed(&rounds);
+		while (atomic_load_relaxed(&rounds) - before < 100)
+			thread_sleep_until((time_now_ns)() + MS);
+		CHECK_EQ(ext_unload(), 0);
+	}
+	atomic_store_relaxed(&stop, 1u);
+	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
+		CHECK_EQ(thread_join(t[i], NULL), 0);
+}
