@@ -177,7 +177,7 @@ def test_the_same_twice_and_all_that_goes_with_it(board, kernel, tmp_path):
     assert "No problems found" in tool("sgdisk", "-v", name)
     check_fat(name, 2048, (131072 - 33) // 8 * 8 - 2048, tmp_path)
     files = fat_files(name, 2048)
-    assert files["extlinux/extlinux.conf"].decode().endswith('append semihosting cpus=2 -- -D 1s "two words"\n')
+    assert files["extlinux/extlinux.conf"].decode().endswith(f'append semihosting board={board} cpus=2 -- -D 1s "two words"\n')
     with open(kernel(board), "rb") as file:
         assert files["Image"] == file.read()
     assert "licences/fairlead.txt" in files and b"BSD-2-Clause (fairlead.txt)" in files["licences/README.txt"]
