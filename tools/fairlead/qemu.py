@@ -20,7 +20,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 
-from . import boards, firmware, uart
+from . import boards, uart
 
 STATUS_USAGE = 2
 STATUS_TIMEOUT = 124
@@ -113,6 +113,7 @@ class Machine:
         """The device tree to hand over, from a Debian package; None: QEMU makes it."""
         if self.dtb or "QEMU_DTB" not in self.data:
             return self.dtb
+        from . import firmware  # only boards whose tree is in a package need it
         package, pattern = self.data["QEMU_DTB"].split()
         try:
             store = firmware.Store()
