@@ -151,7 +151,7 @@ def test_qemu_ended_by_a_signal(fake):
     (["--gic", "5"], "expected 2 or 3"),
     (["--cpus", "65"], "expected 1 to 64"),
     (["--gic", "2", "--cpus", "9"], "expected 1 to 8 with a GICv2"),
-    (["--board", "rpi4"], "virt-arm64 virt-riscv64"),
+    (["--board", "rpi9"], "virt-arm64 virt-riscv64 icicle rpi3 rpi4 sifive-u"),
     (["--board", "virt-riscv64", "--el2"], "virt-arm64"),
     (["--image", "/nowhere/x.img"], "/nowhere/x.img"),
     (["--icount", "2"], "expected 0 or 1"),

@@ -125,15 +125,14 @@ class Machine:
         """What QEMU is told of the machine."""
         if self.board not in BOARDS:
             bios = ["-bios", self.data["QEMU_BIOS"]] if "QEMU_BIOS" in self.data else []
-            return (["-M", self.data["QEMU_MACHINE"], "-smp", self.data["QEMU_SMP"], "-m", self.data["QEMU_MEMORY"]] + bios
-                    + ["-serial", "null"] * int(self.data.get("QEMU_SERIAL", "0")))
+            return ["-M", self.data["QEMU_MACHINE"]] + bios + ["-serial", "null"] * int(self.data.get("QEMU_SERIAL", "0"))
         if self.arch == "arm64":
             board = ["-M", f"virt,gic-version={self.gic}" + (",virtualization=on" if self.el2 else ""),
                      "-cpu", self.cpu or "cortex-a72"]
         else:
             board = ["-M", "virt" + (",aclint=on" if self.aclint else "")
                      + (f",aia={self.aia}" if self.aia else ""), "-cpu", self.cpu or "rv64"]
-        return board + ["-smp", str(self.cpus), "-m", self.mem]
+        return board
 
     def command(self):
         board, tree = self.machine(), self.tree()
@@ -144,7 +143,8 @@ class Machine:
         if tree:
             board += ["-dtb", tree]
         return ([self.program()] + board
-                + ["-nodefaults", "-nic", "none",
+                + ["-smp", self.data.get("QEMU_SMP", str(self.cpus)), "-m", self.data.get("QEMU_MEMORY", self.mem),
+                   "-nodefaults", "-nic", "none",
                    "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot",
                    "-semihosting-config", "enable=on,target=native",
                    "-kernel", self.image, "-append", self.bootargs] + list(self.extra))
