@@ -183,11 +183,15 @@ IMAGE   := $(APP_OUT)/Image$(VARIANT)
 IN_KERNEL = $(filter arch/% core/% sched/% drivers/%,$<)
 PER_FILE = $(if $(IN_KERNEL),$(KERNELFLAGS)) $(if $(filter posix/%,$<),$(HIDDENFLAGS)) $(if $(filter $(HOT),$<),$(HOTFLAGS)) $(FLAGS_$<) $(if $(filter $(COLD),$<),$(COLDFLAGS)) $(if $(filter $(SLOW),$<),$(SLOWFLAGS)) $(if $(filter $(NOSAN),$<),-fno-sanitize=all)
 
-POLICY_CFLAGS = $(filter-out -Werror -Wmissing-prototypes -Wstrict-prototypes -Wextra,$(CFLAGS)) -Isched/ext/include $(KERNELFLAGS)
-$(APP_OUT)/policy/%.o: % $(OBJ)/.flags
+POLICY_CFLAGS = $(filter-out -Werror -Wmissing-prototypes -Wstrict-prototypes -Wextra -Wshadow,$(CFLAGS)) -Isched/ext/include $(KERNELFLAGS) -Wno-format $(if $(filter 1,$(SAN)),-fno-sanitize=bounds)
+# Twice: tools/policy.py says what its maps and settings are. Its names stay its own: policies may have the same ones.
+$(APP_OUT)/policy/%.o: % $(OBJ)/.flags tools/policy.py
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  CC    $<")
-	$(Q)$(CC) $(POLICY_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(POLICY_CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@.first
+	$(Q)$(PYTHON) tools/policy.py --readelf $(CROSS)readelf --object $@.first $< > $@.c
+	$(Q)$(CC) $(POLICY_CFLAGS) -w -c $@.c -o $@.second
+	$(Q)$(OBJCOPY) --keep-global-symbol=none_of_them $@.second $@
 
 missing/%:
 	@echo "make: POLICY: $*: neither a name in sched/ext/policies nor a file" >&2; exit 2
@@ -278,7 +282,7 @@ app: app-check $(IMAGE) compile_commands.json
 
 run: app
 	@$(PYTHON) tools/run.py --board $(BOARD) --app $(APP_NAME) --image $(IMAGE) --out $(APP_OUT) --cpus $(CPUS) \
-		--args '$(ARGS)' --icount $(ICOUNT) --timeout $(TIMEOUT) --baud '$(BAUD)' --policy '$(POLICY)'
+		--args '$(ARGS)' --boot '$(BOOT)' --icount $(ICOUNT) --timeout $(TIMEOUT) --baud '$(BAUD)' --policy '$(POLICY)'
 
 endif
 

@@ -130,6 +130,18 @@ void thread_each(void (*each)(struct thread *t))
 	}
 }
 
+void thread_with_tid(int32_t tid, void (*call)(struct thread *t, void *arg), void *arg)
+{
+	unsigned long flags;
+
+	if (tid < 1 || tid >= atomic_load_acquire(&tids.first_new))
+		return;
+	flags = spin_lock_irqsave(&tids.lock);
+	if (tid_slot(tid)->thread)
+		call(tid_slot(tid)->thread, arg);
+	spin_unlock_irqrestore(&tids.lock, flags);
+}
+
 /* ---- layout of a slot ------------------------------------------------------------------------ */
 
 extern char tls_image_start[], tls_image_end[], tls_bss_end[];

@@ -161,6 +161,8 @@ unsigned thread_count(void);
  * one that is only half made: sched.cpu is NULL then. Context: thread.
  */
 void thread_each(void (*each)(struct thread *t));
+/* The same for the thread @tid alone, if there is one. Context: any, no lock held. */
+void thread_with_tid(int32_t tid, void (*call)(struct thread *t, void *arg), void *arg);
 
 /*
  * The idle thread of a CPU that has not started; of the boot CPU: of what runs now. NULL: out of

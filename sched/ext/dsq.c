@@ -425,6 +425,9 @@ static LOCK_UNCHECKED bool move(struct bpf_iter_scx_dsq *it, struct task_struct 
 	w->set_slice = w->set_vtime = false;
 	ext_commit(x, e, seq, EXT_QUEUED);
 	unpin(t);
+	if (!x->in_step) /* a timer: nobody else would look into the local queue */
+		scx_bpf_kick_cpu((s32)ext_index(x),
+				 flags & SCX_ENQ_PREEMPT ? SCX_KICK_PREEMPT : SCX_KICK_IDLE);
 	return true;
 }
 

@@ -88,6 +88,9 @@ struct ext_insert {
 	bool by_vtime;
 };
 
+#define EXT_MAGIC       0x45585431u
+#define EXT_STORAGE_MAX 4
+
 struct ext_task {
 	struct task_struct p;     /* first: what the policy has a pointer to */
 	struct thread *thread;    /* [q] and [x] NULL: it has ended */
@@ -113,9 +116,10 @@ struct ext_task {
 	struct cpumask mask;      /* [s] p.cpus_ptr */
 	uint64_t runnable_ns;     /* [q] since when it waits; 0: it does not */
 	struct list_head all;     /* ext.lock */
+	/* [s] by ext_map.slot: what maps of task storage have of it */
+	void *storage[EXT_STORAGE_MAX];
 };
 
-#define EXT_MAGIC     0x45585431u
 #define EXT_BATCH_MAX 64
 
 /* An insert that dispatch() made, until it returns. */

@@ -21,6 +21,7 @@
 #include "core/print.h"
 #include "core/string.h"
 #include "sched/ext/ext.h"
+#include "sched/ext/policy.h"
 
 #define TIMEOUT_MAX_MS 30000
 
@@ -77,8 +78,10 @@ LOCK_UNCHECKED struct ext_task *ext_task_alloc(void)
 
 LOCK_UNCHECKED void ext_task_free(struct ext_task *e)
 {
-	unsigned long flags = spin_lock_irqsave(&ext.lock);
+	unsigned long flags;
 
+	ext_storage_free(e);
+	flags = spin_lock_irqsave(&ext.lock);
 	e->magic = 0;
 	list_del(&e->all);
 	list_add_head(&e->all, &free_tasks);
@@ -327,6 +330,7 @@ static LOCK_UNCHECKED void exit_tasks(void)
 static void clear(void)
 {
 	exit_tasks();
+	ext_policy_end();
 	ext_dsq_destroy_all();
 	for (unsigned i = 0; i < cpu_count; i++) {
 		ASSERT(!ext_cpus[i].nr_local && !ext_cpus[i].arriving.nr);
@@ -425,6 +429,8 @@ int ext_load(struct sched_ext_ops *ops)
 	err = ext.ops ? -EBUSY : install();
 	if (ext.ops)
 		printk("scx: policy %s refused: %s is loaded\n", ops->name, ext.ops->name);
+	if (!err)
+		err = ext_policy_begin(ops);
 	if (!err)
 		err = load(ops);
 	mutex_unlock(&ext.mutex);

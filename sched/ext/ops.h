@@ -23,6 +23,7 @@ typedef int32_t s32;
 typedef int64_t s64;
 
 struct thread_group;
+struct ext_policy_data;
 
 /* Layout of the structures below; a policy in another form than C would be refused by it. */
 #define SCX_ABI_VERSION 1
@@ -219,6 +220,7 @@ struct sched_ext_ops {
 	u32 exit_dump_len;                        /* 0: 32768 */
 	u64 hotplug_seq;                          /* 0: whatever it is */
 	char name[SCX_OPS_NAME_LEN];
+	const struct ext_policy_data *data; /* SCX_OPS_DEFINE() sets it: maps, settings */
 };
 
 /* ---- helpers. "any": from every callback ----------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include "core/main.h"
 #include "core/string.h"
 #include "sched/ext/ext.h"
+#include "sched/ext/policy.h"
 
 static char policy[SCX_OPS_NAME_LEN];
 BOOT_PARAM(policy, BOOT_STRING, &policy,
@@ -21,6 +22,31 @@ BOOT_PARAM(
 int __real_main(int argc, char **argv);
 int __wrap_main(int argc, char **argv);
 
+/*
+ * Some policies start a timer in init() that must run on the CPU that a setting of theirs names, as
+ * Linux's loader for them does.
+ */
+static int load_from(struct sched_ext_ops *ops)
+{
+	const struct ext_setting *s = ext_setting_find(ops, "central_cpu");
+	struct cpumask before = thread_current()->affinity, one = { 0 };
+	int err = ext_settings_apply(ops);
+
+	if (err || !s)
+		return err ? err : ext_load(ops);
+	if (ext_setting_get(s) < cpu_count)
+		cpumask_set(&one, (unsigned)ext_setting_get(s));
+	err = thread_set_affinity(thread_current(), &one);
+	if (err) {
+		printk("scx: policy %s: setting central_cpu: no cpu %d\n", ops->name,
+		       (int)ext_setting_get(s));
+		return err;
+	}
+	err = ext_load(ops);
+	thread_set_affinity(thread_current(), &before);
+	return err;
+}
+
 int __wrap_main(int argc, char **argv)
 {
 	struct sched_ext_ops *ops = policy[0] ? ext_policy_find(policy) : ext_policy_at(0);
@@ -32,7 +58,7 @@ int __wrap_main(int argc, char **argv)
 		for (unsigned i = 0; ext_policy_at(i); i++)
 			printk("  %s\n", ext_policy_at(i)->name);
 	}
-	if (!ops || ext_load(ops))
+	if (!ops || load_from(ops))
 		system_exit(2);
 	return __real_main(argc, argv);
 }

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Threads by number. What is found is a struct task_struct, whose memory stays one for good: a
+ * thread that ends meanwhile leaves one that no queue takes.
+ */
+#include "core/console.h"
+#include "core/thread.h"
+#include "sched/ext/ext.h"
+
+struct task_struct *bpf_task_from_pid(s32 pid);
+struct task_struct *bpf_get_current_task_btf(void);
+
+static void to_task(struct thread *t, void *p)
+{
+	struct ext_task *e = atomic_load_acquire(&t->sched.ext);
+
+	*(struct task_struct **)p = e ? &e->p : NULL;
+}
+
+struct task_struct *bpf_task_from_pid(s32 pid)
+{
+	struct task_struct *p = NULL;
+
+	thread_with_tid(pid, to_task, &p);
+	return p;
+}
+
+struct task_struct *bpf_get_current_task_btf(void)
+{
+	struct task_struct *p;
+
+	to_task(thread_current(), &p);
+	return p;
+}
+
+/* Whoever gathers a dump has one of his own; without one it is said on the console. */
+__attribute__((weak)) void scx_bpf_dump(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	printk_v(fmt, ap);
+	va_end(ap);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A policy's timers. The callback runs in irq context on the CPU that started the timer, as with
+ * BPF_F_TIMER_CPU_PIN, which is therefore always so; if that CPU goes off, another one has it.
+ *
+ * While a policy is loaded its callbacks wait: a timer that its init() started comes 1 ms later,
+ * again and again, until the policy schedules.
+ */
+#include "core/irq.h"
+#include "sched/ext/ext.h"
+#include "sched/ext/include/scx/maps.bpf.h"
+#include "sched/ext/policy.h"
+
+#define LATER_NS NSEC_PER_MSEC
+
+static struct spinlock lock = SPINLOCK_INIT(LOCK_EXT);
+static struct list_head all; /* lock; those that are initialized */
+
+static LOCK_UNCHECKED void fire(struct timer *t)
+{
+	struct bpf_timer *timer = container_of(t, struct bpf_timer, timer);
+	bool wait;
+	u32 key;
+
+	(spin_lock)(&lock);
+	wait = !timer->fn || atomic_load_relaxed(&ext.bypass);
+	if (wait && timer->fn)
+		timer_add(t, (time_now_ns)() + LATER_NS);
+	spin_unlock(&lock);
+	if (!wait)
+		timer->fn(timer->map, ext_map_key_of(timer->map, timer, &key), timer);
+}
+
+LOCK_UNCHECKED long bpf_timer_init(struct bpf_timer *timer, void *map, u64 clock)
+{
+	unsigned long irq;
+	long err = 0;
+	u32 key;
+
+	if (clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME)
+		return -EINVAL;
+	if (!ext_map_key_of(map, timer, &key)) {
+		ext_exit(SCX_EXIT_ERROR, 0, "bpf_timer_init(): %p is not in a value of the map",
+			 (void *)timer);
+		return -EINVAL;
+	}
+	irq = spin_lock_irqsave(&lock);
+	if (!all.next)
+		list_init(&all);
+	if (timer->map) {
+		err = -EBUSY;
+	} else {
+		timer_init(&timer->timer, fire);
+		timer->map = map;
+		list_add_tail(&timer->all, &all);
+	}
+	spin_unlock_irqrestore(&lock, irq);
+	return err;
+}
+
+LOCK_UNCHECKED long(bpf_timer_set_callback)(struct bpf_timer *timer,
+					    int (*fn)(void *, void *, struct bpf_timer *))
+{
+	unsigned long irq = spin_lock_irqsave(&lock);
+	bool there = timer->map;
+
+	if (there)
+		timer->fn = fn;
+	spin_unlock_irqrestore(&lock, irq);
+	return there ? 0 : -EINVAL;
+}
+
+LOCK_UNCHECKED long bpf_timer_start(struct bpf_timer *timer, u64 ns, u64 flags)
+{
+	unsigned long irq;
+	bool there;
+
+	if (flags & ~(u64)(BPF_F_TIMER_ABS | BPF_F_TIMER_CPU_PIN))
+		return -EINVAL;
+	irq = spin_lock_irqsave(&lock);
+	there = timer->map && timer->fn;
+	if (there) {
+		timer_cancel(&timer->timer);
+		timer_add(&timer->timer, flags & BPF_F_TIMER_ABS ? ns : (time_now_ns)() + ns);
+	}
+	spin_unlock_irqrestore(&lock, irq);
+	return there ? 0 : -EINVAL;
+}
+
+LOCK_UNCHECKED long bpf_timer_cancel(struct bpf_timer *timer)
+{
+	unsigned long irq = spin_lock_irqsave(&lock);
+	bool there = timer->map, armed = there && timer_cancel(&timer->timer);
+
+	spin_unlock_irqrestore(&lock, irq);
+	return there ? armed : -EINVAL;
+}
+
+LOCK_UNCHECKED void ext_timers_end(void)
+{
+	unsigned long irq = spin_lock_irqsave(&lock);
+
+	while (all.next && !list_empty(&all)) {
+		struct bpf_timer *timer = list_first(&all, struct bpf_timer, all);
+
+		list_del(&timer->all);
+		timer_cancel(&timer->timer);
+		timer->map = NULL;
+		timer->fn = NULL;
+	}
+	spin_unlock_irqrestore(&lock, irq);
+}
