@@ -186,10 +186,11 @@ static void tell_exit(struct ext_cpu *x, struct ext_task *e)
 {
 	struct scx_exit_task_args args = { .cancelled = false };
 
-	if (bypassing())
-		return busy_end(e); /* whoever loads or unloads sees to it */
-	CALL(x, EXT_OP_OTHER, exit_task, ARG(&e->p), ARG(&args), 0);
-	ext_task_free(e);
+	/* else whoever loads or unloads sees to it */
+	if (CALL(x, EXT_OP_OTHER, exit_task, ARG(&e->p), ARG(&args), 0))
+		ext_task_free(e);
+	else
+		busy_end(e);
 }
 
 static void tell_enable(struct ext_cpu *x, struct ext_task *e)
