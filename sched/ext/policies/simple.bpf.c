@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * One queue for all CPUs, ordered by weighted virtual time; an idle CPU is taken at once.
- */
+/* One queue for all CPUs, ordered by weighted virtual time; an idle CPU is taken at once. */
 #include <scx/common.bpf.h>
 
 #define SHARED 0
-
 static u64 vtime_now;
 
 s32 BPF_STRUCT_OPS(simple_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
@@ -20,12 +17,11 @@ s32 BPF_STRUCT_OPS(simple_select_cpu, struct task_struct *p, s32 prev_cpu, u64 w
 
 void BPF_STRUCT_OPS(simple_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	u64 vtime = p->scx.dsq_vtime;
+	u64 least = vtime_now - SCX_SLICE_DFL; /* who slept has saved up one slice, no more */
 
-	/* who slept may have saved up one slice, no more */
-	if (time_before(vtime, vtime_now - SCX_SLICE_DFL))
-		vtime = vtime_now - SCX_SLICE_DFL;
-	scx_bpf_dsq_insert_vtime(p, SHARED, SCX_SLICE_DFL, vtime, enq_flags);
+	if (time_before(p->scx.dsq_vtime, least))
+		p->scx.dsq_vtime = least;
+	scx_bpf_dsq_insert_vtime(p, SHARED, SCX_SLICE_DFL, p->scx.dsq_vtime, enq_flags);
 }
 
 void BPF_STRUCT_OPS(simple_dispatch, s32 cpu, struct task_struct *prev)
@@ -44,11 +40,6 @@ void BPF_STRUCT_OPS(simple_stopping, struct task_struct *p, bool runnable)
 	p->scx.dsq_vtime += (SCX_SLICE_DFL - p->scx.slice) * 100 / p->scx.weight;
 }
 
-void BPF_STRUCT_OPS(simple_enable, struct task_struct *p)
-{
-	p->scx.dsq_vtime = vtime_now;
-}
-
 s32 BPF_STRUCT_OPS_SLEEPABLE(simple_init)
 {
 	return scx_bpf_create_dsq(SHARED, -1);
@@ -56,4 +47,4 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(simple_init)
 
 SCX_OPS_DEFINE(simple_ops, .select_cpu = simple_select_cpu, .enqueue = simple_enqueue,
 	       .dispatch = simple_dispatch, .running = simple_running, .stopping = simple_stopping,
-	       .enable = simple_enable, .init = simple_init, .name = "simple");
+	       .init = simple_init, .name = "simple");

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Policies on both boards: the samples under a load that does everything, settings, and sched_ext's own samples.
+
+The latter are no part of this tree: SCX_SRC=folder names one that has scx_simple.bpf.c, scx_central.bpf.c and
+scx_qmap.bpf.c (Linux 6.12, tools/sched_ext).
+"""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from conftest import ROOT, SAN, both_boards
+from test_apps import last_line, said
+
+pytestmark = pytest.mark.skipif(SAN, reason="make run takes the plain images")
+SAMPLES = ("simple", "central", "qmap", "latcrit", "layers")
+SCX_SRC = os.environ.get("SCX_SRC", "")
+SCX = ("scx_simple", "scx_central", "scx_qmap")
+
+
+def run(board, policies, cpus, boot, args=""):
+    command = ["make", "run", f"BOARD={board}", "APP=tests/policy", f"POLICY={','.join(policies)}", f"BOOT={boot}",
+               f"CPUS={cpus}", f"ARGS={args}", "ICOUNT=1", "TIMEOUT=100"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False, stdin=subprocess.DEVNULL)
+
+
+def check_all(done, names):
+    assert done.returncode == 0 and last_line(done) == "exit status 0", said(done)
+    assert re.findall(r"^policy (\w+): everybody went on$", done.stdout, re.M) == list(names), said(done)
+
+
+@both_boards
+@pytest.mark.parametrize("cpus", [1, 2, 4])
+def test_samples(board, cpus):
+    check_all(run(board, SAMPLES, cpus, "policy=none"), SAMPLES)
+
+
+@both_boards
+@pytest.mark.parametrize("cpus", [1, 2, 4])
+@pytest.mark.skipif(not SCX_SRC, reason="SCX_SRC=folder with scx_simple.bpf.c, scx_central.bpf.c, scx_qmap.bpf.c is not given")
+def test_sched_ext_unmodified(board, cpus):
+    files = [os.path.join(os.path.abspath(SCX_SRC), f"{name}.bpf.c") for name in SCX]
+    check_all(run(board, files, cpus, "policy=none"), [name.removeprefix("scx_") for name in SCX])
+
+
+@both_boards
+@pytest.mark.parametrize("boot, says", [
+    ("policy=layers policy.control_percent=101", "policy.control_percent=101: 0..100 expected"),
+    ("policy=central policy.slice_ns=-1", "policy.slice_ns=-1: a number 0..18446744073709551615 expected"),
+    ("policy=central policy.central_cpu=7", "setting central_cpu: no cpu 7"),
+    ("policy=qmap policy.boost=2", "policy.boost=2: a number 0..1 expected"),
+    ("policy.slice=1", "policy.slice_min_ns=text"),
+    ("policy=no_such", "no policy no_such is built in"),
+])
+def test_bad_settings(board, boot, says):
+    done = run(board, SAMPLES, 2, boot)
+    assert done.returncode != 0 and says in done.stdout, said(done)
+
+
+@both_boards
+def test_setting_is_set(board):
+    done = run(board, SAMPLES, 2, "policy=qmap policy.report=1 policy.slice_ns=0x200000", "400")
+    assert "qmap: " in done.stdout or "policy qmap loaded" in done.stdout, said(done)
