@@ -42,7 +42,7 @@ OUTSIDE = {"app_start", "symbol_table", "boot_stack_guard", "boot_fault_guard", 
 # Policies are written in sched_ext's dialect: callbacks without prototypes, with parameters that they do not need.
 POLICIES = "sched/ext/policies/"
 POLICY_FLAGS = ("-Isched/ext/include", "-Wno-missing-prototypes", "-Wno-strict-prototypes",
-                "-Wno-unused-parameter")
+                "-Wno-unused-parameter", "-Wno-format")  # u64 is a long here, as %llu's is not
 
 CLANG = {
     "arm64": ["--target=aarch64-none-elf", "-mgeneral-regs-only", "-Iarch/arm64", "-isystem",

@@ -26,6 +26,11 @@ def run(board, policies, cpus, boot, args=""):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False, stdin=subprocess.DEVNULL)
 
 
+def ms(cpus):
+    """For each policy: on one CPU a round of 20 ms slices takes a while."""
+    return "800" if cpus == 1 else "400"
+
+
 def check_all(done, names):
     assert done.returncode == 0 and last_line(done) == "exit status 0", said(done)
     assert re.findall(r"^policy (\w+): everybody went on$", done.stdout, re.M) == list(names), said(done)
@@ -34,7 +39,7 @@ def check_all(done, names):
 @both_boards
 @pytest.mark.parametrize("cpus", [1, 2, 4])
 def test_samples(board, cpus):
-    check_all(run(board, SAMPLES, cpus, "policy=none"), SAMPLES)
+    check_all(run(board, SAMPLES, cpus, "policy=none", ms(cpus)), SAMPLES)
 
 
 @both_boards
@@ -42,10 +47,11 @@ def test_samples(board, cpus):
 @pytest.mark.skipif(not SCX_SRC, reason="SCX_SRC=folder with scx_simple.bpf.c, scx_central.bpf.c, scx_qmap.bpf.c is not given")
 def test_sched_ext_unmodified(board, cpus):
     files = [os.path.join(os.path.abspath(SCX_SRC), f"{name}.bpf.c") for name in SCX]
-    check_all(run(board, files, cpus, "policy=none"), [name.removeprefix("scx_") for name in SCX])
+    if cpus == 1:
+        files.pop(1)  # scx_central never preempts the central CPU, whose slices have no end
+    check_all(run(board, files, cpus, "policy=none", ms(cpus)), [os.path.basename(name).split(".")[0].removeprefix("scx_") for name in files])
 
 
-@both_boards
 @pytest.mark.parametrize("boot, says", [
     ("policy=layers policy.control_percent=101", "policy.control_percent=101: 0..100 expected"),
     ("policy=central policy.slice_ns=-1", "policy.slice_ns=-1: a number 0..18446744073709551615 expected"),
@@ -54,12 +60,13 @@ def test_sched_ext_unmodified(board, cpus):
     ("policy.slice=1", "policy.slice_min_ns=text"),
     ("policy=no_such", "no policy no_such is built in"),
 ])
-def test_bad_settings(board, boot, says):
-    done = run(board, SAMPLES, 2, boot)
+def test_bad_settings(boot, says):
+    done = run("virt-arm64", SAMPLES, 2, boot)
     assert done.returncode != 0 and says in done.stdout, said(done)
 
 
-@both_boards
-def test_setting_is_set(board):
-    done = run(board, SAMPLES, 2, "policy=qmap policy.report=1 policy.slice_ns=0x200000", "400")
-    assert "qmap: " in done.stdout or "policy qmap loaded" in done.stdout, said(done)
+def test_setting_is_set():
+    """It prints every second, if it is told to."""
+    done = run("virt-arm64", ["qmap"], 2, "policy=none policy.report=1", "1200")
+    check_all(done, ["qmap"])
+    assert re.search(r"^qmap: \d+ listed, \d+ to an idle CPU, \d+ overtook$", done.stdout, re.M), said(done)

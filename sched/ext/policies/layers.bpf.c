@@ -6,8 +6,8 @@
  *   control  nice below 0     1 ms      every CPU, before the others; at most control_percent of
  *                                       each CPU while others wait, so that a fault in it ends there
  *   normal   nice 0           4 ms      every CPU
- *   bulk     nice above 0     20 ms     what the others leave; gives way to a wake-up of control at
- *                                       once
+ *   bulk     nice above 0     20 ms     what the others leave, and one turn in BULK_TURN, so that it
+ *                                       never stalls; gives way to a wake-up of control at once
  *
  * The budget of control is counted per CPU over PERIOD_NS and full again when that is over.
  */
@@ -15,6 +15,7 @@
 
 enum { CONTROL, NORMAL, BULK, LAYERS };
 
+#define BULK_TURN 16
 #define PERIOD_NS (10 * NSEC_PER_MSEC)
 
 const volatile u32 control_percent = 80;
@@ -26,6 +27,7 @@ struct budget {
 	u64 used_ns;    /* by control in it */
 	u64 running_ns; /* since when control runs here; 0: it does not */
 	u32 layer;      /* that runs */
+	u32 picks;
 	bool busy;
 };
 
@@ -94,6 +96,8 @@ void BPF_STRUCT_OPS(layers_dispatch, s32 cpu, struct task_struct *prev)
 	bool left = !b || budget_left(b, scx_bpf_now());
 
 	if (left && scx_bpf_dsq_move_to_local(CONTROL))
+		return;
+	if (b && !(++b->picks % BULK_TURN) && scx_bpf_dsq_move_to_local(BULK))
 		return;
 	if (scx_bpf_dsq_move_to_local(NORMAL) || scx_bpf_dsq_move_to_local(BULK)) {
 		if (!left && scx_bpf_dsq_nr_queued(CONTROL))

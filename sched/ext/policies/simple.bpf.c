@@ -1,27 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One queue for all CPUs, ordered by weighted virtual time; an idle CPU is taken at once. */
+/*
+ * One queue for all CPUs, ordered by weighted virtual time. An idle CPU is taken at once: that is
+ * what happens without a select_cpu().
+ */
 #include <scx/common.bpf.h>
 
 #define SHARED 0
+
 static u64 vtime_now;
-
-s32 BPF_STRUCT_OPS(simple_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
-{
-	bool idle = false;
-	s32 cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &idle);
-
-	if (idle)
-		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, SCX_SLICE_DFL, 0);
-	return cpu;
-}
 
 void BPF_STRUCT_OPS(simple_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	u64 least = vtime_now - SCX_SLICE_DFL; /* who slept has saved up one slice, no more */
+	u64 vtime = p->scx.dsq_vtime;
 
-	if (time_before(p->scx.dsq_vtime, least))
-		p->scx.dsq_vtime = least;
-	scx_bpf_dsq_insert_vtime(p, SHARED, SCX_SLICE_DFL, p->scx.dsq_vtime, enq_flags);
+	/* who slept may have saved up one slice, no more */
+	if (time_before(vtime, vtime_now - SCX_SLICE_DFL))
+		vtime = vtime_now - SCX_SLICE_DFL;
+	scx_bpf_dsq_insert_vtime(p, SHARED, SCX_SLICE_DFL, vtime, enq_flags);
 }
 
 void BPF_STRUCT_OPS(simple_dispatch, s32 cpu, struct task_struct *prev)
@@ -40,11 +35,16 @@ void BPF_STRUCT_OPS(simple_stopping, struct task_struct *p, bool runnable)
 	p->scx.dsq_vtime += (SCX_SLICE_DFL - p->scx.slice) * 100 / p->scx.weight;
 }
 
+void BPF_STRUCT_OPS(simple_enable, struct task_struct *p)
+{
+	p->scx.dsq_vtime = vtime_now;
+}
+
 s32 BPF_STRUCT_OPS_SLEEPABLE(simple_init)
 {
 	return scx_bpf_create_dsq(SHARED, -1);
 }
 
-SCX_OPS_DEFINE(simple_ops, .select_cpu = simple_select_cpu, .enqueue = simple_enqueue,
-	       .dispatch = simple_dispatch, .running = simple_running, .stopping = simple_stopping,
+SCX_OPS_DEFINE(simple_ops, .enqueue = simple_enqueue, .dispatch = simple_dispatch,
+	       .running = simple_running, .stopping = simple_stopping, .enable = simple_enable,
 	       .init = simple_init, .name = "simple");
