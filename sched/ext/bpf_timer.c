@@ -3,7 +3,8 @@
  * A policy's timers. The callback runs in irq context on the CPU that started the timer, as with
  * BPF_F_TIMER_CPU_PIN, which is therefore always so; if that CPU goes off, another one has it.
  *
- * While a policy is loaded its callbacks wait: a timer that its init() started comes 1 ms later,
+ * One that comes while another callback of the policy runs on this CPU waits until that is done: it
+ * may hold a lock. While a policy is loaded its callbacks wait: a timer that its init() started comes 1 ms later,
  * again and again, until the policy schedules.
  */
 #include "core/irq.h"
@@ -12,6 +13,7 @@
 #include "sched/ext/policy.h"
 
 #define LATER_NS NSEC_PER_MSEC
+#define SOON_NS  (20 * NSEC_PER_USEC)
 
 static struct spinlock lock = SPINLOCK_INIT(LOCK_EXT);
 static struct list_head all; /* lock; those that are initialized */
@@ -19,13 +21,13 @@ static struct list_head all; /* lock; those that are initialized */
 static LOCK_UNCHECKED void fire(struct timer *t)
 {
 	struct bpf_timer *timer = container_of(t, struct bpf_timer, timer);
-	bool wait;
+	bool busy = ext_cpus[arch_cpu_self()->index].callback, wait;
 	u32 key;
 
 	(spin_lock)(&lock);
-	wait = !timer->fn || atomic_load_relaxed(&ext.bypass);
+	wait = !timer->fn || busy || atomic_load_relaxed(&ext.bypass);
 	if (wait && timer->fn)
-		timer_add(t, (time_now_ns)() + LATER_NS);
+		timer_add(t, (time_now_ns)() + (busy ? SOON_NS : LATER_NS));
 	spin_unlock(&lock);
 	if (!wait)
 		timer->fn(timer->map, ext_map_key_of(timer->map, timer, &key), timer);
@@ -33,6 +35,7 @@ static LOCK_UNCHECKED void fire(struct timer *t)
 
 LOCK_UNCHECKED long bpf_timer_init(struct bpf_timer *timer, void *map, u64 clock)
 {
+	EXT_HELPER;
 	unsigned long irq;
 	long err = 0;
 	u32 key;
@@ -61,6 +64,7 @@ LOCK_UNCHECKED long bpf_timer_init(struct bpf_timer *timer, void *map, u64 clock
 LOCK_UNCHECKED long(bpf_timer_set_callback)(struct bpf_timer *timer,
 					    int (*fn)(void *, void *, struct bpf_timer *))
 {
+	EXT_HELPER;
 	unsigned long irq = spin_lock_irqsave(&lock);
 	bool there = timer->map;
 
@@ -72,6 +76,7 @@ LOCK_UNCHECKED long(bpf_timer_set_callback)(struct bpf_timer *timer,
 
 LOCK_UNCHECKED long bpf_timer_start(struct bpf_timer *timer, u64 ns, u64 flags)
 {
+	EXT_HELPER;
 	unsigned long irq;
 	bool there;
 
@@ -89,6 +94,7 @@ LOCK_UNCHECKED long bpf_timer_start(struct bpf_timer *timer, u64 ns, u64 flags)
 
 LOCK_UNCHECKED long bpf_timer_cancel(struct bpf_timer *timer)
 {
+	EXT_HELPER;
 	unsigned long irq = spin_lock_irqsave(&lock);
 	bool there = timer->map, armed = there && timer_cancel(&timer->timer);
 

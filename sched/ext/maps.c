@@ -266,6 +266,7 @@ static struct ext_map *queue_of(void *var, const char *call)
 
 LOCK_UNCHECKED long bpf_map_push_elem(void *var, const void *value, u64 flags)
 {
+	EXT_HELPER;
 	struct ext_map *map = queue_of(var, "bpf_map_push_elem");
 	unsigned long irq;
 	bool full;

@@ -75,7 +75,10 @@ long bpf_timer_cancel(struct bpf_timer *timer);
 
 /* ---- locks ----------------------------------------------------------------------------------- */
 
-/* Interrupts are masked while one is held. One at a time, and no call into the framework. */
+/*
+ * One at a time, and no call into the framework. In a step nothing but the budget's timer comes while
+ * one is held, so that a loop in here is found; elsewhere interrupts are masked.
+ */
 struct bpf_spin_lock {
 	u32 taken; /* [a] */
 	u32 irq_was_on;
@@ -83,9 +86,10 @@ struct bpf_spin_lock {
 
 static inline void bpf_spin_lock(struct bpf_spin_lock *lock)
 {
-	bool on = arch_irq_enabled();
+	bool on = !arch_guarded() && arch_irq_enabled();
 
-	arch_irq_disable();
+	if (on)
+		arch_irq_disable();
 	while (atomic_swap_acq_rel(&lock->taken, 1u))
 		arch_cpu_relax();
 	lock->irq_was_on = on;
