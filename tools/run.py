@@ -58,8 +58,8 @@ def machine_of(options):
     boot = [options.boot] if options.boot else []
     if options.baud:
         boot.append("baud=" + options.baud)
-    if options.policy and not options.icount:
-        boot.append("ext_budget_us=1000000")  # the host may stop a virtual CPU in the middle of a callback
+    if options.policy and (not options.icount or options.cpus > 1):
+        boot.append("ext_budget_us=1000000")  # a virtual CPU may have to wait for others in the middle of a callback
     return qemu.Machine(
         options.board, options.image, cpus=options.cpus, mem=options.mem, icount=options.icount,
         cpu=options.cpu, boot=" ".join(boot), gic=options.gic, el2=options.el2,

@@ -147,6 +147,8 @@ struct ext_cpu {
 	bool in_step;            /* [o] */
 	/* [o] of a callback: guard.c */
 	const char *callback;   /* its name; NULL: none is called */
+	uint64_t callback_ns;   /* when it was called */
+	uint64_t step_ns;       /* when interrupts were last let in */
 	bool in_helper;         /* the window is closed: nothing here may be given up */
 	unsigned long window;   /* state of the timer window */
 	uintptr_t stack_top;    /* [i] */
@@ -236,13 +238,15 @@ uint32_t ext_weight(const struct thread *t);
 
 /* ---- guard.c --------------------------------------------------------------------------------- */
 
-/* Of one step's callbacks together: 2..1000000; a boot argument. */
+/* Of one callback, in microseconds: 2..1000000; a boot argument. */
 extern uint64_t ext_budget_us;
 /* Stacks and timers of all CPUs. 0, -ENOMEM. Context: thread. */
 int ext_guard_init(void);
-/* The step's budget begins, and ends. Irqs masked. */
+/* A step begins, and ends: its callbacks have budgets. Irqs masked. */
 void ext_budget_begin(struct ext_cpu *x);
 void ext_budget_end(struct ext_cpu *x);
+/* Interrupts are to be let in before more is begun. */
+bool ext_step_is_long(const struct ext_cpu *x);
 /* fn(a, b, c), which may be given up: 0 then, and the policy has ended. In a step. */
 long ext_guarded(struct ext_cpu *x, const char *name, long (*fn)(long, long, long), long a, long b,
 		 long c);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What keeps a policy's mistakes its own: callbacks run on a stack of their own, over a guard page,
- * with interrupts masked but for the timer. A step has a budget; when it is used up, or on an
- * exception or a failed assertion, the callback is given up where it is, and the policy ends.
+ * with interrupts masked but for the timer. Each has a budget; when it is used up, or on an exception
+ * or a failed assertion, the callback is given up where it is, and the policy ends. A step begins no
+ * hand-over when a quarter of that time has passed since interrupts were last let in: so nobody is
+ * kept out for longer than one budget and a quarter, and what the step itself takes.
  *
  * Only the policy's own code is given up. A helper closes the timer's window until it returns, so
  * that it holds no lock when the budget ends, and looks at what it is given before it uses it; an
@@ -40,8 +42,15 @@ static void forget_walks(struct ext_cpu *x)
 	list_init(&x->walks);
 }
 
+/* In an interrupt that may have come after the step, too. */
+static void ext_budget_again(struct ext_cpu *x, uint64_t at_ns)
+{
+	if (x->in_step)
+		timer_add(&x->budget, at_ns);
+}
+
 /*
- * The budget of the step is over. Within a window that another timer's function has opened this is
+ * The time of some callback is over: of this one, if it began long enough ago. Within a window that another timer's function has opened this is
  * not the callback's own interrupt: again, soon.
  */
 static void budget_over(struct timer *timer)
@@ -50,12 +59,12 @@ static void budget_over(struct timer *timer)
 	struct cpu *cpu = arch_cpu_self();
 
 	if (!x->callback || x != &ext_cpus[cpu->index])
-		return;
-	if (cpu->timers.running[1]) {
-		timer_add(timer, time_now_ns() + NSEC_PER_USEC);
-		return;
-	}
-	ext_exit(SCX_EXIT_ERROR, 0, "%s() used up the %llu us of its step", x->callback,
+		return ext_budget_again(x, time_now_ns() + budget_ns());
+	if (time_now_ns() < x->callback_ns + budget_ns())
+		return ext_budget_again(x, x->callback_ns + budget_ns());
+	if (cpu->timers.running[1])
+		return ext_budget_again(x, time_now_ns() + NSEC_PER_USEC);
+	ext_exit(SCX_EXIT_ERROR, 0, "%s() used up its %llu us", x->callback,
 		 (unsigned long long)(budget_ns() / NSEC_PER_USEC));
 	arch_guarded_divert(NULL);
 }
@@ -86,6 +95,7 @@ LOCK_UNCHECKED long ext_guarded(struct ext_cpu *x, const char *name, long (*fn)(
 {
 	long result;
 
+	x->callback_ns = time_now_ns();
 	x->callback = name;
 	x->in_helper = false;
 	x->window = arch_timer_window_open();
@@ -121,7 +131,13 @@ void ext_helper_leave(struct ext_helper *h)
 
 void ext_budget_begin(struct ext_cpu *x)
 {
-	timer_add(&x->budget, time_now_ns() + budget_ns());
+	x->step_ns = time_now_ns();
+	timer_add(&x->budget, x->step_ns + budget_ns());
+}
+
+bool ext_step_is_long(const struct ext_cpu *x)
+{
+	return time_now_ns() - x->step_ns > budget_ns() / 4;
 }
 
 void ext_budget_end(struct ext_cpu *x)

@@ -509,13 +509,21 @@ static bool better_waits(const struct runqueue *rq)
 	return atomic_load_relaxed(&rq->rt.highest) || atomic_load_relaxed(&rq->fair.nr);
 }
 
-static void deliver_all(struct ext_cpu *x)
+/* False: it has taken long enough, and somebody is left. */
+static bool deliver_some(struct ext_cpu *x)
 {
 	struct ext_task *e;
 	uint32_t owed;
 
-	while (!better_waits(&cpu_at(ext_index(x))->rq) && (e = inbox_take(x, &owed)))
+	while (!better_waits(&cpu_at(ext_index(x))->rq)) {
+		if (unlikely(!list_empty(&x->inbox) && ext_step_is_long(x)))
+			return false;
+		e = inbox_take(x, &owed);
+		if (!e)
+			return true;
 		deliver(x, e, owed);
+	}
+	return true;
 }
 
 /* ---- dispatch -------------------------------------------------------------------------------- */
@@ -680,13 +688,22 @@ static void tell_next(struct ext_cpu *x, struct ext_task *next)
 	}
 }
 
+/* On the idle thread, whose interrupts are handled by calls: those that are pending, and then on. */
+static void let_interrupts_in(struct ext_cpu *x)
+{
+	ipi_send(arch_cpu_self());
+	arch_cpu_idle();
+	x->step_ns = (time_now_ns)();
+}
+
 static void step_from_idle(struct ext_cpu *x)
 {
 	struct ext_task *next;
 
 	atomic_store_relaxed(&x->claimable, 1u);
 	atomic_fence_seq_cst(); /* who inserts now sees that, or is seen below */
-	deliver_all(x);
+	while (!deliver_some(x))
+		let_interrupts_in(x);
 	/* not before everybody's events were told, even of those who are in the local queue */
 	next = better_waits(&cpu_at(ext_index(x))->rq) ? NULL : find_next(x, NULL);
 	if (next)
@@ -700,7 +717,9 @@ static void step_from(struct ext_cpu *x, struct ext_task *prev, enum stop_reason
 {
 	struct ext_task *next;
 
-	deliver_all(x);
+	if (!deliver_some(x))
+		ipi_send(
+			arch_cpu_self()); /* the rest in another step, when interrupts were let in */
 	if (x->preempt)
 		prev->p.scx.slice = 0;
 	x->preempt = false;

@@ -87,7 +87,7 @@ TEST(ext_endless_loop)
 {
 	static struct sched_ext_ops ops = { .name = "endless", .enqueue = endless_enqueue };
 
-	ends_with(&ops, SCX_EXIT_ERROR, "enqueue() used up the");
+	ends_with(&ops, SCX_EXIT_ERROR, "enqueue() used up its");
 }
 
 static void helpers_running(struct task_struct *p)
@@ -101,7 +101,7 @@ TEST(ext_endless_helpers)
 {
 	static struct sched_ext_ops ops = { .name = "endless_helpers", .running = helpers_running };
 
-	ends_with(&ops, SCX_EXIT_ERROR, "running() used up the");
+	ends_with(&ops, SCX_EXIT_ERROR, "running() used up its");
 }
 
 static volatile uint64_t *volatile nowhere;

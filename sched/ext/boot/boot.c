@@ -15,9 +15,8 @@ static char policy[SCX_OPS_NAME_LEN];
 BOOT_PARAM(policy, BOOT_STRING, &policy,
 	   "load this one of the policies that are built in; none: the fair class alone");
 
-BOOT_PARAM(
-	ext_budget_us, BOOT_U64, &ext_budget_us,
-	"how long a policy's callbacks may take between two threads, in microseconds: 2..1000000");
+BOOT_PARAM(ext_budget_us, BOOT_U64, &ext_budget_us,
+	   "how long a callback of a policy may take, in microseconds: 2..1000000");
 
 int __real_main(int argc, char **argv);
 int __wrap_main(int argc, char **argv);
