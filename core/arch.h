@@ -149,7 +149,7 @@ void arch_call_on_stack(void (*fn)(void *), void *arg, uintptr_t stack_top);
 
 /*
  * Guarded calls, one at a time on each CPU: fn(a, b, c) on the stack that ends at @stack_top, own
- * CPU, irqs masked or a timer window open. It returns what fn does; or 0 if fn was given up, and
+ * CPU, with the timer window open. It returns what fn does; or 0 if fn was given up, and
  * then whatever fn held or had half done is left as it is. A guarded call is given up by
  * arch_guarded_abort(), on its own stack; or by arch_guarded_divert(), when the exception @tf that
  * it took is returned from, or, with NULL, the timer interrupt that came to it through the window.

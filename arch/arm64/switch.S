@@ -202,7 +202,8 @@ arch_call_on_stack:
 
 /*
  * long arch_guarded_call(x0 fn, x1 a, x2 b, x3 c, x4 stack_top). arm64_guard_abort is where a call
- * that is given up goes on, with nothing in the registers.
+ * that is given up goes on, with nothing in the registers. The window is shut while sp and the place to
+ * go back to do not belong together, and at the end for good.
  */
 	.section .text.arch_guarded_call, "ax", %progbits
 	.globl	arch_guarded_call, arm64_guard_abort
@@ -214,6 +215,7 @@ arch_guarded_call:
 	stp	x23, x24, [sp, #48]
 	stp	x25, x26, [sp, #64]
 	stp	x27, x28, [sp, #80]
+	msr	daifset, #2
 	mrs	x5, tpidr_el1
 	mov	x6, sp
 	str	x6, [x5, #CPU_GUARD_SP]
@@ -223,9 +225,12 @@ arch_guarded_call:
 	mov	x1, x2
 	mov	x2, x3
 	mov	x29, xzr
+	msr	daifclr, #2
 	blr	x5
+	msr	daifset, #2
 	b	1f
 arm64_guard_abort:
+	msr	daifset, #2
 	mov	x0, #0
 1:	mrs	x5, tpidr_el1
 	ldr	x6, [x5, #CPU_GUARD_SP]

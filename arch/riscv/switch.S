@@ -170,7 +170,8 @@ arch_call_on_stack:
 
 /*
  * long arch_guarded_call(a0 fn, a1 a, a2 b, a3 c, a4 stack_top). riscv_guard_abort is where a call
- * that is given up goes on, with nothing in the registers but tp.
+ * that is given up goes on, with nothing in the registers but tp. The window is shut while sp and the
+ * place to go back to do not belong together, and at the end for good.
  */
 	.section .text.arch_guarded_call, "ax", @progbits
 	.globl	arch_guarded_call, riscv_guard_abort
@@ -181,6 +182,7 @@ arch_guarded_call:
 	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11
 	sd	s\n, 8+8*\n(sp)
 	.endr
+	csrci	sstatus, SSTATUS_SIE
 	csrr	t0, sscratch
 	sd	sp, CPU_GUARD_SP(t0)
 	la	t1, riscv_guard_vector
@@ -191,9 +193,12 @@ arch_guarded_call:
 	mv	a1, a2
 	mv	a2, a3
 	li	s0, 0
+	csrsi	sstatus, SSTATUS_SIE
 	jalr	t0
+	csrci	sstatus, SSTATUS_SIE
 	j	1f
 riscv_guard_abort:
+	csrci	sstatus, SSTATUS_SIE
 	li	a0, 0
 1:	la	t0, riscv_vectors + 1
 	csrw	stvec, t0

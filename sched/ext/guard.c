@@ -67,6 +67,7 @@ static void budget_over(struct timer *timer)
 	ext_exit(SCX_EXIT_ERROR, 0, "%s() used up its %llu us", x->callback,
 		 (unsigned long long)(budget_ns() / NSEC_PER_USEC));
 	arch_guarded_divert(NULL);
+	ext_budget_again(x, time_now_ns() + NSEC_PER_USEC); /* in case the call was not begun yet */
 }
 
 /* An exception, or, with @tf NULL, a panic. */
