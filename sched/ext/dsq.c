@@ -403,7 +403,7 @@ static LOCK_UNCHECKED bool move(struct bpf_iter_scx_dsq *it, struct task_struct 
 	struct thread *t;
 	uint32_t seq;
 
-	if (!w->q || e->magic != EXT_MAGIC)
+	if (!w->q || !ext_task_valid(e))
 		return false;
 	(spin_lock)(&w->q->lock);
 	if (e->dsq != w->q || (s32)(e->dsq_seq - w->seq) > 0) {

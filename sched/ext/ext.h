@@ -300,6 +300,8 @@ void ext_wait_unloaded(void);
 /* Those that are linked in, in the order of POLICY=; NULL: none of that number, or name. */
 struct sched_ext_ops *ext_policy_at(unsigned i);
 struct sched_ext_ops *ext_policy_find(const char *name);
+/* A pointer that a policy gave: it is a thread's. */
+bool ext_task_valid(const struct ext_task *e);
 /* Threads: struct ext_task comes and goes. */
 struct ext_task *ext_task_alloc(void);
 void ext_task_free(struct ext_task *e);

@@ -13,11 +13,16 @@ static struct ext_cpu *self(void)
 	return &ext_cpus[arch_cpu_self()->index];
 }
 
+bool ext_task_valid(const struct ext_task *e)
+{
+	return e && !((uintptr_t)e % 8) && arch_pa(&e->magic) && e->magic == EXT_MAGIC;
+}
+
 static struct ext_task *checked(const struct task_struct *p, const char *call)
 {
 	struct ext_task *e = (struct ext_task *)(uintptr_t)p;
 
-	if (p && !((uintptr_t)p % 8) && e->magic == EXT_MAGIC)
+	if (ext_task_valid(e))
 		return e;
 	ext_exit(SCX_EXIT_ERROR, 0, "%s(): %p is no thread", call, (const void *)p);
 	return NULL;

@@ -371,7 +371,7 @@ void *bpf_task_storage_get(void *var, struct task_struct *p, void *value, u64 fl
 	struct ext_task *e = ext_task_of(p);
 	void **at;
 
-	if (!map || !p || e->magic != EXT_MAGIC)
+	if (!map || !ext_task_valid(e))
 		return NULL;
 	if (map->type != BPF_MAP_TYPE_TASK_STORAGE) {
 		wrong_type(map, "bpf_task_storage_get");
@@ -392,7 +392,7 @@ long bpf_task_storage_delete(void *var, struct task_struct *p)
 	struct ext_task *e = ext_task_of(p);
 	void *value;
 
-	if (!map || !p || e->magic != EXT_MAGIC || map->type != BPF_MAP_TYPE_TASK_STORAGE)
+	if (!map || !ext_task_valid(e) || map->type != BPF_MAP_TYPE_TASK_STORAGE)
 		return -EINVAL;
 	value = e->storage[map->slot];
 	if (!value)

@@ -186,6 +186,19 @@ TEST(ext_failed_assertion)
 	ends_with(&ops, SCX_EXIT_ERROR, "stopping(): panic: assertion failed");
 }
 
+static void wild_running(struct task_struct *p)
+{
+	(void)p;
+	scx_bpf_task_cpu((struct task_struct *)(uintptr_t)0x123450);
+}
+
+TEST(ext_wild_pointer)
+{
+	static struct sched_ext_ops ops = { .name = "wild", .running = wild_running };
+
+	ends_with(&ops, SCX_EXIT_ERROR, "is no thread");
+}
+
 static void forget_enqueue(struct task_struct *p, u64 flags)
 {
 	(void)p;
