@@ -410,8 +410,9 @@ static int load(struct sched_ext_ops *ops)
 	ext.enable_seq++;
 	atomic_store_release(&ext.bypass, 0u);
 	thread_each(enable_one);
-	if (atomic_load_acquire(&ext.exit_kind) && !atomic_swap_acq_rel(&ext.bypass, 1u))
-		semaphore_post(&eject); /* it ended before anybody was there to see to it */
+	if (atomic_load_acquire(&ext.exit_kind))
+		atomic_store_release(&ext.bypass, 1u); /* it ended before anybody was there to see to it */
+	semaphore_post(&eject); /* looks for stalls as often as this policy wants */
 	printk("scx: policy %s loaded%s\n", ops->name, ext.partial ? ", for SCHED_EXT only" : "");
 	return 0;
 }
