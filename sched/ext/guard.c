@@ -67,7 +67,11 @@ static void budget_over(struct timer *timer)
 	ext_exit(SCX_EXIT_ERROR, 0, "%s() used up its %llu us", x->callback,
 		 (unsigned long long)(budget_ns() / NSEC_PER_USEC));
 	arch_guarded_divert(NULL);
-	ext_budget_again(x, time_now_ns() + NSEC_PER_USEC); /* in case the call was not begun yet */
+	/*
+	 * In case the call was not begun yet. Not soon: the next interrupt must not come before the
+	 * first instruction behind this one.
+	 */
+	ext_budget_again(x, time_now_ns() + NSEC_PER_MSEC);
 }
 
 /* An exception, or, with @tf NULL, a panic. */

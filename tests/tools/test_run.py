@@ -171,7 +171,7 @@ def test_arm64_command_line(fake):
     text = " ".join(qemu_arguments(fake)[1:])
     assert "-M virt,gic-version=2,virtualization=on -cpu cortex-a72 -icount shift=0,sleep=off" in text
     assert "-smp 2 " in text and "-nic none" in text and "-no-reboot" in text
-    assert qemu_arguments(fake)[-1] == 'semihosting quiet=1 policy=fifo -- -a "b c"'
+    assert qemu_arguments(fake)[-1] == 'semihosting quiet=1 ext_budget_us=1000000 -- -a "b c"'
 
 
 def test_riscv64_command_line(fake):
