@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/console.h"
 #include "core/record.h"
 #include "core/sync.h"
 #include "core/time.h"
@@ -177,6 +178,8 @@ static void report(unsigned set)
 			    (ull)tasks[i].jobs, (ull)tasks[i].misses, (ull)tasks[i].cut,
 			    (ull)tasks[i].worst_ns);
 	printf("deadline: set %u: %u threads\n", set, nr_tasks);
+	fflush(stdout);
+	console_flush(); /* the interrupts of the UART are not to come into the next run */
 }
 
 /* "10000:500000:0", or with ":yield" or ":hog" behind it */
