@@ -106,14 +106,18 @@ static uint64_t look(struct runqueue *rq, uint64_t now_ns)
 	return now_ns + left;
 }
 
-/* On the CPU that last armed it, which need not be that of the queue. */
+/*
+ * On the CPU that last armed it, which need not be that of the queue. While it waited for the lock
+ * it may have been armed again, for the period that has begun meanwhile.
+ */
 static void expired(struct timer *timer)
 {
 	struct runqueue *rq = &container_of(timer, struct cpu, server.timer)->rq;
-	uint64_t next_ns;
+	uint64_t next_ns = 0;
 
 	spin_lock(&rq->lock);
-	next_ns = look(rq, time_now_ns());
+	if (!timer->armed)
+		next_ns = look(rq, time_now_ns());
 	if (next_ns)
 		timer_add(timer, next_ns);
 	if (rq->resched && cpu_of_rq(rq) != arch_cpu_self())
