@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -362,7 +363,9 @@ def test_a_person_types_the_name(tmp_path, image, answer, status):
     root = tmp_path / "asks"
     script = ASKS.format(tests=os.path.dirname(os.path.abspath(__file__)), tools=os.path.join(ROOT, "tools"), root=str(root),
                          image=image[0])
-    child = pexpect.spawn("/usr/bin/python3", ["-B", "-c", script], encoding="utf-8", timeout=20)
+    # a job in the background of a script ignores Ctrl-C, and so would what it starts
+    child = pexpect.spawn("/usr/bin/python3", ["-B", "-c", script], encoding="utf-8", timeout=20,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     child.expect_exact("Type sdb to go on: ")
     child.send(answer if answer in ("\x03", "\x04") else answer + "\r")
     child.expect(pexpect.EOF)
