@@ -182,7 +182,7 @@ MUTANTS = [
     Mutant("batch-moved-early", "sched/wake_many.c",
            "\t\tif (!(left & bit) || atomic_load_relaxed(&t->sched.cpu) != cpu)\n",
            "\t\tif (!(left & bit))\n",
-           ["wake-many"]),
+           ["--seeds=5000 wake-many"]),
     Mutant("armed-over-a-unit", "core/event_source.c",
            "\t} while (count == 0 && !atomic_cas_acq_rel(&s->count, &count, -1));\n",
            "\t} while (0);\n\tatomic_store_release(&s->count, -1);\n",
