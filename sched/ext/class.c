@@ -274,6 +274,8 @@ static uint64_t ext_slice_ns(const struct runqueue *rq, const struct thread *t)
 	const struct ext_cpu *x = &ext_cpus[container_of(rq, const struct cpu, rq)->index];
 	uint64_t slice_ns = t->sched.ext->p.scx.slice;
 
+	if (unlikely(x->again))
+		return 0;
 	if (slice_ns != SCX_SLICE_INF && x->tick_ns)
 		return MIN(slice_ns, x->tick_ns > rq->since_ns ? x->tick_ns - rq->since_ns : 0);
 	return slice_ns;

@@ -99,7 +99,6 @@ struct ext_task {
 	uint32_t seq;             /* [q] */
 	uint16_t cpu;             /* [a] where it is, for the policy */
 	bool enabled;             /* [q] may be in the class */
-	bool dying;               /* [q] */
 	struct ext_node node;     /* [q] in the local queue, [d] in another */
 	struct rb_node rb;        /* [d] */
 	u64 key;                  /* [d] vtime */
@@ -144,6 +143,7 @@ struct ext_cpu {
 	bool preempt;            /* [q] the running thread's slice is void */
 	bool idle_seen;          /* [o] the step before going idle is done */
 	bool told_idle;          /* [o] */
+	bool again;              /* [o] this step leaves the rest to one that follows at once */
 	bool in_step;            /* [o] */
 	/* [o] of a callback: guard.c */
 	const char *callback;   /* its name; NULL: none is called */
@@ -229,8 +229,9 @@ void ext_step(struct ext_cpu *x, struct ext_task *prev, enum stop_reason why);
 void ext_put_prev(struct runqueue *rq, struct ext_task *e);
 /* It is void: the thread went elsewhere. */
 void ext_drop_prev(struct ext_cpu *x, struct ext_task *e);
-/* To the local queue of the CPU @x, which is this one. False: it was taken away meanwhile. */
+/* What dispatch() has inserted so far takes effect. In a step. */
 void ext_flush(struct ext_cpu *x);
+/* To the local queue of the CPU @x, which is this one. False: it was taken away meanwhile. */
 bool ext_insert_local(struct ext_cpu *x, struct ext_task *e, uint32_t seq, u64 flags);
 /* What the insert in @e says, for a thread that is in no queue and has the number @seq. */
 void ext_commit(struct ext_cpu *x, struct ext_task *e, uint32_t seq, uint32_t where);

@@ -2,9 +2,10 @@
 /*
  * What keeps a policy's mistakes its own: callbacks run on a stack of their own, over a guard page,
  * with interrupts masked but for the timer. Each has a budget; when it is used up, or on an exception
- * or a failed assertion, the callback is given up where it is, and the policy ends. A step begins no
- * hand-over when a quarter of that time has passed since interrupts were last let in: so nobody is
- * kept out for longer than one budget and a quarter, and what the step itself takes.
+ * or a failed assertion, the callback is given up where it is, and the policy ends. A step hands no
+ * other thread over, and asks dispatch() no second time, when a quarter of that time has passed since
+ * interrupts were last let in: they wait for the callbacks of one thread at most, and of the one that
+ * gives way to it.
  *
  * Only the policy's own code is given up. A helper closes the timer's window until it returns, so
  * that it holds no lock when the budget ends, and looks at what it is given before it uses it; an
@@ -43,15 +44,15 @@ static void forget_walks(struct ext_cpu *x)
 }
 
 /* In an interrupt that may have come after the step, too. */
-static void ext_budget_again(struct ext_cpu *x, uint64_t at_ns)
+static void budget_again(struct ext_cpu *x, uint64_t at_ns)
 {
 	if (x->in_step)
 		timer_add(&x->budget, at_ns);
 }
 
 /*
- * The time of some callback is over: of this one, if it began long enough ago. Within a window that another timer's function has opened this is
- * not the callback's own interrupt: again, soon.
+ * The time of some callback is over: of this one, if it began long enough ago. Within a window that
+ * another timer's function has opened this is not the callback's own interrupt: again, soon.
  */
 static void budget_over(struct timer *timer)
 {
@@ -59,11 +60,11 @@ static void budget_over(struct timer *timer)
 	struct cpu *cpu = arch_cpu_self();
 
 	if (!x->callback || x != &ext_cpus[cpu->index])
-		return ext_budget_again(x, time_now_ns() + budget_ns());
+		return budget_again(x, time_now_ns() + budget_ns());
 	if (time_now_ns() < x->callback_ns + budget_ns())
-		return ext_budget_again(x, x->callback_ns + budget_ns());
+		return budget_again(x, x->callback_ns + budget_ns());
 	if (cpu->timers.running[1])
-		return ext_budget_again(x, time_now_ns() + NSEC_PER_USEC);
+		return budget_again(x, time_now_ns() + NSEC_PER_USEC);
 	ext_exit(SCX_EXIT_ERROR, 0, "%s() used up its %llu us", x->callback,
 		 (unsigned long long)(budget_ns() / NSEC_PER_USEC));
 	arch_guarded_divert(NULL);
@@ -71,7 +72,7 @@ static void budget_over(struct timer *timer)
 	 * In case the call was not begun yet. Not soon: the next interrupt must not come before the
 	 * first instruction behind this one.
 	 */
-	ext_budget_again(x, time_now_ns() + NSEC_PER_MSEC);
+	budget_again(x, time_now_ns() + NSEC_PER_MSEC);
 }
 
 /* An exception, or, with @tf NULL, a panic. */

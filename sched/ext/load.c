@@ -411,8 +411,9 @@ static int load(struct sched_ext_ops *ops)
 	atomic_store_release(&ext.bypass, 0u);
 	thread_each(enable_one);
 	if (atomic_load_acquire(&ext.exit_kind))
-		atomic_store_release(&ext.bypass, 1u); /* it ended before anybody was there to see to it */
-	semaphore_post(&eject); /* looks for stalls as often as this policy wants */
+		atomic_store_release(&ext.bypass,
+				     1u); /* it ended before anybody was there to see to it */
+	semaphore_post(&eject);           /* looks for stalls as often as this policy wants */
 	printk("scx: policy %s loaded%s\n", ops->name, ext.partial ? ", for SCHED_EXT only" : "");
 	return 0;
 }
@@ -504,7 +505,7 @@ static void unload(void)
 		semaphore_post(&unloaded);
 }
 
-/* Somebody waits longer than the policy's time-out, and could have been run. */
+/* Somebody waits longer than the policy's time-out, be it because of higher classes. */
 static void look_for_stalls(void)
 {
 	uint64_t limit_ns = (ext.ops->timeout_ms ? ext.ops->timeout_ms : TIMEOUT_MAX_MS) *

@@ -593,14 +593,21 @@ static bool dispatch(struct ext_cpu *x, struct ext_task *prev)
 	return x->moved;
 }
 
-/* Fills the local queue and stages its first. @prev goes on if it has slice again. */
+/*
+ * Fills the local queue and stages its first. @prev goes on if it has slice again. A policy that
+ * dispatches for others alone is asked again in another step, when interrupts were let in.
+ */
 static struct ext_task *find_next(struct ext_cpu *x, struct ext_task *prev)
 {
 	struct runqueue *rq = &cpu_at(ext_index(x))->rq;
 
-	for (int i = 0; i < DISPATCH_LOOPS; i++) {
+	for (int i = 0;; i++) {
 		struct ext_task *next;
 
+		if (i == DISPATCH_LOOPS || (i && ext_step_is_long(x))) {
+			x->again = true;
+			break;
+		}
 		while (consume(x, &x->arriving))
 			;
 		next = stage(x);
@@ -631,7 +638,7 @@ static void tick(struct ext_cpu *x, struct ext_task *prev)
 }
 
 /* It goes on: staged without being told of. */
-static LOCK_UNCHECKED void keep(struct ext_cpu *x, struct ext_task *prev)
+static void keep(struct ext_cpu *x, struct ext_task *prev)
 {
 	prev->insert = (struct ext_insert){ .dsq_id = SCX_DSQ_LOCAL, .flags = SCX_ENQ_HEAD };
 	x->prev_told = false;
@@ -702,10 +709,16 @@ static void step_from_idle(struct ext_cpu *x)
 
 	atomic_store_relaxed(&x->claimable, 1u);
 	atomic_fence_seq_cst(); /* who inserts now sees that, or is seen below */
-	while (!deliver_some(x))
-		let_interrupts_in(x);
-	/* not before everybody's events were told, even of those who are in the local queue */
-	next = better_waits(&cpu_at(ext_index(x))->rq) ? NULL : find_next(x, NULL);
+	do {
+		while (!deliver_some(x))
+			let_interrupts_in(x);
+		/* not before everybody's events were told, even of those in the local queue */
+		x->again = false;
+		next = better_waits(&cpu_at(ext_index(x))->rq) ? NULL : find_next(x, NULL);
+		if (x->again && !next)
+			let_interrupts_in(x);
+	} while (x->again && !next);
+	x->again = false;
 	if (next)
 		atomic_store_relaxed(&x->claimable, 0u);
 	tell_idle(x, !next);
@@ -717,16 +730,14 @@ static void step_from(struct ext_cpu *x, struct ext_task *prev, enum stop_reason
 {
 	struct ext_task *next;
 
-	if (!deliver_some(x))
-		ipi_send(
-			arch_cpu_self()); /* the rest in another step, when interrupts were let in */
+	x->again = !deliver_some(x);
 	if (x->preempt)
 		prev->p.scx.slice = 0;
 	x->preempt = false;
 	if (better_waits(&cpu_at(ext_index(x))->rq) || may_go_on(x, prev, why))
 		return keep(x, prev);
 	next = find_next(x, prev);
-	if (!next && prev->p.scx.slice)
+	if (!next && (prev->p.scx.slice || x->again))
 		return keep(x, prev);
 	if (!next)
 		return last_one(x, prev);
@@ -745,6 +756,25 @@ void ext_step(struct ext_cpu *x, struct ext_task *prev, enum stop_reason why)
 		step_from_idle(x);
 	ext_budget_end(x);
 	x->in_step = false;
+}
+
+/*
+ * The same as notify() with our own rq lock held, and so without that of @cpu. If it is about to
+ * idle, either we see that here, or it sees in its last step who is in the queue.
+ */
+static void notify_locked(unsigned cpu, u64 flags)
+{
+	struct runqueue *rq = &cpu_at(cpu)->rq;
+
+	if (flags & SCX_ENQ_PREEMPT)
+		atomic_store_relaxed(&ext_cpus[cpu].preempt, true);
+	atomic_fence_seq_cst();
+	if (atomic_load_relaxed(&rq->curr) == rq->idle) {
+		ipi_send(cpu_at(cpu));
+	} else if (flags & SCX_ENQ_PREEMPT) {
+		atomic_store_relaxed(&rq->resched, 1u);
+		ipi_send(cpu_at(cpu));
+	}
 }
 
 static void put_prev(struct runqueue *rq, struct ext_task *e)
@@ -766,8 +796,7 @@ static void put_prev(struct runqueue *rq, struct ext_task *e)
 	if (q) {
 		put(q, e, in);
 		if (q->id & SCX_DSQ_FLAG_LOCAL_ON)
-			ext_cpus[q->id & SCX_DSQ_LOCAL_CPU_MASK].preempt |=
-				!!(in->flags & SCX_ENQ_PREEMPT);
+			notify_locked((unsigned)(q->id & SCX_DSQ_LOCAL_CPU_MASK), in->flags);
 		return;
 	}
 	rq->nr_ready++;

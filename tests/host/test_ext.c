@@ -284,6 +284,24 @@ static struct sched_ext_ops keeper_ops = {
 	.dispatch = keeper_dispatch,
 };
 
+/* Says where each thread is to run next as soon as its slice is over. */
+static void elsewhere_enqueue(struct task_struct *p, u64 flags)
+{
+	s32 to = (s32)draw(cpu_count);
+
+	(void)flags;
+	if (!cpumask_test(p->cpus_ptr, (unsigned)to))
+		to = (s32)cpumask_next(p->cpus_ptr, 0);
+	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | (u64)to, MS, draw(4) ? 0 : SCX_ENQ_PREEMPT);
+}
+
+static struct sched_ext_ops elsewhere_ops = {
+	.name = "elsewhere",
+	TOLD,
+	.enqueue = elsewhere_enqueue,
+	.timeout_ms = 1000,
+};
+
 /* ---- a load that does everything -------------------------------------------------------------- */
 
 #define THREADS 10
@@ -711,6 +729,63 @@ static void keeper_first(void *arg)
 	load_policy_and_live(&keeper_ops);
 }
 
+static void elsewhere_first(void *arg)
+{
+	(void)arg;
+	load_policy_and_live(&elsewhere_ops);
+}
+
+static s32 to_cpu_0(struct task_struct *p, s32 prev_cpu, u64 flags)
+{
+	(void)p;
+	(void)prev_cpu;
+	(void)flags;
+	return 0;
+}
+
+/* From CPU 0, when its turn there is over, to CPU 1. */
+static void sent_enqueue(struct task_struct *p, u64 flags)
+{
+	bool woken = flags & SCX_ENQ_WAKEUP;
+
+	scx_bpf_dsq_insert(p, woken ? SCX_DSQ_LOCAL_ON : SCX_DSQ_LOCAL_ON | 1, 100 * MS, 0);
+}
+
+static void *yields_once(void *arg)
+{
+	uint64_t begin_ns = time_now_ns();
+
+	sched_yield_current();
+	CHECK(time_now_ns() - begin_ns < MS / 20);
+	return arg;
+}
+
+/* CPU 1 is idle when the thread is sent there, and nothing is left on CPU 0: it is told. */
+static void sent_first(void *arg)
+{
+	static struct sched_ext_ops ops;
+	struct thread *t;
+
+	(void)arg;
+	ops = (struct sched_ext_ops){ .name = "sent",
+				      .select_cpu = to_cpu_0,
+				      .enqueue = sent_enqueue,
+				      .flags = SCX_OPS_ENQ_LAST };
+	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 50, 0));
+	CHECK(!ext_load(&ops));
+	CHECK(!thread_create(&t, &(struct thread_attr){ .affinity = &cpu_online_mask }, yields_once,
+			     NULL));
+	CHECK(!thread_join(t, NULL));
+	CHECK(!ext_unload());
+}
+
+static void sent_to_other_cpus(void **state)
+{
+	(void)state;
+	run(sent_first, 2, 4, 5);
+	run(elsewhere_first, 1, 4, 5);
+}
+
 static void defaults_alone(void **state)
 {
 	(void)state;
@@ -735,6 +810,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(defaults_alone),
 		cmocka_unit_test(one_queue_by_vtime),
 		cmocka_unit_test(threads_kept_by_the_policy),
+		cmocka_unit_test(sent_to_other_cpus),
 		cmocka_unit_test(mistakes_end_it),
 		cmocka_unit_test(refused),
 	};
