@@ -241,7 +241,7 @@ $(ELF): $(OBJECTS) $(APP_OUT)/.policy arch/$(ARCH)/link.ld tools/symbols.py
 
 # Everything but the program, as one object whose only global names are POSIX's (and may be overridden), so that a program can call its own
 # functions what it likes. ./fairlead-cc links programs with it. The path is one that the linker script takes for the kernel's.
-BASE      := $(OUT)/obj-posix$(VARIANT)
+BASE      := $(OUT)/obj-posix$(VARIANT)$(if $(POLICY),-policy)
 BASE_OBJ  := $(patsubst %,$(OBJ)/%.o,$(filter-out posix/start.c,$(POSIX_SRC)) posix/program/start.c)
 BASE_KEEP := $(BASE)/names
 PROGRAM_CFLAGS = -O2 -g -nostdinc -isystem posix/include -isystem $(PICOLIBC)/include \
@@ -250,17 +250,17 @@ PROGRAM_CFLAGS = -O2 -g -nostdinc -isystem posix/include -isystem $(PICOLIBC)/in
 # What the compiler and the linker call by themselves for SAN=1: the programs' calls, too, go there.
 BASE_KEEP_1 := | cat - && $(NM) -g --defined-only $(filter %/san.c.o %/malloc_san.c.o,$(KERNEL_OBJ) $(BASE_OBJ)) | grep -oE '__(wrap|asan|ubsan)_\w+$$'
 
-$(BASE)/core/base.o: $(KERNEL_OBJ) $(BASE_OBJ) tools/posix_names.py
+$(BASE)/core/base.o: $(KERNEL_OBJ) $(BASE_OBJ) $(POLICY_OBJ) $(APP_OUT)/.policy tools/posix_names.py
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  BASE  $@")
 	$(Q)($(OBJDUMP) -t $(BASE_OBJ) | $(PYTHON) tools/posix_names.py $(BASE_KEEP_$(SAN))) > $(BASE_KEEP)
-	$(Q)$(LD) -r --unique -o $@.all $(KERNEL_OBJ) $(BASE_OBJ)
+	$(Q)$(LD) -r --unique $(POLICY_WRAP) -o $@.all $(KERNEL_OBJ) $(BASE_OBJ) $(POLICY_OBJ)
 	$(Q)$(OBJCOPY) --keep-global-symbols=$(BASE_KEEP) --weaken-symbols=$(BASE_KEEP) $@.all $@
 	@rm -f $@.all
 
 $(BASE)/tools: $(OBJ)/.flags
 	@mkdir -p $(@D)
-	@printf '%s\n' 'cc=$(CC)' 'cflags=$(PROGRAM_CFLAGS)' 'link=$(LINK)' 'libs=$(LIBS)' 'nm=$(NM)' 'objcopy=$(OBJCOPY)' 'archflags=$(ARCHFLAGS)' > $@
+	@printf '%s\n' 'cc=$(CC)' 'cflags=$(PROGRAM_CFLAGS)' 'link=$(filter-out $(POLICY_WRAP),$(LINK))' 'libs=$(LIBS)' 'nm=$(NM)' 'objcopy=$(OBJCOPY)' 'archflags=$(ARCHFLAGS)' > $@
 
 .PHONY: posix-base
 posix-base: $(BASE)/core/base.o $(BASE)/tools

@@ -70,3 +70,29 @@ def test_setting_is_set():
     done = run("virt-arm64", ["qmap"], 2, "policy=none policy.report=1", "1200")
     check_all(done, ["qmap"])
     assert re.search(r"^qmap: \d+ listed, \d+ to an idle CPU, \d+ overtook$", done.stdout, re.M), said(done)
+
+
+PROGRAM = """
+#include <sched.h>
+#include <stdio.h>
+
+int main(void)
+{
+	sched_yield();
+	puts("done");
+	return 7;
+}
+"""
+
+
+@both_boards
+def test_program_of_ones_own(board, tmp_path):
+    """A POSIX program runs under a policy, and the next one without it."""
+    folder = tmp_path / "program"
+    folder.mkdir()
+    (folder / "main.c").write_text(PROGRAM)
+    for policy in ("simple", ""):
+        done = subprocess.run(["make", "run", f"BOARD={board}", f"APP={folder}", f"POLICY={policy}", "TIMEOUT=100"], cwd=ROOT,
+                              capture_output=True, text=True, timeout=400, check=False, stdin=subprocess.DEVNULL)
+        assert last_line(done) == "exit status 7" and "done" in done.stdout, said(done)
+        assert ("policy simple loaded" in done.stdout) == (policy == "simple"), said(done)
