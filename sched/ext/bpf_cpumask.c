@@ -9,6 +9,7 @@
 #include "sched/ext/policy.h"
 
 static struct bpf_cpumask pool[BPF_CPUMASK_MAX];
+static uint8_t sides[BPF_CPUMASK_MAX]; /* whose they are: ext_side() */
 
 static bool pooled(const struct bpf_cpumask *mask)
 {
@@ -25,6 +26,7 @@ struct bpf_cpumask *bpf_cpumask_create(void)
 
 		if (atomic_cas_acq_rel(&pool[i].users, &none, 1u)) {
 			cpumask_clear(&pool[i].cpumask);
+			sides[i] = (uint8_t)ext_side();
 			return &pool[i];
 		}
 	}
@@ -45,10 +47,11 @@ void bpf_cpumask_release(struct bpf_cpumask *mask)
 		atomic_fetch_add_acq_rel(&mask->users, -1u);
 }
 
-void ext_cpumasks_end(void)
+void ext_cpumasks_end(unsigned side)
 {
 	for (u32 i = 0; i < BPF_CPUMASK_MAX; i++)
-		pool[i].users = 0;
+		if (sides[i] == side)
+			pool[i].users = 0;
 }
 
 /* ---- questions ------------------------------------------------------------------------------- */

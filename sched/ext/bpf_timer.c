@@ -4,8 +4,8 @@
  * BPF_F_TIMER_CPU_PIN, which is therefore always so; if that CPU goes off, another one has it.
  *
  * One that comes while another callback of the policy runs on this CPU waits until that is done: it
- * may hold a lock. While a policy is loaded its callbacks wait: a timer that its init() started comes 1 ms later,
- * again and again, until the policy schedules.
+ * may hold a lock. While a policy is loaded its callbacks wait: a timer that its init() started comes
+ * 1 ms later, again and again, until the policy schedules.
  */
 #include "core/irq.h"
 #include "sched/ext/ext.h"
@@ -21,16 +21,21 @@ static struct list_head all; /* lock; those that are initialized */
 static LOCK_UNCHECKED void fire(struct timer *t)
 {
 	struct bpf_timer *timer = container_of(t, struct bpf_timer, timer);
-	bool busy = ext_cpus[arch_cpu_self()->index].callback, wait;
+	struct ext_cpu *x = &ext_cpus[arch_cpu_self()->index];
+	bool busy = x->callback, wait;
 	u32 key;
 
 	(spin_lock)(&lock);
-	wait = !timer->fn || busy || atomic_load_relaxed(&ext.bypass);
+	wait = !timer->fn || busy || atomic_load_relaxed(&ext.bypass) ||
+	       ext_map_side(timer->map) != ext.side;
 	if (wait && timer->fn)
 		timer_add(t, (time_now_ns)() + (busy ? SOON_NS : LATER_NS));
 	spin_unlock(&lock);
-	if (!wait)
-		timer->fn(timer->map, ext_map_key_of(timer->map, timer, &key), timer);
+	if (wait)
+		return;
+	x->in_timer = true;
+	timer->fn(timer->map, ext_map_key_of(timer->map, timer, &key), timer);
+	x->in_timer = false;
 }
 
 LOCK_UNCHECKED long bpf_timer_init(struct bpf_timer *timer, void *map, u64 clock)
@@ -102,13 +107,17 @@ LOCK_UNCHECKED long bpf_timer_cancel(struct bpf_timer *timer)
 	return there ? armed : -EINVAL;
 }
 
-LOCK_UNCHECKED void ext_timers_end(void)
+LOCK_UNCHECKED void ext_timers_end(unsigned side)
 {
 	unsigned long irq = spin_lock_irqsave(&lock);
+	struct list_head *next = all.next;
 
-	while (all.next && !list_empty(&all)) {
-		struct bpf_timer *timer = list_first(&all, struct bpf_timer, all);
+	while (next && next != &all) {
+		struct bpf_timer *timer = container_of(next, struct bpf_timer, all);
 
+		next = next->next;
+		if (ext_map_side(timer->map) != side)
+			continue;
 		list_del(&timer->all);
 		timer_cancel(&timer->timer);
 		timer->map = NULL;

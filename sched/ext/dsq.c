@@ -50,11 +50,12 @@ static struct list_head *bucket(u64 id)
 static struct ext_dsq *find_locked(u64 id)
 {
 	struct list_head *b = bucket(id);
+	unsigned side = ext_side();
 
 	list_for_each(pos, b) {
 		struct ext_dsq *q = container_of(pos, struct ext_dsq, hash);
 
-		if (q->id == id)
+		if (q->id == id && q->side == side)
 			return q;
 	}
 	return NULL;
@@ -110,6 +111,7 @@ LOCK_UNCHECKED int ext_dsq_create(u64 id)
 		err = -EEXIST;
 	if (!err) {
 		ext_dsq_init(q, id);
+		q->side = ext_side();
 		list_add_tail(&q->hash, bucket(id));
 	} else if (q) {
 		list_add_tail(&q->hash, &spare);
@@ -121,23 +123,36 @@ LOCK_UNCHECKED int ext_dsq_create(u64 id)
 	return err;
 }
 
-LOCK_UNCHECKED void ext_dsq_destroy_all(void)
+/* ext.lock held. */
+static struct ext_dsq *any_of(unsigned side)
 {
-	unsigned long flags = arch_irq_save();
+	for (unsigned i = 0; i < HASH; i++) {
+		if (!table[i].next)
+			continue;
+		list_for_each(pos, &table[i])
+			if (container_of(pos, struct ext_dsq, hash)->side == side)
+				return container_of(pos, struct ext_dsq, hash);
+	}
+	return NULL;
+}
 
-	(spin_lock)(&ext.lock);
-	if (!spare.next)
-		list_init(&spare);
-	for (unsigned i = 0; i < HASH; i++)
-		while (table[i].next && !list_empty(&table[i])) {
-			struct ext_dsq *q = list_first(&table[i], struct ext_dsq, hash);
+LOCK_UNCHECKED void ext_dsq_destroy_all(unsigned side)
+{
+	struct ext_dsq *q;
 
+	do {
+		unsigned long flags = spin_lock_irqsave(&ext.lock);
+
+		if (!spare.next)
+			list_init(&spare);
+		q = any_of(side);
+		if (q) {
 			ASSERT(!q->nr);
 			list_del(&q->hash);
 			list_add_tail(&q->hash, &spare);
 		}
-	spin_unlock(&ext.lock);
-	arch_irq_restore(flags);
+		spin_unlock_irqrestore(&ext.lock, flags);
+	} while (q);
 }
 
 /*

@@ -72,6 +72,7 @@ struct ext_node {
 struct ext_dsq {
 	struct spinlock lock;  /* rank LOCK_EXT */
 	u64 id;                /* [i] */
+	unsigned side;         /* [i] of which policy, see ext.side */
 	struct list_head list; /* [d] struct ext_node, in order */
 	struct rb_root tree;   /* [d] the same by vtime, if it is ordered by that */
 	u32 nr;                /* [d], read without */
@@ -115,8 +116,11 @@ struct ext_task {
 	struct cpumask mask;      /* [s] p.cpus_ptr */
 	uint64_t runnable_ns;     /* [q] since when it waits; 0: it does not */
 	struct list_head all;     /* ext.lock */
-	/* [s] by ext_map.slot: what maps of task storage have of it */
-	void *storage[EXT_STORAGE_MAX];
+	/* [s] by ext_map.slot: what maps of task storage have of it, for either side */
+	void *storage[2 * EXT_STORAGE_MAX];
+	struct sched_ext_entity next_scx; /* [m] what a policy that takes over has set */
+	uint32_t next_told;               /* [m] and what that one was told */
+	bool orphan;                      /* [m] it ended while one policy took over from another */
 };
 
 #define EXT_BATCH_MAX 64
@@ -143,8 +147,10 @@ struct ext_cpu {
 	bool preempt;            /* [q] the running thread's slice is void */
 	bool idle_seen;          /* [o] the step before going idle is done */
 	bool told_idle;          /* [o] */
+	bool untrusted;          /* [o] the step began in a bypass */
 	bool again;              /* [o] this step leaves the rest to one that follows at once */
 	bool in_step;            /* [o] */
+	bool in_timer;           /* [o] in the function of a bpf_timer */
 	/* [o] of a callback: guard.c */
 	const char *callback;   /* its name; NULL: none is called */
 	uint64_t callback_ns;   /* when it was called */
@@ -170,10 +176,17 @@ struct ext_cpu {
 struct ext {
 	struct sched_ext_ops *ops; /* [a] the policy that is loaded; NULL: none */
 	bool partial;              /* [m] */
-	uint32_t bypass;           /* [a] its callbacks are not called any more */
-	uint32_t exit_kind;        /* [a] enum scx_exit_kind: the first one counts */
-	struct mutex mutex;        /* loading and unloading, and threads that come */
-	struct spinlock lock;      /* rank LOCK_EXT: the list of tasks, the table of queues */
+	/*
+	 * [m] 0 or 1: what is the policy's own (queues, timers, masks, task storage) is marked with
+	 * that, and what the next one has while it is made ready with the other
+	 */
+	unsigned side;
+	struct thread *loader; /* [a] makes the next one ready, beside the one that schedules */
+	bool refused;          /* [m] that one has made an error */
+	uint32_t bypass;       /* [a] its callbacks are not called any more */
+	uint32_t exit_kind;    /* [a] enum scx_exit_kind: the first one counts */
+	struct mutex mutex;    /* loading and unloading, and threads that come */
+	struct spinlock lock;  /* rank LOCK_EXT: the list of tasks, the table of queues */
 	struct list_head tasks;
 	struct ext_dsq global;
 	uint64_t hotplug_seq; /* [a] */
@@ -184,6 +197,7 @@ struct ext {
 };
 
 extern struct ext ext;
+bool ext_is_loader(void);
 extern struct ext_cpu ext_cpus[ARCH_CPU_MAX];
 
 #define EXT_BYPASS_SLICE_NS (5 * NSEC_PER_MSEC)
@@ -196,6 +210,14 @@ static inline struct ext_cpu *ext_cpu_of(struct runqueue *rq)
 static inline unsigned ext_index(const struct ext_cpu *x)
 {
 	return (unsigned)(x - ext_cpus);
+}
+
+/* On whose behalf this runs: a policy that is made ready is called in its loader's thread alone. */
+static inline unsigned ext_side(void)
+{
+	if (unlikely(atomic_load_relaxed(&ext.loader)) && ext_is_loader())
+		return !ext.side;
+	return ext.side;
 }
 
 static inline struct ext_task *ext_task_of(struct task_struct *p)
@@ -270,8 +292,8 @@ void ext_dsq_init(struct ext_dsq *q, u64 id);
 /* NULL: there is none of that number. */
 struct ext_dsq *ext_dsq_find(u64 id);
 int ext_dsq_create(u64 id);
-/* All, when a policy is gone; nobody is in them. */
-void ext_dsq_destroy_all(void);
+/* All of a policy that is gone; nobody is in them. */
+void ext_dsq_destroy_all(unsigned side);
 /* @e, in no queue, its rq locked. False: not so (mixed orders, destroyed): @why says what. */
 bool ext_dsq_put(struct ext_dsq *q, struct ext_task *e, const struct ext_insert *in,
 		 const char **why);
@@ -284,11 +306,30 @@ bool ext_dsq_consume(struct ext_dsq *q, struct ext_cpu *x);
 
 /* ---- load.c ---------------------------------------------------------------------------------- */
 
+/* For swap.c; all under ext.mutex. What is wrong with the table; NULL: nothing. */
+const char *ext_ops_fault(const struct sched_ext_ops *ops);
+int ext_init_task(const struct sched_ext_ops *ops, struct ext_task *e, bool fork);
+/* The task behind @e in the list of all, NULL: none. In bypass, else they may be freed. */
+struct ext_task *ext_task_after(struct ext_task *e);
+/* Out of its inbox, with nothing owed, when the step that may have it is done; what was owed. */
+uint32_t ext_unlist(struct ext_task *e);
+/* @t is of the class, or not, as the policy says. For thread_each(). */
+void ext_enable_one(struct thread *t);
+/* A policy has taken over: looks for stalls as often as it wants; and for errors made meanwhile. */
+void ext_began(void);
+
 /*
  * Loads @ops: its callbacks schedule from the return on. 0; -EBUSY: one is loaded; -EINVAL: the
  * table is wrong, said on the console; what init() or init_task() returned. Context: thread.
  */
 int ext_load(struct sched_ext_ops *ops);
+/*
+ * @ops schedules in place of the policy that is loaded. No thread passes through another class, and
+ * no CPU stands still: in between, threads run in the order in which they come. What ext_load()
+ * returns; -ENOENT: none is loaded; -EEXIST: it is @ops, or one of that name; -ECANCELED: either of
+ * them made an error. On errors of @ops the other one goes on. swap.c. Context: thread.
+ */
+int ext_swap(struct sched_ext_ops *ops);
 /* Unloads it: all its threads are fair from then on. -ENOENT: none is loaded. Context: thread. */
 int ext_unload(void);
 /* The policy ends; the first reason counts. Any context, irqs in any state. */

@@ -80,7 +80,8 @@ LOCK_UNCHECKED void ext_task_free(struct ext_task *e)
 {
 	unsigned long flags;
 
-	ext_storage_free(e);
+	ext_storage_free(e, 0);
+	ext_storage_free(e, 1);
 	flags = spin_lock_irqsave(&ext.lock);
 	e->magic = 0;
 	list_del(&e->all);
@@ -110,10 +111,10 @@ static void task_init(struct ext_task *e, struct thread *t)
 
 /* ---- threads come and go --------------------------------------------------------------------- */
 
-static int call_init_task(struct ext_task *e, bool fork)
+int ext_init_task(const struct sched_ext_ops *ops, struct ext_task *e, bool fork)
 {
 	struct scx_init_task_args args = { .fork = fork };
-	int err = ext.ops->init_task ? ext.ops->init_task(&e->p, &args) : 0;
+	int err = ops->init_task ? ops->init_task(&e->p, &args) : 0;
 
 	if (!err)
 		e->told |= EXT_TOLD_INIT;
@@ -135,7 +136,7 @@ static int start(struct thread *t)
 		err = e ? 0 : -EAGAIN;
 		if (e) {
 			task_init(e, t);
-			err = call_init_task(e, true);
+			err = ext_init_task(ext.ops, e, true);
 		}
 		if (e && err) {
 			ext_task_free(e);
@@ -177,7 +178,7 @@ static const struct ext_hooks hooks = {
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
-static const char *fault_of(const struct sched_ext_ops *ops)
+const char *ext_ops_fault(const struct sched_ext_ops *ops)
 {
 	if (!ops->name[0] || strnlen(ops->name, SCX_OPS_NAME_LEN) == SCX_OPS_NAME_LEN)
 		return "name: 1..127 characters expected";
@@ -227,8 +228,8 @@ static int attach_all(void)
 	return 0;
 }
 
-/* The task behind @e in the list of all, NULL: none. They are not freed while ext.mutex is held... */
-static LOCK_UNCHECKED struct ext_task *task_after(struct ext_task *e)
+/* They are not freed while ext.mutex is held... */
+LOCK_UNCHECKED struct ext_task *ext_task_after(struct ext_task *e)
 {
 	unsigned long flags = spin_lock_irqsave(&ext.lock);
 	struct list_head *next = e ? e->all.next : ext.tasks.next;
@@ -242,8 +243,8 @@ static int init_tasks(void)
 	int err = 0;
 
 	/* ... since nothing is told, and so nobody freed, in bypass */
-	for (struct ext_task *e = task_after(NULL); e && !err; e = task_after(e)) {
-		err = call_init_task(e, false);
+	for (struct ext_task *e = ext_task_after(NULL); e && !err; e = ext_task_after(e)) {
+		err = ext_init_task(ext.ops, e, false);
 		if (err)
 			printk("scx: policy %s: init_task() of %s[%d] returned %d\n", ext.ops->name,
 			       e->p.comm, e->p.pid, err);
@@ -253,12 +254,12 @@ static int init_tasks(void)
 	return err;
 }
 
-static void enable_one(struct thread *t)
+void ext_enable_one(struct thread *t)
 {
 	struct ext_task *e = t->sched.ext;
 
-	if (e && atomic_load_acquire(&t->sched.cpu) && !e->p.scx.disallow) {
-		e->enabled = true;
+	if (e && atomic_load_acquire(&t->sched.cpu)) {
+		e->enabled = !e->p.scx.disallow;
 		sched_rank_refresh(t);
 	}
 }
@@ -289,10 +290,10 @@ static LOCK_UNCHECKED void detach_one(struct thread *t)
 	spin_unlock(&t->join.lock);
 }
 
-/* Out of the inbox, when the step that may have it is done. */
-static LOCK_UNCHECKED void unlist(struct ext_task *e)
+LOCK_UNCHECKED uint32_t ext_unlist(struct ext_task *e)
 {
 	struct ext_cpu *x = &ext_cpus[e->home];
+	uint32_t owed = 0;
 	bool busy = true;
 
 	while (busy) {
@@ -302,11 +303,13 @@ static LOCK_UNCHECKED void unlist(struct ext_task *e)
 		if (e->listed)
 			list_del(&e->inbox);
 		e->listed = false;
+		owed |= e->owed;
 		e->owed = 0;
 		spin_unlock_irqrestore(&x->lock, flags);
 		if (busy)
 			arch_cpu_relax();
 	}
+	return owed;
 }
 
 /* Nobody is in the class any more and no callback runs: the last words about every thread. */
@@ -315,10 +318,10 @@ static LOCK_UNCHECKED void exit_tasks(void)
 	struct ext_task *e;
 
 	thread_each(detach_one);
-	while ((e = task_after(NULL))) {
+	while ((e = ext_task_after(NULL))) {
 		struct scx_exit_task_args args = { .cancelled = !(e->told & EXT_TOLD_ENABLED) };
 
-		unlist(e);
+		ext_unlist(e);
 		if (e->told & EXT_TOLD_ENABLED && ext.ops->disable)
 			ext.ops->disable(&e->p);
 		if (e->told & EXT_TOLD_INIT && ext.ops->exit_task)
@@ -330,8 +333,8 @@ static LOCK_UNCHECKED void exit_tasks(void)
 static void clear(void)
 {
 	exit_tasks();
-	ext_policy_end();
-	ext_dsq_destroy_all();
+	ext_policy_end(ext.side);
+	ext_dsq_destroy_all(ext.side);
 	for (unsigned i = 0; i < cpu_count; i++) {
 		ASSERT(!ext_cpus[i].nr_local && !ext_cpus[i].arriving.nr);
 		ext_cpus[i].stats = (struct scx_event_stats){ 0 };
@@ -380,6 +383,15 @@ static int install(void)
 	return 0;
 }
 
+void ext_began(void)
+{
+	ext.enable_seq++;
+	if (atomic_load_acquire(&ext.exit_kind))
+		atomic_store_release(&ext.bypass,
+				     1u); /* it ended before anybody was there to see to it */
+	semaphore_post(&eject);
+}
+
 static int load(struct sched_ext_ops *ops)
 {
 	int err;
@@ -407,20 +419,16 @@ static int load(struct sched_ext_ops *ops)
 		atomic_store_release(&ext.bypass, 0u);
 		return err;
 	}
-	ext.enable_seq++;
 	atomic_store_release(&ext.bypass, 0u);
-	thread_each(enable_one);
-	if (atomic_load_acquire(&ext.exit_kind))
-		atomic_store_release(&ext.bypass,
-				     1u); /* it ended before anybody was there to see to it */
-	semaphore_post(&eject);           /* looks for stalls as often as this policy wants */
+	thread_each(ext_enable_one);
+	ext_began();
 	printk("scx: policy %s loaded%s\n", ops->name, ext.partial ? ", for SCHED_EXT only" : "");
 	return 0;
 }
 
 int ext_load(struct sched_ext_ops *ops)
 {
-	const char *fault = fault_of(ops);
+	const char *fault = ext_ops_fault(ops);
 	int err;
 
 	if (fault) {
@@ -432,7 +440,7 @@ int ext_load(struct sched_ext_ops *ops)
 	if (ext.ops)
 		printk("scx: policy %s refused: %s is loaded\n", ops->name, ext.ops->name);
 	if (!err)
-		err = ext_policy_begin(ops);
+		err = ext_policy_begin(ops, ext.side);
 	if (!err)
 		err = load(ops);
 	mutex_unlock(&ext.mutex);
@@ -462,11 +470,34 @@ static const char *reason_of(uint32_t kind)
 	return "unknown";
 }
 
-LOCK_UNCHECKED void ext_exit_v(enum scx_exit_kind kind, s64 code, const char *fmt, va_list ap)
+bool ext_is_loader(void)
 {
 	unsigned long flags = arch_irq_save();
+	const struct ext_cpu *x = &ext_cpus[arch_cpu_self()->index];
+	bool is = ext.loader == thread_current() && !x->in_step && !x->in_timer;
+
+	arch_irq_restore(flags);
+	return is;
+}
+
+/* The error of one that does not schedule yet. */
+static void refuse(const char *fmt, va_list ap)
+{
+	char text[SCX_EXIT_MSG_LEN];
+
+	fmt_vbuf(text, sizeof(text), fmt, ap);
+	printk("scx: refused: %s\n", text);
+	ext.refused = true;
+}
+
+LOCK_UNCHECKED void ext_exit_v(enum scx_exit_kind kind, s64 code, const char *fmt, va_list ap)
+{
+	unsigned long flags;
 	uint32_t none = SCX_EXIT_NONE;
 
+	if (unlikely(atomic_load_relaxed(&ext.loader)) && ext_is_loader())
+		return refuse(fmt, ap);
+	flags = arch_irq_save();
 	if (atomic_load_relaxed(&ext.ops) && atomic_cas_acq_rel(&ext.exit_kind, &none, kind)) {
 		ext.info.exit_code = code;
 		fmt_vbuf(ext.reason_msg, sizeof(ext.reason_msg), fmt, ap);

@@ -319,7 +319,7 @@ long bpf_map_peek_elem(void *var, void *value)
 
 /* ---- task storage ---------------------------------------------------------------------------- */
 
-static struct ext_map *slots[EXT_STORAGE_MAX]; /* by ext_map.slot; NULL: unused */
+static struct ext_map *slots[2 * EXT_STORAGE_MAX]; /* by ext_map.slot; NULL: unused */
 
 /* Free values are linked by their first word. map->lock held. */
 static void *value_take(struct ext_map *map)
@@ -402,9 +402,9 @@ long bpf_task_storage_delete(void *var, struct task_struct *p)
 	return 0;
 }
 
-void ext_storage_free(struct ext_task *e)
+void ext_storage_free(struct ext_task *e, unsigned side)
 {
-	for (u32 i = 0; i < EXT_STORAGE_MAX; i++)
+	for (u32 i = side * EXT_STORAGE_MAX; i < (side + 1) * EXT_STORAGE_MAX; i++)
 		if (e->storage[i] && slots[i]) {
 			value_give(slots[i], e->storage[i]);
 			e->storage[i] = NULL;
@@ -413,10 +413,15 @@ void ext_storage_free(struct ext_task *e)
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
-static int map_begin(struct ext_map *map, u32 *slot)
+unsigned ext_map_side(void *map)
+{
+	return (*(struct ext_map **)map)->side;
+}
+
+static int map_begin(struct ext_map *map, u32 *slot, unsigned side)
 {
 	if (map->type == BPF_MAP_TYPE_TASK_STORAGE) {
-		if (*slot == EXT_STORAGE_MAX || map->value_size > PAGE_SIZE ||
+		if (*slot == (side + 1) * EXT_STORAGE_MAX || map->value_size > PAGE_SIZE ||
 		    map->value_size < 1) {
 			printk("scx: map %s: at most %d maps of task storage, values of 1..%d bytes\n",
 			       map->name, EXT_STORAGE_MAX, (int)PAGE_SIZE);
@@ -435,18 +440,19 @@ static int map_begin(struct ext_map *map, u32 *slot)
 	}
 	spin_init(&map->lock, LOCK_EXT);
 	map->head = map->nr = 0;
+	map->side = side;
 	*(struct ext_map **)map->var = map;
 	return 0;
 }
 
-int ext_maps_begin(struct sched_ext_ops *ops)
+int ext_maps_begin(struct sched_ext_ops *ops, unsigned side)
 {
-	u32 slot = 0;
+	u32 slot = side * EXT_STORAGE_MAX;
 	int err = 0;
 
 	for (u32 i = 0; i < EXT_STORAGE_MAX; i++)
-		slots[i] = NULL;
+		slots[slot + i] = NULL;
 	for (u32 i = 0; ops->data && i < ops->data->nr_maps && !err; i++)
-		err = map_begin(&ops->data->maps[i], &slot);
+		err = map_begin(&ops->data->maps[i], &slot, side);
 	return err;
 }

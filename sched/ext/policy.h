@@ -33,6 +33,7 @@ struct ext_map {
 	struct spinlock lock;                        /* rank LOCK_EXT: of hash, queue, storage */
 	u32 head, nr;                                /* lock; queue: first and number; hash: used */
 	u32 slot;                                    /* of struct ext_task.storage, while loaded */
+	u32 side;                                    /* ext_side() when it was loaded */
 	void *free; /* lock: values of task storage that nobody has */
 };
 
@@ -72,20 +73,25 @@ struct ext_task;
  * Empties the maps of @ops and applies the boot arguments policy.<name>=. -EINVAL: said on the
  * console. Context: thread.
  */
-int ext_policy_begin(struct sched_ext_ops *ops);
-/* Its timers stop, its masks are free again. No callback runs any more. Context: thread. */
-void ext_policy_end(void);
+int ext_policy_begin(struct sched_ext_ops *ops, unsigned side);
+/*
+ * Of the policy of that side: its timers stop, its masks are free again. No callback runs any more.
+ * Context: thread.
+ */
+void ext_policy_end(unsigned side);
 /* settings.c: of @ops, by name; NULL: it has none of that name. */
 const struct ext_setting *ext_setting_find(const struct sched_ext_ops *ops, const char *name);
 /* Its value; as many bits as it has. */
 u64 ext_setting_get(const struct ext_setting *s);
 int ext_settings_apply(struct sched_ext_ops *ops);
 /* maps.c */
-int ext_maps_begin(struct sched_ext_ops *ops);
+int ext_maps_begin(struct sched_ext_ops *ops, unsigned side);
+/* The side of the policy whose map it is. */
+unsigned ext_map_side(void *map);
 /* The key of @value, which lies in the storage of @map; NULL: it does not. */
 void *ext_map_key_of(void *map, void *value, u32 *array_key);
-/* What maps keep of @e goes. Context: thread or step. */
-void ext_storage_free(struct ext_task *e);
+/* What maps of that side keep of @e goes. Context: thread or step. */
+void ext_storage_free(struct ext_task *e, unsigned side);
 /* bpf_timer.c, bpf_cpumask.c */
-void ext_timers_end(void);
-void ext_cpumasks_end(void);
+void ext_timers_end(unsigned side);
+void ext_cpumasks_end(unsigned side);

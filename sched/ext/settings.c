@@ -117,15 +117,15 @@ const struct ext_setting *ext_setting_find(const struct sched_ext_ops *ops, cons
 	return NULL;
 }
 
-int ext_policy_begin(struct sched_ext_ops *ops)
+int ext_policy_begin(struct sched_ext_ops *ops, unsigned side)
 {
 	int err = ext_settings_apply(ops);
 
-	return err ? err : ext_maps_begin(ops);
+	return err ? err : ext_maps_begin(ops, side);
 }
 
-void ext_policy_end(void)
+void ext_policy_end(unsigned side)
 {
-	ext_timers_end();
-	ext_cpumasks_end();
+	ext_timers_end(side);
+	ext_cpumasks_end(side);
 }

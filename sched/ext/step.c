@@ -24,19 +24,25 @@
 #define TICK_NS        (4 * NSEC_PER_MSEC)
 
 /*
- * Calls the policy's callback @cb, if it has one. False: the policy is not trusted any more, and was
- * told nothing.
+ * Calls the policy's callback @cb, if it has one. False: the policy is not trusted, not any more or
+ * not since this step began, and was told nothing.
  */
 #define CALL(x, what, cb, ...)                                                           \
 	({                                                                               \
 		struct sched_ext_ops *ops_ = atomic_load_acquire(&ext.ops);              \
-		bool trusted_ = ops_ && !atomic_load_relaxed(&ext.bypass);               \
+		bool trusted_ = ops_ && !bypassing(x);                                   \
 		if (trusted_ && ops_->cb)                                                \
 			call(x, what, #cb, (long (*)(long, long, long))(void *)ops_->cb, \
 			     __VA_ARGS__);                                               \
 		trusted_;                                                                \
 	})
 #define ARG(v) ((long)(v))
+
+/* Of the whole step: what comes up in a bypass is not told by halves when that ends. */
+static bool bypassing(const struct ext_cpu *x)
+{
+	return x->untrusted || atomic_load_relaxed(&ext.bypass);
+}
 
 static long call(struct ext_cpu *x, enum ext_op op, const char *name, long (*fn)(long, long, long),
 		 long a, long b, long c)
@@ -47,11 +53,6 @@ static long call(struct ext_cpu *x, enum ext_op op, const char *name, long (*fn)
 	result = ext_guarded(x, name, fn, a, b, c);
 	x->op = EXT_OP_NONE;
 	return result;
-}
-
-static bool bypassing(void)
-{
-	return atomic_load_relaxed(&ext.bypass);
 }
 
 /* ---- busy ------------------------------------------------------------------------------------ */
@@ -144,6 +145,15 @@ static void refresh(struct ext_cpu *x, struct ext_task *e)
 	}
 }
 
+static void tell_enable(struct ext_cpu *x, struct ext_task *e)
+{
+	if (e->told & EXT_TOLD_ENABLED)
+		return;
+	refresh(x, e);
+	if (CALL(x, EXT_OP_OTHER, enable, ARG(&e->p), 0, 0))
+		e->told |= EXT_TOLD_ENABLED;
+}
+
 static void tell_stopping(struct ext_cpu *x, struct ext_task *e, bool runnable)
 {
 	if (e->told & EXT_TOLD_RUNNING &&
@@ -151,17 +161,27 @@ static void tell_stopping(struct ext_cpu *x, struct ext_task *e, bool runnable)
 		e->told &= ~(uint32_t)EXT_TOLD_RUNNING;
 }
 
-static void tell_running(struct ext_cpu *x, struct ext_task *e)
-{
-	if (!(e->told & EXT_TOLD_RUNNING) && CALL(x, EXT_OP_OTHER, running, ARG(&e->p), 0, 0))
-		e->told |= EXT_TOLD_RUNNING;
-}
-
 static void tell_runnable(struct ext_cpu *x, struct ext_task *e, u64 flags)
 {
 	if (!(e->told & EXT_TOLD_RUNNABLE) &&
 	    CALL(x, EXT_OP_OTHER, runnable, ARG(&e->p), ARG(flags), 0))
 		e->told |= EXT_TOLD_RUNNABLE;
+}
+
+/* One that was there before the policy. */
+static void introduce(struct ext_cpu *x, struct ext_task *e)
+{
+	if (likely(e->told & EXT_TOLD_RUNNABLE))
+		return;
+	tell_enable(x, e);
+	tell_runnable(x, e, 0);
+}
+
+static void tell_running(struct ext_cpu *x, struct ext_task *e)
+{
+	introduce(x, e);
+	if (!(e->told & EXT_TOLD_RUNNING) && CALL(x, EXT_OP_OTHER, running, ARG(&e->p), 0, 0))
+		e->told |= EXT_TOLD_RUNNING;
 }
 
 static void tell_endings(struct ext_cpu *x, struct ext_task *e, uint32_t owed)
@@ -186,20 +206,11 @@ static void tell_exit(struct ext_cpu *x, struct ext_task *e)
 {
 	struct scx_exit_task_args args = { .cancelled = false };
 
-	/* else whoever loads or unloads sees to it */
-	if (CALL(x, EXT_OP_OTHER, exit_task, ARG(&e->p), ARG(&args), 0))
-		ext_task_free(e);
-	else
-		busy_end(e);
-}
-
-static void tell_enable(struct ext_cpu *x, struct ext_task *e)
-{
-	if (e->told & EXT_TOLD_ENABLED)
-		return;
-	refresh(x, e);
-	if (CALL(x, EXT_OP_OTHER, enable, ARG(&e->p), 0, 0))
-		e->told |= EXT_TOLD_ENABLED;
+	if (!bypassing(x) && (!(e->told & EXT_TOLD_INIT) ||
+			      CALL(x, EXT_OP_OTHER, exit_task, ARG(&e->p), ARG(&args), 0)))
+		return ext_task_free(e);
+	e->orphan = true; /* whoever loads or unloads sees to it */
+	busy_end(e);
 }
 
 /* ---- inserts take effect --------------------------------------------------------------------- */
@@ -285,21 +296,28 @@ static int local_target(struct ext_task *e, u64 dsq_id)
 	return (int)cpu;
 }
 
+/* In the order in which threads come, whatever was asked for. */
+static struct ext_dsq *global(struct ext_insert *in)
+{
+	in->by_vtime = false;
+	return &ext.global;
+}
+
 /* Where @in leads; the global queue instead of one that cannot be. NULL: the local one of @x. */
-static struct ext_dsq *target_of(struct ext_cpu *x, struct ext_task *e, const struct ext_insert *in)
+static struct ext_dsq *target_of(struct ext_cpu *x, struct ext_task *e, struct ext_insert *in)
 {
 	struct ext_dsq *q;
 	int cpu;
 
-	if (in->dsq_id == SCX_DSQ_GLOBAL || bypassing())
-		return &ext.global;
+	if (in->dsq_id == SCX_DSQ_GLOBAL || bypassing(x))
+		return global(in);
 	if (in->dsq_id & SCX_DSQ_FLAG_BUILTIN) {
 		cpu = local_target(e, in->dsq_id);
 		if (cpu < 0)
-			return &ext.global;
+			return global(in);
 		if (!cpumask_atomic_test(&cpu_online_mask, (unsigned)cpu)) {
 			x->stats.SCX_EV_DISPATCH_LOCAL_DSQ_OFFLINE++;
-			return &ext.global;
+			return global(in);
 		}
 		return (unsigned)cpu == ext_index(x) ? NULL : &ext_cpus[cpu].arriving;
 	}
@@ -307,7 +325,7 @@ static struct ext_dsq *target_of(struct ext_cpu *x, struct ext_task *e, const st
 	if (!q)
 		ext_exit(SCX_EXIT_ERROR, 0, "no dispatch queue 0x%llx for %s[%d]",
 			 (unsigned long long)in->dsq_id, e->p.comm, e->p.pid);
-	return q ? q : &ext.global;
+	return q ? q : global(in);
 }
 
 static void set_slice(struct ext_task *e, const struct ext_insert *in)
@@ -354,7 +372,7 @@ LOCK_UNCHECKED void ext_commit(struct ext_cpu *x, struct ext_task *e, uint32_t s
 	struct runqueue *rq;
 	struct ext_dsq *q;
 
-	if (in->dsq_id == SCX_DSQ_INVALID && bypassing())
+	if (in->dsq_id == SCX_DSQ_INVALID && bypassing(x))
 		*in = (struct ext_insert){ .dsq_id = SCX_DSQ_GLOBAL, .slice = EXT_BYPASS_SLICE_NS };
 	if (in->dsq_id == SCX_DSQ_INVALID) { /* the policy keeps it */
 		rq = lock_if(e, seq, where);
@@ -390,13 +408,13 @@ static void default_enqueue(struct ext_task *e)
 	e->insert = (struct ext_insert){ .dsq_id = SCX_DSQ_GLOBAL, .slice = SCX_SLICE_DFL };
 }
 
-static bool has(size_t offset)
+static bool has(const struct ext_cpu *x, size_t offset)
 {
 	struct sched_ext_ops *ops = atomic_load_acquire(&ext.ops);
 
-	return ops && !bypassing() && *(void **)(void *)((char *)ops + offset);
+	return ops && !bypassing(x) && *(void **)(void *)((char *)ops + offset);
 }
-#define HAS(cb) has(offsetof(struct sched_ext_ops, cb))
+#define HAS(cb) has(x, offsetof(struct sched_ext_ops, cb))
 
 /* Asks for a CPU; moves the thread's home there. */
 static LOCK_UNCHECKED void select_cpu(struct ext_cpu *x, struct ext_task *e, uint32_t seq,
@@ -411,7 +429,7 @@ static LOCK_UNCHECKED void select_cpu(struct ext_cpu *x, struct ext_task *e, uin
 		cpu = (s32)call(x, EXT_OP_SELECT, "select_cpu",
 				(long (*)(long, long, long))(void *)ext.ops->select_cpu, ARG(&e->p),
 				prev, ARG(wake_flags));
-	} else if (!bypassing()) {
+	} else if (!bypassing(x)) {
 		cpu = scx_bpf_select_cpu_dfl(&e->p, prev, wake_flags, &idle);
 		if (idle)
 			e->insert = (struct ext_insert){ .dsq_id = SCX_DSQ_LOCAL,
@@ -646,6 +664,8 @@ static void keep(struct ext_cpu *x, struct ext_task *prev)
 
 static bool may_go_on(struct ext_cpu *x, struct ext_task *prev, enum stop_reason why)
 {
+	if (!(prev->told & EXT_TOLD_RUNNING))
+		return prev->p.scx.slice != 0;
 	if (why == STOP_YIELDED)
 		CALL(x, EXT_OP_OTHER, yield, ARG(&prev->p), ARG(NULL), 0);
 	else
@@ -666,6 +686,7 @@ static void give_back(struct ext_cpu *x, struct ext_task *prev, u64 flags)
 {
 	if (!busy_begin(prev))
 		return keep(x, prev);
+	introduce(x, prev);
 	tell_stopping(x, prev, true);
 	refresh(x, prev);
 	prev->insert.dsq_id = SCX_DSQ_INVALID;
@@ -676,9 +697,9 @@ static void give_back(struct ext_cpu *x, struct ext_task *prev, u64 flags)
 /* Nobody else is there: goes on, but if the policy wants to hear of it. */
 static void last_one(struct ext_cpu *x, struct ext_task *prev)
 {
-	if (!bypassing() && ext.ops->flags & SCX_OPS_ENQ_LAST)
+	if (!bypassing(x) && ext.ops->flags & SCX_OPS_ENQ_LAST)
 		return give_back(x, prev, SCX_ENQ_LAST);
-	prev->p.scx.slice = bypassing() ? EXT_BYPASS_SLICE_NS : SCX_SLICE_DFL;
+	prev->p.scx.slice = bypassing(x) ? EXT_BYPASS_SLICE_NS : SCX_SLICE_DFL;
 	x->stats.SCX_EV_DISPATCH_KEEP_LAST++;
 	keep(x, prev);
 }
@@ -748,12 +769,14 @@ static void step_from(struct ext_cpu *x, struct ext_task *prev, enum stop_reason
 void ext_step(struct ext_cpu *x, struct ext_task *prev, enum stop_reason why)
 {
 	x->now_ns = 0;
+	x->untrusted = atomic_load_acquire(&ext.bypass);
 	x->in_step = true;
 	ext_budget_begin(x);
 	if (prev)
 		step_from(x, prev, why);
 	else
 		step_from_idle(x);
+	x->untrusted &= prev != NULL; /* up to ext_put_prev() */
 	ext_budget_end(x);
 	x->in_step = false;
 }
@@ -784,7 +807,7 @@ static void put_prev(struct runqueue *rq, struct ext_task *e)
 	struct ext_dsq *q;
 
 	e->runnable_ns = rq->since_ns;
-	if (in->dsq_id == SCX_DSQ_INVALID && !bypassing()) {
+	if (in->dsq_id == SCX_DSQ_INVALID && !bypassing(x)) {
 		e->where = EXT_QUEUED;
 		return;
 	}
@@ -818,12 +841,14 @@ void ext_put_prev(struct runqueue *rq, struct ext_task *e)
 	bool busy = ext_cpu_of(rq)->prev_told;
 
 	put_prev(rq, e);
+	ext_cpu_of(rq)->untrusted = false;
 	if (busy)
 		busy_end(e);
 }
 
 void ext_drop_prev(struct ext_cpu *x, struct ext_task *e)
 {
+	x->untrusted = false;
 	if (!x->prev_told)
 		return;
 	ext_post(e, ext_index(x), EXT_EV_DEQUEUE, 0);

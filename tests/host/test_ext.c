@@ -70,13 +70,14 @@ static void run(void (*first)(void *), unsigned from, unsigned to, unsigned seed
 
 #define TIDS 4096
 enum { KNOWN = 1, ENABLED = 2, RUNNABLE = 4, RUNNING = 8 };
-static unsigned char told[TIDS];
+static unsigned char told[2]
+			 [TIDS]; /* a policy that takes over is told while the other one is there */
 static unsigned calls;
 
 static void from_to(struct task_struct *p, unsigned need, unsigned not, unsigned set,
 		    unsigned clear)
 {
-	unsigned char *s = &told[p->pid];
+	unsigned char *s = &told[ext_side()][p->pid % TIDS];
 
 	calls++;
 	CHECK(p->pid > 0 && p->pid < TIDS);
@@ -435,6 +436,86 @@ static void load_policy_and_live(struct sched_ext_ops *ops)
 	join_workers();
 }
 
+/* ---- one for another ------------------------------------------------------------------------- */
+
+static s32 failing_init(void)
+{
+	return -ENODEV;
+}
+
+static s32 erring_init(void)
+{
+	scx_bpf_error("not today");
+	return 0;
+}
+
+static s32 failing_init_task(struct task_struct *p, struct scx_init_task_args *args)
+{
+	(void)args;
+	p->scx.dsq_vtime = 1ull << 60;
+	return p->pid == 3 ? -ENOMEM : 0;
+}
+
+static void live_for_a_while(void)
+{
+	for (int i = 0; i < 6; i++) {
+		sleep_for(draw(2 * MS));
+		disturb();
+	}
+}
+
+/* The old one is told what has changed in between. */
+static void swaps_that_fail(struct sched_ext_ops *old)
+{
+	static struct sched_ext_ops ops;
+
+	CHECK(ext_swap(old) == -EEXIST);
+	ops = (struct sched_ext_ops){ .name = "flags", .flags = 1ull << 40 };
+	CHECK(ext_swap(&ops) == -EINVAL);
+	ops = (struct sched_ext_ops){ .name = "init", .init = failing_init };
+	CHECK(ext_swap(&ops) == -ENODEV);
+	ops = (struct sched_ext_ops){ .name = "erring", .init = erring_init };
+	CHECK(ext_swap(&ops) == -ECANCELED);
+	ops = (struct sched_ext_ops){ .name = "init_task", .init_task = failing_init_task };
+	CHECK(ext_swap(&ops) == -ENOMEM);
+	CHECK(ext.ops == old);
+}
+
+static void swap_first(void *arg)
+{
+	static struct sched_ext_ops *const all[] = { &nothing_ops, &vtime_ops, &keeper_ops,
+						     &elsewhere_ops };
+	struct sched_ext_ops *now = all[draw(ARRAY_SIZE(all))], *next;
+
+	(void)arg;
+	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 50, 0));
+	make_workers();
+	CHECK(ext_swap(now) == -ENOENT);
+	CHECK(!ext_load(now));
+	for (int i = 0; i < 8; i++) {
+		live_for_a_while();
+		if (!draw(3))
+			swaps_that_fail(now);
+		do
+			next = all[draw(ARRAY_SIZE(all))];
+		while (next == now);
+		CHECK(!ext_swap(next));
+		CHECK(ext.ops == next);
+		now = next;
+	}
+	everybody_goes_on();
+	CHECK(!ext.exit_kind);
+	CHECK(!ext_unload());
+	everybody_goes_on();
+	join_workers();
+}
+
+static void one_for_another(void **state)
+{
+	(void)state;
+	run(swap_first, 1, 4, 8);
+}
+
 /* ---- mistakes that end a policy -------------------------------------------------------------- */
 
 static enum scx_exit_kind exit_kind;
@@ -667,17 +748,6 @@ static void mistakes_end_it(void **state)
 
 /* ---- tables that are refused ----------------------------------------------------------------- */
 
-static s32 failing_init(void)
-{
-	return -ENODEV;
-}
-
-static s32 failing_init_task(struct task_struct *p, struct scx_init_task_args *args)
-{
-	(void)args;
-	return p->pid == 3 ? -ENOMEM : 0;
-}
-
 static void refused_first(void *arg)
 {
 	static struct sched_ext_ops ops;
@@ -811,6 +881,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(one_queue_by_vtime),
 		cmocka_unit_test(threads_kept_by_the_policy),
 		cmocka_unit_test(sent_to_other_cpus),
+		cmocka_unit_test(one_for_another),
 		cmocka_unit_test(mistakes_end_it),
 		cmocka_unit_test(refused),
 	};

@@ -235,3 +235,69 @@ TEST(ext_defaults)
 	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
 		CHECK_EQ(thread_join(t[i], NULL), 0);
 }
+
+/* ---- one for another ------------------------------------------------------------------------- */
+
+#define QUEUE 5
+
+static s32 queue_init(void)
+{
+	return scx_bpf_create_dsq(QUEUE, -1);
+}
+
+static void queue_enqueue(struct task_struct *p, u64 flags)
+{
+	(void)flags;
+	scx_bpf_dsq_insert_vtime(p, QUEUE, MS, p->scx.dsq_vtime++, 0);
+}
+
+static void queue_dispatch(s32 cpu, struct task_struct *prev)
+{
+	(void)cpu;
+	(void)prev;
+	scx_bpf_dsq_move_to_local(QUEUE);
+}
+
+static s32 failing_init_task(struct task_struct *p, struct scx_init_task_args *args)
+{
+	(void)p;
+	(void)args;
+	return -ENOMEM;
+}
+
+/* Both have a queue of the same number. The third is refused, and the one that is there goes on. */
+TEST(ext_one_for_another)
+{
+	static struct sched_ext_ops ops[] = {
+		{ .name = "one",
+		  .init = queue_init,
+		  .enqueue = queue_enqueue,
+		  .dispatch = queue_dispatch },
+		{ .name = "two",
+		  .init = queue_init,
+		  .enqueue = queue_enqueue,
+		  .dispatch = queue_dispatch },
+		{ .name = "three", .init = queue_init, .init_task = failing_init_task },
+	};
+	struct thread *t[12];
+	uint32_t stop = 0, before;
+
+	ext_budget_us = test_time_is_virtual() ? 10 : 300000;
+	become(ANY_CPU, SCHED_FIFO, 50);
+	CHECK_EQ(ext_swap(&ops[0]), -ENOENT);
+	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
+		CHECK_EQ(thread_create(&t[i], NULL, busy, &stop), 0);
+	CHECK_EQ(ext_load(&ops[0]), 0);
+	for (unsigned round = 0; round < 3; round++) {
+		before = atomic_load_relaxed(&rounds);
+		while (atomic_load_relaxed(&rounds) - before < 100)
+			thread_sleep_until((time_now_ns)() + MS);
+		CHECK_EQ(ext_swap(&ops[round % 2]), -EEXIST);
+		CHECK_EQ(ext_swap(&ops[2]), -ENOMEM);
+		CHECK_EQ(ext_swap(&ops[(round + 1) % 2]), 0);
+	}
+	CHECK_EQ(ext_unload(), 0);
+	atomic_store_relaxed(&stop, 1u);
+	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
+		CHECK_EQ(thread_join(t[i], NULL), 0);
+}
