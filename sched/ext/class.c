@@ -11,6 +11,7 @@
  */
 #include "sched/balance.h"
 #include "sched/ext/ext.h"
+#include "sched/ext/watch.h"
 #include "core/irq.h"
 #include "core/panic.h"
 #include "core/topology.h"
@@ -98,6 +99,7 @@ static void ext_enqueue(struct runqueue *rq, struct thread *t, enum eevdf_place 
 	if (how == EEVDF_PLACE_NEW)
 		events |= EXT_EV_SELECT | EXT_EV_FORK;
 	e->where = EXT_INBOX;
+	e->woken = how == EEVDF_PLACE_WAKE;
 	atomic_store_relaxed(&e->cpu, (uint16_t)cpu_of_rq(rq)->index);
 	e->runnable_ns = (time_now_ns)();
 	rq->nr_ready++;
@@ -180,6 +182,10 @@ static void stop_for_good(struct runqueue *rq, struct thread *t)
 
 	e->where = EXT_OUT;
 	e->seq++;
+	if (!moves) {
+		e->slept = true;
+		ext_watch_blocks(ext_cpu_of(rq));
+	}
 	ext_post(e, cpu_of_rq(rq)->index,
 		 moves ? EXT_EV_STOPPING : EXT_EV_STOPPING | EXT_EV_QUIESCENT | EXT_EV_SLEEP, 0);
 	if (t->sched.state == THREAD_DEAD) {
@@ -265,6 +271,9 @@ static void ext_start(struct runqueue *rq, struct thread *t)
 	x->staged = NULL;
 	x->idle_seen = false;
 	e->where = EXT_RUNNING;
+	if (unlikely(atomic_load_relaxed(&ext_watching)) && e->woken)
+		ext_watch_runs(x, rq->since_ns - MIN(e->runnable_ns, rq->since_ns));
+	e->woken = false;
 	e->runnable_ns = 0;
 	rq->nr_ready--;
 }

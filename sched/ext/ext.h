@@ -120,7 +120,10 @@ struct ext_task {
 	void *storage[2 * EXT_STORAGE_MAX];
 	struct sched_ext_entity next_scx; /* [m] what a policy that takes over has set */
 	uint32_t next_told;               /* [m] and what that one was told */
-	bool orphan;                      /* [m] it ended while one policy took over from another */
+	/* [q] woken, and did not run yet; ext_watch: slept in this window */
+	bool woken, slept;
+	uint64_t seen_ns, window_ns; /* ext.lock: run time when the window began, and in it */
+	bool orphan;                 /* [m] it ended while one policy took over from another */
 };
 
 #define EXT_BATCH_MAX 64
@@ -190,7 +193,6 @@ struct ext {
 	struct list_head tasks;
 	struct ext_dsq global;
 	uint64_t hotplug_seq; /* [a] */
-	uint64_t enable_seq;  /* [m] how often a policy was loaded */
 	uint64_t nr_rejected; /* [a] threads that the policy disallowed */
 	struct scx_exit_info info;
 	char reason_msg[SCX_EXIT_MSG_LEN];
@@ -317,6 +319,8 @@ uint32_t ext_unlist(struct ext_task *e);
 void ext_enable_one(struct thread *t);
 /* A policy has taken over: looks for stalls as often as it wants; and for errors made meanwhile. */
 void ext_began(void);
+/* The ejector looks again when it is to come. Context: any. */
+void ext_look(void);
 
 /*
  * Loads @ops: its callbacks schedule from the return on. 0; -EBUSY: one is loaded; -EINVAL: the
@@ -330,6 +334,8 @@ int ext_load(struct sched_ext_ops *ops);
  * them made an error. On errors of @ops the other one goes on. swap.c. Context: thread.
  */
 int ext_swap(struct sched_ext_ops *ops);
+/* The same with ext.mutex held and @ops known to be sound. */
+int ext_swap_locked(struct sched_ext_ops *ops);
 /* Unloads it: all its threads are fair from then on. -ENOENT: none is loaded. Context: thread. */
 int ext_unload(void);
 /* The policy ends; the first reason counts. Any context, irqs in any state. */

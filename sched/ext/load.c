@@ -22,6 +22,7 @@
 #include "core/string.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/policy.h"
+#include "sched/ext/watch.h"
 
 #define TIMEOUT_MAX_MS 30000
 
@@ -383,13 +384,18 @@ static int install(void)
 	return 0;
 }
 
+void ext_look(void)
+{
+	if (installed)
+		semaphore_post(&eject);
+}
+
 void ext_began(void)
 {
-	ext.enable_seq++;
 	if (atomic_load_acquire(&ext.exit_kind))
 		atomic_store_release(&ext.bypass,
 				     1u); /* it ended before anybody was there to see to it */
-	semaphore_post(&eject);
+	ext_look();
 }
 
 static int load(struct sched_ext_ops *ops)
@@ -421,6 +427,7 @@ static int load(struct sched_ext_ops *ops)
 	}
 	atomic_store_release(&ext.bypass, 0u);
 	thread_each(ext_enable_one);
+	ext_watch_swapped(NULL);
 	ext_began();
 	printk("scx: policy %s loaded%s\n", ops->name, ext.partial ? ", for SCHED_EXT only" : "");
 	return 0;
@@ -574,7 +581,8 @@ static void *ejector(void *unused)
 {
 	(void)unused;
 	for (;;) {
-		bool told = !semaphore_wait_until(&eject, look_again_ns());
+		uint64_t watch_ns = ext_watch_look(), stalls_ns = look_again_ns();
+		bool told = !semaphore_wait_until(&eject, MIN(watch_ns, stalls_ns));
 
 		mutex_lock(&ext.mutex);
 		if (ext.ops && !told)

@@ -25,6 +25,7 @@
 #include "core/topology.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/policy.h"
+#include "sched/ext/watch.h"
 
 /* ---- bypass ---------------------------------------------------------------------------------- */
 
@@ -302,7 +303,7 @@ static int give_up(struct sched_ext_ops *ops, int err)
 	return err;
 }
 
-static int swap(struct sched_ext_ops *ops)
+int ext_swap_locked(struct sched_ext_ops *ops)
 {
 	struct scx_exit_info info = { .kind = SCX_EXIT_UNREG, .reason = "replaced", .msg = "" };
 	struct sched_ext_ops *old = ext.ops;
@@ -329,6 +330,7 @@ static int swap(struct sched_ext_ops *ops)
 	}
 	atomic_store_release(&ext.ops, ops);
 	end_bypass();
+	ext_watch_swapped(old);
 	printk("scx: policy %s in place of %s\n", ops->name, old->name);
 	return 0;
 }
@@ -350,7 +352,7 @@ int ext_swap(struct sched_ext_ops *ops)
 	else if (atomic_load_acquire(&ext.exit_kind))
 		err = -ECANCELED;
 	else
-		err = swap(ops);
+		err = ext_swap_locked(ops);
 	mutex_unlock(&ext.mutex);
 	return err;
 }

@@ -20,6 +20,7 @@
 #include "core/sync.h"
 #include "core/timer.h"
 #include "sched/ext/ext.h"
+#include "sched/ext/watch.h"
 #include "tests/host/host_seeds.h"
 
 #define US NSEC_PER_USEC
@@ -516,6 +517,98 @@ static void one_for_another(void **state)
 	run(swap_first, 1, 4, 8);
 }
 
+/* ---- one that is worse goes ------------------------------------------------------------------ */
+
+#define WINDOW (200 * MS)
+
+static uint64_t tired_ns; /* when its slices become long, and its order that of arrival */
+
+static s32 tired_init(void)
+{
+	tired_ns = time_now_ns() + 2000 * MS;
+	vtime_now = 0;
+	return scx_bpf_create_dsq(SHARED, -1);
+}
+
+static void tired_enqueue(struct task_struct *p, u64 flags)
+{
+	if (scx_bpf_now() < tired_ns)
+		vtime_enqueue(p, flags);
+	else
+		scx_bpf_dsq_insert_vtime(p, SHARED, 40 * MS, scx_bpf_now(), flags);
+}
+
+static struct sched_ext_ops tired_ops = {
+	.name = "tired",
+	TOLD,
+	.init = tired_init,
+	.enqueue = tired_enqueue,
+	.dispatch = vtime_dispatch,
+	.running = vtime_running,
+	.stopping = vtime_stopping,
+	.enable = vtime_enable,
+};
+
+static void *hog(void *arg)
+{
+	while (!stop)
+		host_compute(MS);
+	return arg;
+}
+
+static void *ticker(void *arg)
+{
+	while (!stop) {
+		sleep_for(5 * MS);
+		host_compute(100 * US);
+	}
+	return arg;
+}
+
+/* It does as well as the one before for two seconds, and then it does not. */
+static void worse_first(void *arg)
+{
+	struct ext_watch w = { .window_ns = WINDOW,
+			       .percent = 150,
+			       .what = EXT_WATCH_LATENCY | EXT_WATCH_THROUGHPUT };
+	struct thread *t[12];
+	struct ext_figures f;
+
+	(void)arg;
+	stop = false;
+	memset(told, 0, sizeof(told));
+	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 50, 0));
+	CHECK(!ext_load(&vtime_ops));
+	w.percent = 100;
+	CHECK(ext_watch(&w) == -EINVAL);
+	w.percent = 150;
+	CHECK(!ext_watch(&w));
+	CHECK(!ext_watch_figures(&f));
+	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
+		CHECK(!thread_create(&t[i], NULL, i < 6 ? hog : ticker, NULL));
+	sleep_for(3 * WINDOW);
+	CHECK(ext_watch_figures(&f) && f.wakes > 100 && f.served > 100 && f.p99_ns > MS / 10);
+	CHECK(!ext_swap(&tired_ops));
+	sleep_for(tired_ns - time_now_ns());
+	CHECK(ext.ops == &tired_ops);
+	sleep_for(2 * WINDOW + 10 * MS);
+	CHECK(ext.ops == &vtime_ops);
+	sleep_for(2 * WINDOW);
+	CHECK(ext.ops == &vtime_ops);
+	w.window_ns = 0;
+	CHECK(!ext_watch(&w));
+	CHECK(!ext_unload());
+	stop = true;
+	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
+		CHECK(!thread_join(t[i], NULL));
+}
+
+static void worse_is_rolled_back(void **state)
+{
+	(void)state;
+	run(worse_first, 1, 2, 1);
+}
+
 /* ---- mistakes that end a policy -------------------------------------------------------------- */
 
 static enum scx_exit_kind exit_kind;
@@ -882,6 +975,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(threads_kept_by_the_policy),
 		cmocka_unit_test(sent_to_other_cpus),
 		cmocka_unit_test(one_for_another),
+		cmocka_unit_test(worse_is_rolled_back),
 		cmocka_unit_test(mistakes_end_it),
 		cmocka_unit_test(refused),
 	};

@@ -10,6 +10,7 @@
 #include "core/string.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/policy.h"
+#include "sched/ext/watch.h"
 
 static char policy[SCX_OPS_NAME_LEN];
 BOOT_PARAM(policy, BOOT_STRING, &policy,
@@ -17,6 +18,15 @@ BOOT_PARAM(policy, BOOT_STRING, &policy,
 
 BOOT_PARAM(ext_budget_us, BOOT_U64, &ext_budget_us,
 	   "how long a callback of a policy may take, in microseconds: 2..1000000");
+
+static uint64_t ext_watch_ms, ext_watch_percent = 150, ext_watch_miss_us = 1000;
+BOOT_PARAM(
+	ext_watch_ms, BOOT_U64, &ext_watch_ms,
+	"compare a policy that took over with the one before, in windows of so many ms; 0: do not");
+BOOT_PARAM(ext_watch_percent, BOOT_U64, &ext_watch_percent,
+	   "how much worse, in percent of what was, brings the one before back: 101 or more");
+BOOT_PARAM(ext_watch_miss_us, BOOT_U64, &ext_watch_miss_us,
+	   "a wake-up that takes longer, in microseconds, counts as a miss");
 
 int __real_main(int argc, char **argv);
 int __wrap_main(int argc, char **argv);
@@ -46,10 +56,25 @@ static int load_from(struct sched_ext_ops *ops)
 	return err;
 }
 
+static void watch(void)
+{
+	struct ext_watch w = { .window_ns = ext_watch_ms * NSEC_PER_MSEC,
+			       .percent = (uint32_t)MIN(ext_watch_percent, (uint64_t)UINT32_MAX),
+			       .what = EXT_WATCH_ALL,
+			       .miss_ns = ext_watch_miss_us * NSEC_PER_USEC };
+
+	if (!ext_watch_ms || !ext_watch(&w))
+		return;
+	printk("scx: ext_watch_percent=%llu: 101 or more expected\n",
+	       (unsigned long long)ext_watch_percent);
+	system_exit(2);
+}
+
 int __wrap_main(int argc, char **argv)
 {
 	struct sched_ext_ops *ops = policy[0] ? ext_policy_find(policy) : ext_policy_at(0);
 
+	watch();
 	if (!strcmp(policy, "none"))
 		return __real_main(argc, argv);
 	if (!ops) {
