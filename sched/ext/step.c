@@ -215,7 +215,7 @@ static void tell_exit(struct ext_cpu *x, struct ext_task *e)
 
 /* ---- inserts take effect --------------------------------------------------------------------- */
 
-/* The rq of @e's thread, locked, if it is where it was; NULL: it was taken out. Irqs masked. */
+/* The rq of @e's thread, locked, if it is where it was; NULL: it went elsewhere. Irqs masked. */
 static LOCK_UNCHECKED struct runqueue *lock_if(struct ext_task *e, uint32_t seq, uint32_t where)
 {
 	struct thread *t = e->thread;
@@ -224,7 +224,7 @@ static LOCK_UNCHECKED struct runqueue *lock_if(struct ext_task *e, uint32_t seq,
 	if (!t)
 		return NULL;
 	rq = rq_lock_thread(t);
-	if (e->seq == seq && e->where == where)
+	if (e->seq == seq && e->where == where && !atomic_load_relaxed(&e->dsq))
 		return rq;
 	spin_unlock(&rq->lock);
 	return NULL;

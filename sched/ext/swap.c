@@ -86,6 +86,7 @@ static LOCK_UNCHECKED void to_global(struct ext_task *e)
 	moves = e->where == EXT_QUEUED && atomic_load_relaxed(&e->dsq) != &ext.global;
 	if (moves) {
 		ext_dsq_take(e);
+		e->seq++; /* an insert that is under way is void */
 		ext_dsq_put(&ext.global, e, &in, &why);
 	}
 	spin_unlock(&rq->lock);
