@@ -12,10 +12,24 @@
 #include "core/fdt.h"
 #include "core/string.h"
 
-#define MAGIC        0xd00dfeedu
-#define HEADER_BYTES 40
+#define HEADER_BYTES (4 * HEADER_WORDS)
 #define VERSION      17
 #define PROP_HEADER  8 /* length and name offset behind the tag */
+
+/* The words of the header. */
+enum {
+	MAGIC,
+	TOTAL_SIZE,
+	STRUCT_OFF,
+	STRINGS_OFF,
+	RESERVE_OFF,
+	LAST_VERSION,
+	OLDEST_COMPATIBLE,
+	BOOT_CPU,
+	STRINGS_BYTES,
+	STRUCT_BYTES,
+	HEADER_WORDS,
+};
 
 enum {
 	TAG_BAD = 0,
@@ -32,35 +46,14 @@ static uint32_t be32(const uint8_t *p)
 	return __builtin_bswap32(*(const uint32_t *)(const void *)p);
 }
 
-size_t dt_find_byte(const void *text, char byte, size_t max)
+__noinline size_t dt_find_byte(const void *text, char byte, size_t max)
 {
 	const char *s = text;
-	uint32_t pattern = (uint8_t)byte * 0x01010101u;
 	size_t i = 0;
 
-	/*
-	 * four at a time: some byte of a word is 0 if and only if a borrow reaches a high bit that
-	 * was not set
-	 */
-	while (i + 4 <= max && !((uintptr_t)(s + i) & 3)) {
-		uint32_t w = *(const uint32_t *)(const void *)(s + i) ^ pattern;
-
-		if ((w - 0x01010101u) & ~w & 0x80808080u)
-			break;
-		i += 4;
-	}
 	while (i < max && s[i] != byte)
 		i++;
 	return i;
-}
-
-/* @have is terminated; @want has @len characters, of which only the last may be NUL. */
-static bool starts_with(const char *have, const char *want, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (have[i] != want[i])
-			return false;
-	return true;
 }
 
 /*
@@ -79,7 +72,7 @@ static uint32_t tag_at(const struct dt *dt, uint32_t off, uint32_t *next)
 	off += 4;
 	room = dt->struct_bytes - off;
 	if (tag == TAG_BEGIN_NODE) {
-		len = (uint32_t)dt_find_byte(p + off, '\0', room) + 1;
+		len = (uint32_t)strnlen((const char *)p + off, room) + 1;
 	} else if (tag == TAG_PROP) {
 		if (room < PROP_HEADER || be32(p + off) > room - PROP_HEADER)
 			return TAG_BAD;
@@ -150,24 +143,28 @@ static bool misplaced(const struct dt *dt, size_t off, size_t bytes, size_t alig
 /* Fills @dt from the header; the reason when it is unfit. */
 static const char *read_header(struct dt *dt, const uint8_t *blob, size_t max_bytes)
 {
+	uint32_t header[HEADER_WORDS];
+
 	if (max_bytes < HEADER_BYTES)
 		return "truncated header";
 	if ((uintptr_t)blob % 4)
 		return "not at a multiple of four";
-	if (be32(blob) != MAGIC)
+	for (unsigned i = 0; i < HEADER_WORDS; i++)
+		header[i] = be32(blob + 4 * i);
+	if (header[MAGIC] != 0xd00dfeedu)
 		return "bad magic";
 	*dt = (struct dt){ .blob = blob,
-			   .size = be32(blob + 4),
-			   .struct_off = be32(blob + 8),
-			   .struct_bytes = ALIGN_DOWN(be32(blob + 36), 4), /* whole tags */
-			   .strings_off = be32(blob + 12),
-			   .strings_bytes = be32(blob + 32),
-			   .reserve_off = be32(blob + 16) };
+			   .size = header[TOTAL_SIZE],
+			   .struct_off = header[STRUCT_OFF],
+			   .struct_bytes = ALIGN_DOWN(header[STRUCT_BYTES], 4), /* whole tags */
+			   .strings_off = header[STRINGS_OFF],
+			   .strings_bytes = header[STRINGS_BYTES],
+			   .reserve_off = header[RESERVE_OFF] };
 	if (dt->size < HEADER_BYTES || dt->size > INT32_MAX)
 		return "impossible total size";
 	if (dt->size > max_bytes)
 		return "truncated tree";
-	if (be32(blob + 20) < VERSION || be32(blob + 24) > VERSION)
+	if (header[LAST_VERSION] < VERSION || header[OLDEST_COMPATIBLE] > VERSION)
 		return "unsupported version, 17 is expected";
 	if (misplaced(dt, dt->struct_off, dt->struct_bytes, 4))
 		return "structure block misplaced";
@@ -245,13 +242,6 @@ static int walk_from(const struct dt *dt, int node, int *depth)
 	return node_body(dt, node, &body) ? walk(dt, body, depth) : -ENOENT;
 }
 
-int dt_root(const struct dt *dt)
-{
-	int depth = -1;
-
-	return walk(dt, 0, &depth);
-}
-
 int dt_next_node(const struct dt *dt, int node, int *depth)
 {
 	int unbounded = INT32_MAX / 2;
@@ -262,6 +252,11 @@ int dt_next_node(const struct dt *dt, int node, int *depth)
 		return walk_from(dt, node, depth);
 	*depth = -1;
 	return walk(dt, 0, depth);
+}
+
+int dt_root(const struct dt *dt)
+{
+	return dt_next_node(dt, DT_START, NULL);
 }
 
 int dt_first_child(const struct dt *dt, int node)
@@ -319,8 +314,7 @@ static int child_named(const struct dt *dt, int node, const char *want, size_t l
 	for (node = dt_first_child(dt, node); node >= 0; node = dt_next_sibling(dt, node)) {
 		const char *name = dt_name(dt, node);
 
-		if (starts_with(name, want, len) &&
-		    (name[len] == '\0' || (name[len] == '@' && !unit)))
+		if (!strncmp(name, want, len) && (name[len] == '\0' || (name[len] == '@' && !unit)))
 			return node;
 	}
 	return -ENOENT;
@@ -345,28 +339,45 @@ int dt_path_node(const struct dt *dt, const char *path)
 	return *path == '/' ? dt_subpath(dt, dt_root(dt), path, strlen(path)) : -ENOENT;
 }
 
+/* The property at @off has that name, of @len characters. */
+static bool prop_is(const struct dt *dt, uint32_t off, const char *want, size_t len)
+{
+	const char *name = prop_name(dt, off);
+
+	return name && !strncmp(name, want, len) && !name[len];
+}
+
+/* Its value, and its length. */
+static const uint8_t *prop_value(const struct dt *dt, uint32_t off, int *len)
+{
+	const uint8_t *tag = dt->blob + dt->struct_off + off;
+
+	*len = (int)be32(tag + 4);
+	return tag + 4 + PROP_HEADER;
+}
+
 const uint8_t *dt_prop_n(const struct dt *dt, int node, const char *want, size_t want_len, int *len)
 {
-	for (int prop = dt_first_prop(dt, node); prop >= 0; prop = dt_next_prop(dt, prop)) {
-		const char *name;
-		const uint8_t *value = dt_prop_at(dt, prop, &name, len);
+	uint32_t off, tag = TAG_NOP, next;
 
-		if (value && starts_with(name, want, want_len) && name[want_len] == '\0')
-			return value;
-	}
+	if (node_body(dt, node, &next))
+		while (tag == TAG_PROP || tag == TAG_NOP) {
+			off = next;
+			tag = tag_at(dt, off, &next);
+			if (tag == TAG_PROP && prop_is(dt, off, want, want_len))
+				return prop_value(dt, off, len);
+		}
 	*len = -ENOENT;
 	return NULL;
 }
 
-static bool is_phandle(const struct dt *dt, int prop, uint32_t phandle)
+static bool is_phandle(const struct dt *dt, uint32_t prop, uint32_t phandle)
 {
-	const char *name;
 	int len;
-	const uint8_t *value = dt_prop_at(dt, prop, &name, &len);
+	const uint8_t *value = prop_value(dt, prop, &len);
 
-	return value && len == 4 && be32(value) == phandle &&
-	       (starts_with(name, "phandle", sizeof("phandle")) ||
-		starts_with(name, "linux,phandle", sizeof("linux,phandle")));
+	return len == 4 && be32(value) == phandle &&
+	       (prop_is(dt, prop, "phandle", 7) || prop_is(dt, prop, "linux,phandle", 13));
 }
 
 /* One pass over all tags: asking node by node would read every property several times. */
@@ -377,12 +388,11 @@ int dt_phandle_node(const struct dt *dt, uint32_t phandle)
 
 	if (phandle == 0 || phandle == UINT32_MAX)
 		return -ENOENT;
-	while ((tag = tag_at(dt, off, &next)) != TAG_END && tag != TAG_BAD) {
+	for (; (tag = tag_at(dt, off, &next)) != TAG_END && tag != TAG_BAD; off = next) {
 		if (tag == TAG_BEGIN_NODE)
 			node = (int)off;
-		if (tag == TAG_PROP && is_phandle(dt, (int)off, phandle))
+		if (tag == TAG_PROP && is_phandle(dt, off, phandle))
 			return node;
-		off = next;
 	}
 	return -ENOENT;
 }
@@ -415,14 +425,14 @@ int dt_next_prop(const struct dt *dt, int prop)
 
 const uint8_t *dt_prop_at(const struct dt *dt, int prop, const char **name, int *len)
 {
-	const uint8_t *tag = dt->blob + dt->struct_off + prop;
+	const uint8_t *value;
 	uint32_t next;
 
 	if (prop < 0 || tag_at(dt, (uint32_t)prop, &next) != TAG_PROP)
 		return NULL;
 	*name = prop_name(dt, (uint32_t)prop);
-	*len = (int)be32(tag + 4);
-	return *name ? tag + 4 + PROP_HEADER : NULL;
+	value = prop_value(dt, (uint32_t)prop, len);
+	return *name ? value : NULL;
 }
 
 const uint8_t *dt_prop(const struct dt *dt, int node, const char *name, int *len)
