@@ -111,6 +111,7 @@ HOTFLAGS += -fno-align-loops -fno-align-jumps -fno-align-labels
 $(foreach file,sched/sched.c core/mutex.c core/sync.c core/thread.c core/timer.c,$(eval FLAGS_$(file) := --param max-grow-copy-bb-insns=4))
 FLAGS_core/timer.c += $(if $(filter arm64,$(ARCH)),-fno-partial-inlining)
 $(foreach file,core/mutex.c core/sync.c,$(eval FLAGS_$(file) += -fno-inline-functions))
+FLAGS_core/mutex.c += -fno-thread-jumps
 endif
 # Run once or seldom: small rather than quick.
 COLD := $(addprefix core/,alarm.c bootargs.c console.c console_init.c cpu.c device.c fdt.c fdt_value.c frame.c hotplug.c inherit.c irq.c lock.c main.c mutex_special.c panic.c print.c \
@@ -121,7 +122,7 @@ COLDFLAGS := -Os $(if $(filter 1,$(LLVM)),,-fno-move-loop-invariants -fno-shrink
 # And what no row of `make bench` comes by: without what makes two copies of a path to save a jump.
 SLOW := $(filter-out core/irq.c core/lock.c core/rbtree.c core/string.c core/wait.c core/mem/stack.c \
 	$(addprefix sched/,eevdf.c rt.c util.c),$(COLD))
-SLOWFLAGS := -DBUILT_SMALL=1 $(if $(filter 1,$(LLVM)),,-fno-thread-jumps -fno-tree-tail-merge -fno-guess-branch-probability \
+SLOWFLAGS := -DBUILT_SMALL=1 $(if $(filter 1,$(LLVM)),,-fno-thread-jumps -fno-tree-tail-merge -fno-guess-branch-probability -fno-tree-loop-ivcanon -fno-tree-loop-im \
 	--param uninlined-function-insns=0 --param max-inline-insns-size=2)
 # These run where a report could not be made, touch what is free (links of free pages and stacks), or are the sanitizer.
 NOSAN := core/string.c core/panic.c core/symbol.c core/lock.c core/mem/page.c core/mem/stack.c core/mem/vm.c core/mem/san.c \
