@@ -44,7 +44,9 @@ struct channel {
 	uint32_t reported;  /* [c] of those, said so */
 };
 
-/* [c] con.lock, [a] atomic, [w] the queue's own lock */
+static bool room_ready(void), flush_ready(void), input_ready(void);
+
+/* [c] con.lock, [a] atomic, [i] immutable, [w] the queue's own lock */
 static struct {
 	struct spinlock lock;
 	const struct uart *uart;           /* [c] NULL: none yet */
@@ -59,15 +61,17 @@ static struct {
 	uint32_t held_bytes;               /* [c] */
 	uint32_t readers;                  /* [c] threads in console_read() */
 	uint64_t text_dropped, rx_dropped; /* [c] bytes not yet reported */
-	/* [c] threads that entered a queue below and have not gone on */
-	unsigned room_waiters, flush_waiters, read_waiters;
-	struct wait_queue room, flushed, input;         /* [w] */
+	struct waiters {
+		struct wait_queue queue; /* [w] */
+		bool (*ready)(void);     /* [i] what they wait for, under con.lock */
+		unsigned n; /* [c] threads that entered the queue and have not gone on */
+	} room, flushed, input;
 	struct channel channels[FRAME_CHANNEL_MAX + 1]; /* [c] */
 } con = {
 	.lock = SPINLOCK_INIT(LOCK_CONSOLE),
-	.room = WAIT_QUEUE_INIT,
-	.flushed = WAIT_QUEUE_INIT,
-	.input = WAIT_QUEUE_INIT,
+	.room = { WAIT_QUEUE_INIT, room_ready, 0 },
+	.flushed = { WAIT_QUEUE_INIT, flush_ready, 0 },
+	.input = { WAIT_QUEUE_INIT, input_ready, 0 },
 };
 
 static uint8_t tx_ring[TX_BYTES];        /* [c] */
@@ -281,44 +285,6 @@ static void losses_report(void) LOCK_REQUIRES(con.lock)
 
 /* ---- waiting and waking ---------------------------------------------------------------------- */
 
-enum { WAKE_ROOM = 1, WAKE_FLUSHED = 2, WAKE_INPUT = 4 };
-
-static unsigned wakes_due(void) LOCK_REQUIRES(con.lock)
-{
-	unsigned due = 0;
-
-	if (con.room_waiters && tx_room() >= RESUME_BYTES)
-		due |= WAKE_ROOM;
-	if (con.flush_waiters && !tx_used())
-		due |= WAKE_FLUSHED;
-	if (con.read_waiters && con.rx_head != con.rx_tail)
-		due |= WAKE_INPUT;
-	return due;
-}
-
-static void wake_one(struct wait_queue *q)
-{
-	unsigned long flags = spin_lock_irqsave(&q->lock);
-	struct thread *t = wait_pop(q);
-
-	spin_unlock(&q->lock);
-	if (t)
-		sched_wake(t, flags);
-	else
-		arch_irq_restore(flags);
-}
-
-/* No lock held. One thread of each queue; it passes the wake-up on, see wait_for(). */
-static void wake(unsigned due)
-{
-	if (due & WAKE_ROOM)
-		wake_one(&con.room);
-	if (due & WAKE_FLUSHED)
-		wake_one(&con.flushed);
-	if (due & WAKE_INPUT)
-		wake_one(&con.input);
-}
-
 static bool room_ready(void) LOCK_REQUIRES(con.lock)
 {
 	return tx_room() >= RESUME_BYTES || !con.tx_on;
@@ -334,29 +300,51 @@ static bool input_ready(void) LOCK_REQUIRES(con.lock)
 	return con.rx_head != con.rx_tail;
 }
 
+/* Unlocks, and wakes one thread of each queue; it passes the wake-up on, see wait_for(). */
+static void unlock_and_wake(unsigned long flags) LOCK_RELEASES(con.lock)
+{
+	static struct waiters *const all[] = { &con.room, &con.flushed, &con.input };
+	bool due[ARRAY_SIZE(all)];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(all); i++)
+		due[i] = all[i]->n && all[i]->ready();
+	spin_unlock_irqrestore(&con.lock, flags);
+	for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
+		struct wait_queue *q = &all[i]->queue;
+		struct thread *t;
+
+		if (!due[i])
+			continue;
+		flags = spin_lock_irqsave(&q->lock);
+		t = wait_pop(q);
+		spin_unlock(&q->lock);
+		if (t)
+			sched_wake(t, flags);
+		else
+			arch_irq_restore(flags);
+	}
+}
+
 /*
- * Waits until @ready() once. Whoever goes on wakes the next waiter if there is still reason to:
+ * Waits until @w is ready once. Whoever goes on wakes the next waiter if there is still reason to:
  * interrupts wake one at a time.
  */
-static void wait_for(struct wait_queue *q, unsigned *waiters, bool (*ready)(void)) LOCK_UNCHECKED
+static void wait_for(struct waiters *w) LOCK_UNCHECKED
 {
-	unsigned long flags = spin_lock_irqsave(&q->lock);
-	unsigned due;
+	unsigned long flags = spin_lock_irqsave(&w->queue.lock);
 
 	spin_lock(&con.lock);
-	if (ready()) {
+	if (w->ready()) {
 		spin_unlock(&con.lock);
-		spin_unlock_irqrestore(&q->lock, flags);
+		spin_unlock_irqrestore(&w->queue.lock, flags);
 		return;
 	}
-	++*waiters;
+	w->n++;
 	spin_unlock(&con.lock);
-	wait_on(q, flags);
+	wait_on(&w->queue, flags);
 	flags = spin_lock_irqsave(&con.lock);
-	--*waiters;
-	due = wakes_due();
-	spin_unlock_irqrestore(&con.lock, flags);
-	wake(due);
+	w->n--;
+	unlock_and_wake(flags);
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -381,10 +369,11 @@ static bool text_put(const struct wire_text *w) LOCK_REQUIRES(con.lock)
 	return true;
 }
 
-static void panic_text(const struct wire_text *w)
+/* What another CPU sends is lost. */
+static void panic_send(const uint8_t *wire, size_t n)
 {
-	for (size_t i = 0; i < w->n; i++)
-		panic_put(w->byte[i]);
+	for (size_t i = 0; i < n && panic_is_mine(); i++)
+		panic_put(wire[i]);
 }
 
 /* False: no room, and waiting for the transmit interrupt is what helps. */
@@ -396,8 +385,7 @@ static bool text_emit(const char *s, size_t n, bool may_wait)
 
 	text_expand(&wire, s, n);
 	if (panic_mode()) {
-		if (panic_is_mine())
-			panic_text(&wire);
+		panic_send(wire.byte, wire.n);
 		return true;
 	}
 	flags = spin_lock_irqsave(&con.lock);
@@ -470,7 +458,7 @@ size_t console_write(const char *text, size_t n)
 	for (size_t at = 0, piece; at < n; at += piece) {
 		piece = piece_length(text + at, n - at);
 		while (!text_emit(text + at, piece, true))
-			wait_for(&con.room, &con.room_waiters, room_ready);
+			wait_for(&con.room);
 	}
 	return n;
 }
@@ -494,12 +482,6 @@ static int frame_queue(const uint8_t *wire, size_t n) LOCK_REQUIRES(con.lock)
 	return 0;
 }
 
-static void panic_frame(const uint8_t *wire, size_t n)
-{
-	for (size_t i = 0; i < n && panic_is_mine(); i++)
-		panic_put(wire[i]);
-}
-
 /*
  * -EAGAIN: no room. Counted as discarded unless waiting helps, which is when @may_wait is set and
  * an interrupt will make room. The frame is encoded before the lock is taken, with the number it
@@ -508,23 +490,24 @@ static void panic_frame(const uint8_t *wire, size_t n)
 static int frame_emit(unsigned channel, const void *payload, size_t n, bool may_wait, bool *waits)
 {
 	struct channel *ch = &con.channels[channel];
-	uint32_t seq = atomic_load_relaxed(&ch->sent);
 	uint8_t wire[FRAME_MAX_BYTES];
-	size_t size = frame_encode(wire, sizeof(wire), channel, (uint16_t)seq, payload, n);
 	unsigned long flags;
+	uint32_t seq;
+	size_t size;
 	int err;
 
-	if (panic_mode()) {
-		panic_frame(wire, size);
-		ch->sent += panic_is_mine();
-		return 0;
-	}
-	flags = spin_lock_irqsave(&con.lock);
-	while (unlikely(ch->sent != seq)) { /* somebody else was quicker */
-		seq = ch->sent;
-		spin_unlock_irqrestore(&con.lock, flags);
+	for (;;) {
+		seq = atomic_load_relaxed(&ch->sent);
 		size = frame_encode(wire, sizeof(wire), channel, (uint16_t)seq, payload, n);
+		if (panic_mode()) {
+			panic_send(wire, size);
+			ch->sent += panic_is_mine();
+			return 0;
+		}
 		flags = spin_lock_irqsave(&con.lock);
+		if (likely(ch->sent == seq))
+			break;
+		spin_unlock_irqrestore(&con.lock, flags); /* somebody else was quicker */
 	}
 	err = frame_queue(wire, size);
 	*waits = err && may_wait && con.irq_driven;
@@ -565,7 +548,7 @@ int console_frame_wait(unsigned channel, const void *payload, size_t n)
 		err = frame_emit(channel, payload, n, true, &waits);
 		if (!err || !waits)
 			return err;
-		wait_for(&con.room, &con.room_waiters, room_ready);
+		wait_for(&con.room);
 	}
 }
 
@@ -645,7 +628,7 @@ size_t console_read(char *buf, size_t n)
 	reader_count(1);
 	while ((got = rx_take(buf, n)) == 0) {
 		if (con.irq_driven)
-			wait_for(&con.input, &con.read_waiters, input_ready);
+			wait_for(&con.input);
 		else
 			thread_sleep_until(time_now_ns() + POLL_READ_NS);
 	}
@@ -658,7 +641,6 @@ size_t console_read(char *buf, size_t n)
 void console_irq(void)
 {
 	unsigned long flags;
-	unsigned due;
 
 	if (panic_mode())
 		return;
@@ -667,9 +649,7 @@ void console_irq(void)
 	losses_report();
 	tx_fill(BURST_BYTES);
 	tx_irq_update();
-	due = wakes_due();
-	spin_unlock_irqrestore(&con.lock, flags);
-	wake(due);
+	unlock_and_wake(flags);
 }
 
 void console_bind(const struct uart *uart)
@@ -744,7 +724,7 @@ void console_flush(void)
 		panic_flush();
 		return;
 	}
-	wait_for(&con.flushed, &con.flush_waiters, flush_ready);
+	wait_for(&con.flushed);
 	for (unsigned i = 0; i < IDLE_WAITS && !uart_idle(); i++)
 		thread_sleep_until(time_now_ns() + IDLE_WAIT_NS);
 }
@@ -768,7 +748,7 @@ void console_panic_takeover(void) LOCK_UNCHECKED
 		panic_put(0);
 	}
 	tx_poll();
-	panic_frame(held, con.held_bytes);
+	panic_send(held, con.held_bytes);
 	if (con.line_open) {
 		panic_put('\r');
 		panic_put('\n');

@@ -421,7 +421,7 @@ static void all_writers_are_woken(void **state)
 	assert_non_null(strstr(text, "first writer"));
 	assert_non_null(strstr(text, "second writer\n"));
 	assert_non_null(strstr(text, "third writer\n"));
-	assert_int_equal(con.room_waiters, 0);
+	assert_int_equal(con.room.n, 0);
 }
 
 static void flush_waits_for_the_wire(void **state)
@@ -451,7 +451,7 @@ static void all_flushers_are_woken(void **state)
 	printk("%0100d\n", 1);
 	while_waiting = flush_again;
 	console_flush();
-	assert_int_equal(con.flush_waiters, 0);
+	assert_int_equal(con.flushed.n, 0);
 	assert_int_equal(waits, 2);
 }
 
