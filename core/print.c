@@ -98,28 +98,33 @@ static __noinline uint64_t arg_next(struct fmt_args *args, int longs)
 /* Returns false, having taken no argument, if the conversion is unknown. */
 static bool out_conversion(struct fmt_out *out, struct fmt_spec *spec, struct fmt_args *args)
 {
-	int64_t value;
+	const char *prefix = "";
+	unsigned base = 10;
+	uint64_t value;
 	char c;
 
 	switch (spec->conversion) {
 	case 'd':
 	case 'i':
-		value = (int64_t)arg_next(args, spec->longs);
+		value = arg_next(args, spec->longs);
 		if (!spec->longs)
-			value = (int)value;
-		out_number(out, spec, value < 0 ? "-" : "",
-			   value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 10);
-		return true;
-	case 'u':
-		out_number(out, spec, "", arg_next(args, spec->longs), 10);
-		return true;
+			value = (uint64_t)(int)value;
+		if ((int64_t)value < 0) {
+			prefix = "-";
+			value = -value;
+		}
+		break;
+	case 'p':
+		prefix = "0x";
+		spec->longs = 1;
+		/* fall through */
 	case 'x':
 	case 'X':
-		out_number(out, spec, "", arg_next(args, spec->longs), 16);
-		return true;
-	case 'p':
-		out_number(out, spec, "0x", arg_next(args, 1), 16);
-		return true;
+		base = 16;
+		/* fall through */
+	case 'u':
+		value = arg_next(args, spec->longs);
+		break;
 	case 's':
 		out_string(out, spec, (const char *)arg_next(args, 1));
 		return true;
@@ -134,6 +139,8 @@ static bool out_conversion(struct fmt_out *out, struct fmt_spec *spec, struct fm
 	default:
 		return false;
 	}
+	out_number(out, spec, prefix, value, base);
+	return true;
 }
 
 /* A number or '*'; the bound keeps a runaway width from flooding the console. */

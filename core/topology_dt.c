@@ -15,10 +15,7 @@
 #define CACHE_LEVELS_MAX 8
 #define NOT_SEEN         UINT16_MAX
 
-static struct dt_cpu {
-	int node;
-	uint32_t phandle; /* 0: none */
-} cpus[ARCH_CPU_MAX];
+static int cpus[ARCH_CPU_MAX]; /* their nodes */
 
 /* Says what is wrong at @node; what the message is about counts as absent. */
 static int refuse(const struct dt *dt, int node, const char *what)
@@ -36,7 +33,7 @@ static void find_cpus(const struct dt *dt)
 	for (int node = dt_first_child(dt, dt_path_node(dt, "/cpus")); node >= 0 && n < cpu_count;
 	     node = dt_next_sibling(dt, node))
 		if (!arch_cpu_node(dt, node, &hwid))
-			cpus[n++] = (struct dt_cpu){ node, dt_phandle(dt, node) };
+			cpus[n++] = node;
 }
 
 /* ---- cpu-map --------------------------------------------------------------------------------- */
@@ -57,9 +54,10 @@ static enum kind kind_of(const char *name)
 	return name[n] ? kind : NR_KINDS;
 }
 
-/* How many of each kind came before: the numbers of the groups. */
 struct map_walk {
-	unsigned seen[NR_KINDS];
+	unsigned seen[NR_KINDS]; /* how many of each kind came before: the numbers of the groups */
+	unsigned last;           /* the cluster of the CPU before */
+	uint16_t clusters;       /* those that hold a CPU, and not only clusters */
 };
 
 static uint16_t last_of(const struct map_walk *walk, enum kind kind)
@@ -68,23 +66,28 @@ static uint16_t last_of(const struct map_walk *walk, enum kind kind)
 }
 
 /* @node has a property "cpu": the CPU is at this place of the map. */
-static int map_leaf(const struct dt *dt, int node, const struct map_walk *walk)
+static int map_leaf(const struct dt *dt, int node, struct map_walk *walk)
 {
 	uint32_t phandle;
 	unsigned i = 0;
+	int cpu;
 
-	if (dt_u32(dt, node, "cpu", &phandle) || !phandle)
+	if (dt_u32(dt, node, "cpu", &phandle))
 		return refuse(dt, node, "\"cpu\" is not one phandle");
-	while (i < cpu_count && cpus[i].phandle != phandle)
+	cpu = dt_phandle_node(dt, phandle);
+	if (cpu < 0)
+		return refuse(dt, node, "\"cpu\" names no node");
+	while (i < cpu_count && cpus[i] != cpu)
 		i++;
-	if (i == cpu_count) /* one that is disabled may stand in the map */
-		return dt_phandle_node(dt, phandle) >= 0 ?
-			       0 :
-			       refuse(dt, node, "\"cpu\" names no node");
+	if (i == cpu_count)
+		return 0; /* one that is disabled may stand in the map */
 	if (topology.cpu[i].cluster != NOT_SEEN)
 		return refuse(dt, node, "a CPU that the map has already");
+	if (!walk->clusters || walk->last != last_of(walk, CLUSTER))
+		walk->clusters++;
+	walk->last = last_of(walk, CLUSTER);
 	topology.cpu[i].package = last_of(walk, SOCKET);
-	topology.cpu[i].cluster = last_of(walk, CLUSTER);
+	topology.cpu[i].cluster = (uint16_t)(walk->clusters - 1);
 	topology.cpu[i].core = last_of(walk, CORE);
 	return 0;
 }
@@ -105,24 +108,6 @@ static int map_node(const struct dt *dt, int node, struct map_walk *walk)
 	return 0;
 }
 
-/* Cluster ids of clusters that hold only clusters are used by nobody: closes the gaps. */
-static void number_clusters(void)
-{
-	unsigned next = 0;
-
-	for (unsigned id = 0, n = 0; n < cpu_count; id++) {
-		bool used = false;
-
-		for (unsigned i = 0; i < cpu_count; i++)
-			if (topology.cpu[i].cluster == id) {
-				topology.cpu[i].cluster = (uint16_t)next;
-				used = true;
-				n++;
-			}
-		next += used;
-	}
-}
-
 static int read_map(const struct dt *dt)
 {
 	int map = dt_path_node(dt, "/cpus/cpu-map"), depth = 0, err = 0;
@@ -138,8 +123,6 @@ static int read_map(const struct dt *dt)
 	for (unsigned i = 0; i < cpu_count && !err; i++)
 		if (topology.cpu[i].cluster == NOT_SEEN)
 			err = refuse(dt, map, "a CPU is missing from the map");
-	if (!err)
-		number_clusters();
 	return err;
 }
 
@@ -150,7 +133,7 @@ static bool all_have_clocks(const struct dt *dt)
 	uint64_t hz;
 
 	for (unsigned i = 0; i < cpu_count; i++)
-		if (dt_u64(dt, cpus[i].node, "clock-frequency", &hz))
+		if (dt_u64(dt, cpus[i], "clock-frequency", &hz))
 			return false;
 	return true;
 }
@@ -180,7 +163,7 @@ static int read_capacities(const struct dt *dt)
 	unsigned shift = 0, without = cpu_count, with = 0;
 
 	for (unsigned i = 0; i < cpu_count; i++) {
-		int err = raw_capacity(dt, cpus[i].node, clocks, &raw[i]);
+		int err = raw_capacity(dt, cpus[i], clocks, &raw[i]);
 
 		if (err == -EINVAL)
 			return err;
@@ -192,7 +175,7 @@ static int read_capacities(const struct dt *dt)
 		most = MAX(most, raw[i]);
 	}
 	if (with && without < cpu_count)
-		return refuse(dt, cpus[without].node,
+		return refuse(dt, cpus[without],
 			      "no \"capacity-dmips-mhz\" though others have one");
 	while (most >> shift >> 52)
 		shift++;
@@ -230,7 +213,7 @@ static int read_caches(const struct dt *dt)
 	unsigned n = 0, without = cpu_count;
 
 	for (unsigned i = 0; i < cpu_count; i++) {
-		int cache = last_cache(dt, cpus[i].node);
+		int cache = last_cache(dt, cpus[i]);
 		unsigned id = 0;
 
 		if (cache == -EINVAL)
@@ -246,8 +229,7 @@ static int read_caches(const struct dt *dt)
 		topology.cpu[i].cache = (uint16_t)id;
 	}
 	if (n && without < cpu_count)
-		return refuse(dt, cpus[without].node,
-			      "no \"next-level-cache\" though others have one");
+		return refuse(dt, cpus[without], "no \"next-level-cache\" though others have one");
 	return n ? 0 : -ENOENT;
 }
 
@@ -259,13 +241,8 @@ void topology_init(const struct dt *dt)
 
 	topology_default();
 	find_cpus(dt);
-	if (read_map(dt)) {
-		for (unsigned i = 0; i < cpu_count; i++) {
-			topology.cpu[i].cluster = 0;
-			topology.cpu[i].package = 0;
-			topology.cpu[i].core = (uint16_t)i;
-		}
-	}
+	if (read_map(dt))
+		topology_default();
 	(void)read_capacities(dt); /* equal, unless it knows better */
 	if (read_caches(dt))
 		for (unsigned i = 0; i < cpu_count; i++)
