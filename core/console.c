@@ -422,7 +422,7 @@ static void message_put(void *ctx, const char *s, size_t n)
 	}
 }
 
-void printk_v(const char *fmt, va_list ap)
+void printk_v(const char *fmt, va_list *ap)
 {
 	struct message m;
 
@@ -437,7 +437,7 @@ void printk(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	printk_v(fmt, ap);
+	printk_v(fmt, &ap);
 	va_end(ap);
 }
 

@@ -58,7 +58,7 @@ int console_irq_start(const struct dt *dt);
  * lines with '\n'; the wire gets "\r\n".
  */
 void printk(const char *fmt, ...) __printf_like(1, 2);
-void printk_v(const char *fmt, va_list ap) __printf_like(1, 0);
+void printk_v(const char *fmt, va_list *ap) __printf_like(1, 0);
 
 /*
  * Thread context: waits for room in the ring; returns @n. Bytes 0 are left out: on the wire they

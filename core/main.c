@@ -35,7 +35,7 @@ static __cold __noreturn void boot_refuse(int status, const char *fmt, ...)
 	console_panic_takeover();
 	printk("boot: ");
 	va_start(ap, fmt);
-	printk_v(fmt, ap);
+	printk_v(fmt, &ap);
 	va_end(ap);
 	printk("\n");
 	console_flush();

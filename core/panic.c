@@ -93,18 +93,6 @@ static void panic_enter(void)
 	panic_depth++;
 }
 
-/* A panic inside a panic: the message is worth a line, nothing else here can be trusted. */
-static void panic_again(const char *fmt, va_list ap)
-{
-	if (panic_depth > 2)
-		arch_cpu_halt();
-	console_panic_takeover();
-	printk("panic while panicking: ");
-	printk_v(fmt, ap);
-	printk("\n");
-	panic_end();
-}
-
 /*
  * The current thread; NULL when the TLS register, which is whatever the thread left in it, points
  * where no thread can be.
@@ -157,18 +145,22 @@ static void print_backtrace(const struct trap_frame *tf)
 	arch_backtrace(tf, print_step, &b);
 }
 
-static __noreturn void panic_report(const struct trap_frame *tf, const char *fmt, va_list ap)
+/* A panic inside a panic: the message is worth a line, nothing else here can be trusted. */
+static __noreturn void panic_report(const struct trap_frame *tf, const char *fmt, va_list *ap)
 {
-	unsigned deaf;
+	unsigned deaf = 0;
 
 	panic_enter();
-	if (panic_depth > 1)
-		panic_again(fmt, ap);
-	deaf = cpus_stop();
+	if (panic_depth > 2)
+		arch_cpu_halt();
+	if (panic_depth == 1)
+		deaf = cpus_stop();
 	console_panic_takeover();
-	printk("\nPANIC: ");
+	printk(panic_depth == 1 ? "\nPANIC: " : "panic while panicking: ");
 	printk_v(fmt, ap);
 	printk("\n");
+	if (panic_depth > 1)
+		panic_end();
 	print_place();
 	arch_trap_dump(tf);
 	print_backtrace(tf);
@@ -184,7 +176,7 @@ void panic(const char *fmt, ...)
 	if (fault_taken)
 		fault_taken(NULL, fmt, 0);
 	va_start(ap, fmt);
-	panic_report(NULL, fmt, ap);
+	panic_report(NULL, fmt, &ap);
 }
 
 void panic_trap(const struct trap_frame *tf, const char *fmt, ...)
@@ -192,7 +184,7 @@ void panic_trap(const struct trap_frame *tf, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	panic_report(tf, fmt, ap);
+	panic_report(tf, fmt, &ap);
 }
 
 void assert_failed(const struct assert_place *at)

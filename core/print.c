@@ -31,11 +31,6 @@ struct fmt_spec {
 	char conversion;
 };
 
-/* A va_list that can be passed by reference; &ap of a parameter cannot where it is an array. */
-struct fmt_args {
-	va_list ap;
-};
-
 static void out_bytes(struct fmt_out *out, const char *s, size_t n)
 {
 	if (n > 0) {
@@ -90,13 +85,13 @@ static void out_string(struct fmt_out *out, struct fmt_spec *spec, const char *s
 _Static_assert(sizeof(long) == sizeof(long long) && sizeof(long) == sizeof(void *), "arg_next()");
 
 /* Longs of both kinds, size_t and pointers are fetched alike. */
-static __noinline uint64_t arg_next(struct fmt_args *args, int longs)
+static __noinline uint64_t arg_next(va_list *args, int longs)
 {
-	return longs ? va_arg(args->ap, unsigned long) : va_arg(args->ap, unsigned int);
+	return longs ? va_arg(*args, unsigned long) : va_arg(*args, unsigned int);
 }
 
 /* Returns false, having taken no argument, if the conversion is unknown. */
-static bool out_conversion(struct fmt_out *out, struct fmt_spec *spec, struct fmt_args *args)
+static bool out_conversion(struct fmt_out *out, struct fmt_spec *spec, va_list *args)
 {
 	const char *prefix = "";
 	unsigned base = 10;
@@ -144,13 +139,13 @@ static bool out_conversion(struct fmt_out *out, struct fmt_spec *spec, struct fm
 }
 
 /* A number or '*'; the bound keeps a runaway width from flooding the console. */
-static const char *parse_number(const char *p, int *number, struct fmt_args *args)
+static const char *parse_number(const char *p, int *number, va_list *args)
 {
 	const int limit = 4096;
 	int n = 0;
 
 	if (*p == '*') {
-		n = va_arg(args->ap, int);
+		n = va_arg(*args, int);
 		p++;
 	}
 	for (; *p >= '0' && *p <= '9'; p++)
@@ -160,7 +155,7 @@ static const char *parse_number(const char *p, int *number, struct fmt_args *arg
 }
 
 /* p is behind the '%'; returns a pointer to the conversion character, or to the final 0. */
-static const char *parse_spec(const char *p, struct fmt_spec *spec, struct fmt_args *args)
+static const char *parse_spec(const char *p, struct fmt_spec *spec, va_list *args)
 {
 	*spec = (struct fmt_spec){ .precision = -1 };
 	for (; *p == '-' || *p == '0'; p++) {
@@ -184,14 +179,12 @@ static const char *parse_spec(const char *p, struct fmt_spec *spec, struct fmt_a
 	return p;
 }
 
-int fmt_write(fmt_put *put, void *ctx, const char *fmt, va_list ap)
+int fmt_write(fmt_put *put, void *ctx, const char *fmt, va_list *ap)
 {
 	struct fmt_out out = { .put = put, .ctx = ctx };
 	struct fmt_spec spec;
-	struct fmt_args args;
 	const char *from;
 
-	va_copy(args.ap, ap);
 	while (*fmt != '\0') {
 		from = fmt;
 		while (*fmt != '\0' && *fmt != '%')
@@ -200,13 +193,12 @@ int fmt_write(fmt_put *put, void *ctx, const char *fmt, va_list ap)
 		if (*fmt == '\0')
 			break;
 		from = fmt;
-		fmt = parse_spec(fmt + 1, &spec, &args);
+		fmt = parse_spec(fmt + 1, &spec, ap);
 		if (*fmt != '\0')
 			fmt++;
-		if (!out_conversion(&out, &spec, &args))
+		if (!out_conversion(&out, &spec, ap))
 			out_bytes(&out, from, (size_t)(fmt - from));
 	}
-	va_end(args.ap);
 	return out.count;
 }
 
@@ -226,7 +218,12 @@ static void buffer_put(void *ctx, const char *s, size_t n)
 int fmt_vbuf(char *buf, size_t size, const char *fmt, va_list ap)
 {
 	struct fmt_buffer buffer = { .at = buf, .end = size > 0 ? buf + size - 1 : buf };
-	int count = fmt_write(buffer_put, &buffer, fmt, ap);
+	va_list args; /* a parameter's address is not what fmt_write() takes where it is an array */
+	int count;
+
+	va_copy(args, ap);
+	count = fmt_write(buffer_put, &buffer, fmt, &args);
+	va_end(args);
 
 	if (size > 0)
 		*buffer.at = '\0';

@@ -16,8 +16,8 @@
 /* Receives the output in pieces of n >= 1 bytes, not terminated. */
 typedef void fmt_put(void *ctx, const char *s, size_t n);
 
-/* Returns the number of bytes given to put. */
-__printf_like(3, 0) int fmt_write(fmt_put *put, void *ctx, const char *fmt, va_list ap);
+/* Returns the number of bytes given to put; reads on in @ap. */
+__printf_like(3, 0) int fmt_write(fmt_put *put, void *ctx, const char *fmt, va_list *ap);
 
 /*
  * snprintf and vsnprintf: at most size bytes including the terminating 0, which is always there

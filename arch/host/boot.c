@@ -166,7 +166,7 @@ static void put_stderr(void *ctx, const char *s, size_t n)
 	fwrite(s, 1, n, stderr);
 }
 
-void printk_v(const char *fmt, va_list ap)
+void printk_v(const char *fmt, va_list *ap)
 {
 	fmt_write(put_stderr, NULL, fmt, ap);
 }
@@ -176,7 +176,7 @@ void printk(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	printk_v(fmt, ap);
+	printk_v(fmt, &ap);
 	va_end(ap);
 }
 
@@ -210,7 +210,7 @@ static void print_step(void *ctx, uintptr_t pc)
 	fprintf(stderr, "  %s\n", symbol_name(pc - 1, name, sizeof(name)));
 }
 
-static __noreturn void panic_report(const char *fmt, va_list ap)
+static __noreturn void panic_report(const char *fmt, va_list *ap)
 {
 	static bool again;
 
@@ -234,7 +234,7 @@ void panic(const char *fmt, ...)
 	if (fault_taken)
 		fault_taken(NULL, fmt, 0);
 	va_start(ap, fmt);
-	panic_report(fmt, ap);
+	panic_report(fmt, &ap);
 }
 
 void panic_trap(const struct trap_frame *tf, const char *fmt, ...)
@@ -243,7 +243,7 @@ void panic_trap(const struct trap_frame *tf, const char *fmt, ...)
 
 	(void)tf;
 	va_start(ap, fmt);
-	panic_report(fmt, ap);
+	panic_report(fmt, &ap);
 }
 
 void assert_failed(const struct assert_place *at)

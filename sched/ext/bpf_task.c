@@ -39,6 +39,6 @@ __attribute__((weak)) void scx_bpf_dump(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	printk_v(fmt, ap);
+	printk_v(fmt, &ap);
 	va_end(ap);
 }

@@ -159,7 +159,7 @@ __attribute__((format(printf, 2, 3))) static int pieces_write(struct pieces *p, 
 	int n;
 
 	va_start(ap, fmt);
-	n = fmt_write(pieces_put, p, fmt, ap);
+	n = fmt_write(pieces_put, p, fmt, &ap);
 	va_end(ap);
 	return n;
 }
