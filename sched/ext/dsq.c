@@ -73,6 +73,9 @@ LOCK_UNCHECKED struct ext_dsq *ext_dsq_find(u64 id)
 	return q;
 }
 
+static u32 nr_made;      /* ext.lock */
+#define QUEUES_MAX 4096u /* about: their memory is never given back */
+
 static struct ext_dsq *spare_take(void)
 {
 	struct ext_dsq *q = NULL;
@@ -88,6 +91,7 @@ static struct ext_dsq *spare_take(void)
 
 static void spare_add_page(struct ext_dsq *page)
 {
+	nr_made += PAGE_SIZE / sizeof(*page);
 	for (unsigned i = 0; i < PAGE_SIZE / sizeof(*page); i++)
 		list_add_tail(&page[i].hash, &spare);
 }
@@ -100,7 +104,7 @@ LOCK_UNCHECKED int ext_dsq_create(u64 id)
 
 	(spin_lock)(&ext.lock);
 	q = spare_take();
-	if (!q && page) {
+	if (!q && page && nr_made < QUEUES_MAX) {
 		spare_add_page(page);
 		page = NULL;
 		q = spare_take();

@@ -36,6 +36,14 @@ static bool cpu_valid(s32 cpu, const char *call)
 	return false;
 }
 
+static bool mask_valid(const struct cpumask *mask, const char *call)
+{
+	if (!((uintptr_t)mask % 8) && arch_pa(mask) && arch_pa((const char *)(mask + 1) - 1))
+		return true;
+	ext_exit(SCX_EXIT_ERROR, 0, "%s(): %p is no set of CPUs", call, (const void *)mask);
+	return false;
+}
+
 /* ---- inserts --------------------------------------------------------------------------------- */
 
 static bool id_valid(u64 id)
@@ -101,6 +109,10 @@ s32 scx_bpf_create_dsq(u64 dsq_id, s32 node)
 	EXT_HELPER;
 	if (dsq_id & SCX_DSQ_FLAG_BUILTIN || node > 0)
 		return -EINVAL;
+	if (helper_.x) { /* memory may be asked for */
+		ext_exit(SCX_EXIT_ERROR, 0, "scx_bpf_create_dsq(): only from init() and the like");
+		return -EPERM;
+	}
 	return ext_dsq_create(dsq_id);
 }
 
@@ -174,6 +186,8 @@ s32 scx_bpf_pick_idle_cpu(const struct cpumask *cpus_allowed, u64 flags)
 {
 	EXT_HELPER;
 	(void)flags; /* no hardware threads: every core is one CPU */
+	if (!mask_valid(cpus_allowed, "scx_bpf_pick_idle_cpu"))
+		return -EINVAL;
 	return pick_idle(cpus_allowed, cpus_allowed);
 }
 
@@ -184,7 +198,7 @@ s32 scx_bpf_pick_any_cpu(const struct cpumask *cpus_allowed, u64 flags)
 	struct cpumask usable;
 	unsigned first;
 
-	if (cpu >= 0)
+	if (cpu >= 0 || cpu == -EINVAL)
 		return cpu;
 	cpumask_atomic_and(&usable, cpus_allowed, &cpu_online_mask);
 	first = cpumask_next(&usable, 0);

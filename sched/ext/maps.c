@@ -30,6 +30,30 @@ static void wrong_type(const struct ext_map *map, const char *call)
 	ext_exit(SCX_EXIT_ERROR, 0, "%s(): not for map %s of type %u", call, map->name, map->type);
 }
 
+/*
+ * A wild pointer faults here, where the callback is to blame: before anything is locked, and before
+ * the window of the budget's timer is closed.
+ */
+static void touch(const void *p, size_t bytes)
+{
+	const volatile char *at = p;
+
+	for (size_t i = 0; i < bytes; i += PAGE_SIZE)
+		(void)at[i];
+	if (bytes)
+		(void)at[bytes - 1];
+}
+
+static void touch_writable(void *p, size_t bytes)
+{
+	volatile char *at = p;
+
+	for (size_t i = 0; i < bytes; i += PAGE_SIZE)
+		at[i] = at[i];
+	if (bytes)
+		at[bytes - 1] = at[bytes - 1];
+}
+
 /* ---- arrays ---------------------------------------------------------------------------------- */
 
 static void *percpu_value(const struct ext_map *map, u32 i, u32 cpu)
@@ -95,6 +119,8 @@ static u32 *hash_link(const struct ext_map *map, const void *key)
 
 static LOCK_UNCHECKED void *hash_lookup(struct ext_map *map, const void *key)
 {
+	touch(key, map->key_size);
+	EXT_HELPER;
 	unsigned long flags = spin_lock_irqsave(&map->lock);
 	u32 at = *hash_link(map, key);
 
@@ -126,6 +152,9 @@ static int hash_add(struct ext_map *map, u32 *link, const void *key, const void 
 static LOCK_UNCHECKED int hash_update(struct ext_map *map, const void *key, const void *value,
 				      u64 how)
 {
+	touch(key, map->key_size);
+	touch(value, map->value_size);
+	EXT_HELPER;
 	unsigned long flags = spin_lock_irqsave(&map->lock);
 	u32 *link = hash_link(map, key);
 	int err = 0;
@@ -144,6 +173,8 @@ static LOCK_UNCHECKED int hash_update(struct ext_map *map, const void *key, cons
 
 static LOCK_UNCHECKED int hash_delete(struct ext_map *map, const void *key)
 {
+	touch(key, map->key_size);
+	EXT_HELPER;
 	unsigned long flags = spin_lock_irqsave(&map->lock);
 	u32 *link = hash_link(map, key), at = *link;
 
@@ -266,13 +297,14 @@ static struct ext_map *queue_of(void *var, const char *call)
 
 LOCK_UNCHECKED long bpf_map_push_elem(void *var, const void *value, u64 flags)
 {
-	EXT_HELPER;
 	struct ext_map *map = queue_of(var, "bpf_map_push_elem");
 	unsigned long irq;
 	bool full;
 
 	if (!map || (flags && flags != BPF_EXIST))
 		return -EINVAL;
+	touch(value, map->value_size);
+	EXT_HELPER;
 	irq = spin_lock_irqsave(&map->lock);
 	full = map->nr == map->max_entries;
 	if (full && flags == BPF_EXIST) { /* the oldest gives way */
@@ -294,6 +326,8 @@ static LOCK_UNCHECKED long take(void *var, void *value, bool keep, const char *c
 
 	if (!map)
 		return -EINVAL;
+	touch_writable(value, map->value_size);
+	EXT_HELPER;
 	last = map->type == BPF_MAP_TYPE_STACK;
 	irq = spin_lock_irqsave(&map->lock);
 	there = map->nr;
@@ -377,6 +411,9 @@ void *bpf_task_storage_get(void *var, struct task_struct *p, void *value, u64 fl
 		wrong_type(map, "bpf_task_storage_get");
 		return NULL;
 	}
+	if (value)
+		touch(value, map->value_size);
+	EXT_HELPER;
 	at = &e->storage[map->slot];
 	if (!*at && flags & BPF_LOCAL_STORAGE_GET_F_CREATE) {
 		*at = value_new(map);
@@ -394,6 +431,7 @@ long bpf_task_storage_delete(void *var, struct task_struct *p)
 
 	if (!map || !ext_task_valid(e) || map->type != BPF_MAP_TYPE_TASK_STORAGE)
 		return -EINVAL;
+	EXT_HELPER;
 	value = e->storage[map->slot];
 	if (!value)
 		return -ENOENT;
