@@ -149,6 +149,14 @@ APP_SRC := $(wildcard $(APP_DIR)/*.c)
 # The target tests are an application like any other, whose parts lie with the tests.
 APP_SRC += $(if $(filter selftest,$(APP_NAME)),$(wildcard tests/target/*.c))
 
+# Policies: names in sched/ext/policies, or files, separated by commas; the first one is loaded at boot.
+POLICY ?=
+comma := ,
+POLICY_SRC := $(foreach name,$(subst $(comma), ,$(POLICY)),$(firstword $(wildcard sched/ext/policies/$(name).bpf.c sched/ext/policies/$(name).c $(name)) missing/$(name)))
+
+missing/%:
+	@echo "make: POLICY: $*: neither a name in sched/ext/policies nor a file" >&2; exit 2
+
 # A folder of one's own whose files include nothing of the kernel's is a POSIX program: built by ./fairlead-cc, with no more warnings than asked for.
 POSIX_APP := $(if $(filter apps/%,$(APP_DIR))$(filter host,$(ARCH)),,$(if $(APP_SRC),$(if $(shell grep -lE '^ *\# *include *"(core|sched)/' $(APP_SRC)),,1)))
 
@@ -169,13 +177,9 @@ endif
 
 APP_OUT := $(OUT)/$(APP_NAME)
 
-# Policies: names in sched/ext/policies, or files, separated by commas; the first one is loaded at boot.
-POLICY ?=
-comma := ,
-POLICY_SRC := $(foreach name,$(subst $(comma), ,$(POLICY)),$(firstword $(wildcard sched/ext/policies/$(name).bpf.c sched/ext/policies/$(name).c $(name)) missing/$(name)))
 POLICY_OBJ := $(patsubst %,$(APP_OUT)/policy/%.o,$(POLICY_SRC))
 POLICY_WRAP := $(if $(POLICY),--wrap=main)
-KERNEL_OBJ += $(if $(POLICY),$(OBJ)/sched/ext/boot/boot.c.o)
+KERNEL_OBJ += $(if $(POLICY),$(patsubst %,$(OBJ)/sched/ext/boot/%.c.o,boot load))
 ELF     := $(APP_OUT)/fairlead$(VARIANT).elf
 IMAGE   := $(APP_OUT)/Image$(VARIANT)
 
@@ -193,9 +197,6 @@ $(APP_OUT)/policy/%.o: % $(OBJ)/.flags tools/policy.py
 	$(Q)$(PYTHON) tools/policy.py --readelf $(CROSS)readelf --object $@.first $< > $@.c
 	$(Q)$(CC) $(POLICY_CFLAGS) -w -c $@.c -o $@.second
 	$(Q)$(OBJCOPY) --keep-global-symbol=none_of_them $@.second $@
-
-missing/%:
-	@echo "make: POLICY: $*: neither a name in sched/ext/policies nor a file" >&2; exit 2
 
 # Linked anew when other policies are asked for.
 $(APP_OUT)/.policy: FORCE
@@ -313,7 +314,8 @@ masked:
 
 # The simulator is a program of this machine, whatever BOARD is. What is given on the command line goes before the scenario's own.
 SCENARIO ?=
-SIM_RUN = $(PYTHON) tools/sim.py --policy '$(POLICY)' --seed '$(if $(filter command% environment%,$(origin SEED)),$(SEED))' \
+SIM_PROGRAM := build/host/sim$(if $(POLICY),/policy/$(subst /,_,$(POLICY)))/fairlead
+SIM_RUN = $(PYTHON) tools/sim.py --program '$(SIM_PROGRAM)' --policy '$(POLICY)' --boot '$(BOOT)' --seed '$(if $(filter command% environment%,$(origin SEED)),$(SEED))' \
 	--cpus '$(if $(filter command% environment%,$(origin CPUS)),$(CPUS))'
 
 sim-program:
@@ -383,7 +385,7 @@ help:
 	@echo "  make soak    the same with higher bounds and more seeds: hours"
 	@echo "  make bench   counted instructions of the hot paths, beside the peers and the limits"
 	@echo "  make masked  the longest stretch with interrupts masked, under a load that tries everything"
-	@echo "  make sim     scenarios in the simulator (SCENARIO=file SEED=number CPUS=number), docs/SIM.md"
+	@echo "  make sim     scenarios in the simulator (SCENARIO=file SEED=number CPUS=number POLICY=name), docs/SIM.md"
 	@echo "  make deadline  random sets of threads with deadlines: misses, responses; the simulator and QEMU [BOARD=]"
 	@echo "  make fairness  the same with the long ones (300 and 10,000 virtual seconds), then busy threads in QEMU"
 	@echo "               (BOARD=host: the simulator alone; BOARD=virt-arm64, virt-riscv64: that one alone)"

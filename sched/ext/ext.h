@@ -192,6 +192,7 @@ struct ext {
 	struct spinlock lock;  /* rank LOCK_EXT: the list of tasks, the table of queues */
 	struct list_head tasks;
 	struct ext_dsq global;
+	uint64_t exit_ns;     /* when exit_kind was set */
 	uint64_t hotplug_seq; /* [a] */
 	uint64_t nr_rejected; /* [a] threads that the policy disallowed */
 	struct scx_exit_info info;
@@ -348,6 +349,11 @@ void ext_wait_unloaded(void);
 /* Those that are linked in, in the order of POLICY=; NULL: none of that number, or name. */
 struct sched_ext_ops *ext_policy_at(unsigned i);
 struct sched_ext_ops *ext_policy_find(const char *name);
+/*
+ * boot/load.c: the one that is to be loaded at boot, if any. What ext_load() returns; -ENOENT: there
+ * is none of that name, said on the console. Context: thread.
+ */
+int ext_boot_load(void);
 /* A pointer that a policy gave: it is a thread's. */
 bool ext_task_valid(const struct ext_task *e);
 /* Threads: struct ext_task comes and goes. */

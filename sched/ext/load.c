@@ -506,6 +506,7 @@ LOCK_UNCHECKED void ext_exit_v(enum scx_exit_kind kind, s64 code, const char *fm
 		return refuse(fmt, ap);
 	flags = arch_irq_save();
 	if (atomic_load_relaxed(&ext.ops) && atomic_cas_acq_rel(&ext.exit_kind, &none, kind)) {
+		ext.exit_ns = (time_now_ns)();
 		ext.info.exit_code = code;
 		fmt_vbuf(ext.reason_msg, sizeof(ext.reason_msg), fmt, ap);
 		if (!atomic_swap_acq_rel(&ext.bypass, 1u))

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Linked in with `make POLICY=`: the first policy of the list is loaded, or the one that the boot
+ * argument policy= names. On boards that is before main() (boot.c), in the simulator before the
+ * scenario begins.
+ */
+#include "core/bootargs.h"
+#include "core/console.h"
+#include "core/string.h"
+#include "sched/ext/ext.h"
+#include "sched/ext/policy.h"
+#include "sched/ext/watch.h"
+
+static char policy[SCX_OPS_NAME_LEN];
+BOOT_PARAM(policy, BOOT_STRING, &policy,
+	   "load this one of the policies that are built in; none: the fair class alone");
+
+BOOT_PARAM(ext_budget_us, BOOT_U64, &ext_budget_us,
+	   "how long a callback of a policy may take, in microseconds: 2..1000000");
+
+/*
+ * Some policies start a timer in init() that must run on the CPU that a setting of theirs names, as
+ * Linux's loader for them does.
+ */
+static int load_from(struct sched_ext_ops *ops)
+{
+	const struct ext_setting *s = ext_setting_find(ops, "central_cpu");
+	struct cpumask before = thread_current()->affinity, one = { 0 };
+	int err = ext_settings_apply(ops);
+
+	if (err || !s)
+		return err ? err : ext_load(ops);
+	if (ext_setting_get(s) < cpu_count)
+		cpumask_set(&one, (unsigned)ext_setting_get(s));
+	err = thread_set_affinity(thread_current(), &one);
+	if (err) {
+		printk("scx: policy %s: setting central_cpu: no cpu %d\n", ops->name,
+		       (int)ext_setting_get(s));
+		return err;
+	}
+	err = ext_load(ops);
+	thread_set_affinity(thread_current(), &before);
+	return err;
+}
+
+static uint64_t ext_watch_ms, ext_watch_percent = 150, ext_watch_miss_us = 1000;
+BOOT_PARAM(
+	ext_watch_ms, BOOT_U64, &ext_watch_ms,
+	"compare a policy that took over with the one before, in windows of so many ms; 0: do not");
+BOOT_PARAM(ext_watch_percent, BOOT_U64, &ext_watch_percent,
+	   "how much worse, in percent of what was, brings the one before back: 101 or more");
+BOOT_PARAM(ext_watch_miss_us, BOOT_U64, &ext_watch_miss_us,
+	   "a wake-up that takes longer, in microseconds, counts as a miss");
+
+static int watch(void)
+{
+	struct ext_watch w = { .window_ns = ext_watch_ms * NSEC_PER_MSEC,
+			       .percent = (uint32_t)MIN(ext_watch_percent, (uint64_t)UINT32_MAX),
+			       .what = EXT_WATCH_ALL,
+			       .miss_ns = ext_watch_miss_us * NSEC_PER_USEC };
+	int err = ext_watch_ms ? ext_watch(&w) : 0;
+
+	if (err)
+		printk("scx: ext_watch_percent=%llu: 101 or more expected\n",
+		       (unsigned long long)ext_watch_percent);
+	return err;
+}
+
+int ext_boot_load(void)
+{
+	struct sched_ext_ops *ops = policy[0] ? ext_policy_find(policy) : ext_policy_at(0);
+
+	if (watch())
+		return -EINVAL;
+	if (!strcmp(policy, "none"))
+		return 0;
+	if (!ops) {
+		printk("scx: no policy %s is built in; there are:\n", policy);
+		for (unsigned i = 0; ext_policy_at(i); i++)
+			printk("  %s\n", ext_policy_at(i)->name);
+	}
+	return ops ? load_from(ops) : -ENOENT;
+}
