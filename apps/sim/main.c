@@ -14,7 +14,8 @@ int main(int argc, char **argv);
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sim [--seed=N] [--cpus=1..1024] [--progress] [--log] SCENARIO\n");
+	fprintf(stderr,
+		"usage: sim [--seed=N] [--cpus=1..1024] [--boot=arguments] [--strict] [--progress] [--log] SCENARIO\n");
 	return 2;
 }
 
@@ -39,8 +40,16 @@ static bool read_option(struct sim_options *o, const char *arg)
 		o->cpus = (unsigned)cpus;
 		return true;
 	}
+	if (!strncmp(arg, "--boot=", 7)) {
+		o->boot = arg + 7;
+		return true;
+	}
 	if (!strcmp(arg, "--progress")) {
 		o->progress = process_progress;
+		return true;
+	}
+	if (!strcmp(arg, "--strict")) {
+		o->strict = true;
 		return true;
 	}
 	if (!strcmp(arg, "--log")) {

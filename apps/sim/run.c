@@ -17,6 +17,7 @@
 #include "core/panic.h"
 #include "core/time.h"
 #include "sched/deadline.h"
+#include "sched/ext/ext.h"
 
 /* A semaphore with the times at which it was posted, oldest first. */
 struct timed_semaphore {
@@ -26,6 +27,7 @@ struct timed_semaphore {
 };
 
 struct samples *run_samples;
+struct run_policy run_policy;
 
 static const struct scenario *scenario;
 static struct mutex *mutexes;
@@ -361,6 +363,29 @@ static void *thread_main(void *arg)
 
 /* ---- the director ---------------------------------------------------------------------------- */
 
+#define LOAD_NS NSEC_PER_SEC /* that a policy may take to be loaded; and to let a scenario end */
+
+__attribute__((weak)) int ext_boot_load(void);
+
+static void load_policy(void)
+{
+	if (!ext_boot_load)
+		return;
+	watch.limit_ns = host_now_ns + LOAD_NS;
+	if (ext_boot_load())
+		host_exit(2);
+	watch.limit_ns = UINT64_MAX;
+	watch.policy = ext.ops;
+	if (ext.ops)
+		run_policy.name = ext.ops->name;
+}
+
+static void end(void)
+{
+	watch_end();
+	run_policy.lived = ext.ops && !ext.exit_kind;
+}
+
 struct moment {
 	uint64_t at_ns;
 	unsigned order; /* of the file, when two are at once */
@@ -396,7 +421,7 @@ static struct moment *moments(unsigned *nr)
 	for (unsigned i = 0; i < scenario->nr_events; i++)
 		all[n++] = (struct moment){ .at_ns = scenario->events[i].at_ns,
 					    .op = scenario->events[i].op };
-	all[n++] = (struct moment){ .at_ns = scenario->time_ns, .call = watch_end };
+	all[n++] = (struct moment){ .at_ns = scenario->time_ns, .call = end };
 	for (unsigned i = 0; i < n; i++)
 		all[i].order = i;
 	qsort(all, n, sizeof(struct moment), compare_moments);
@@ -434,11 +459,14 @@ void run_director(void *unused)
 	(void)unused;
 	if (sched_set_policy(thread_current(), SCHED_FIFO, 99, 0))
 		panic("the director is refused its priority");
+	load_policy();
 	create_groups();
 	for (unsigned i = 0; i < scenario->nr_threads; i++)
 		if (!watch.threads[i].spec->start_ns)
 			create(&watch.threads[i]);
 	start_ns = time_now_ns();
+	if (watch.policy)
+		watch.limit_ns = start_ns + scenario->time_ns + LOAD_NS;
 	watch_start();
 	for (unsigned i = 0; i < nr; i++) {
 		if (all[i].at_ns)

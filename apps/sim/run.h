@@ -18,6 +18,13 @@ struct samples {
 
 extern struct samples *run_samples; /* [declaration] */
 
+/* The one that was loaded, if any was; does it schedule still, at the end? */
+struct run_policy {
+	const char *name;
+	bool lived;
+};
+extern struct run_policy run_policy;
+
 void run_init(const struct scenario *s, uint64_t seed);
 /* The first thread of the machine: creates the others, does what is to happen when; ends the run. */
 void run_director(void *unused);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/panic.h"
 #include "sched/sched.h"
 
 #define NO_CPU UINT32_MAX
@@ -47,6 +48,7 @@ void watch_init(const struct scenario *s)
 	watch.all_busy_since_ns = UINT64_MAX;
 	watch.wasted_since_ns = UINT64_MAX;
 	watch.start_ns = UINT64_MAX;
+	watch.limit_ns = UINT64_MAX;
 }
 
 /* ---- switches -------------------------------------------------------------------------------- */
@@ -153,6 +155,7 @@ static void switched(struct cpu *cpu, const struct thread *prev, const struct th
 	watch.switches++;
 	if (!to)
 		return;
+	watch.misplaced += !cpumask_test(&next->affinity, cpu->index);
 	to->switches++;
 	if (to->cpu != cpu->index && to->cpu != NO_CPU) {
 		to->migrations++;
@@ -227,7 +230,33 @@ static bool may_run(const struct runqueue *rq, const struct cpumask *idle)
 	return false;
 }
 
-static bool wasted_now(void)
+static bool waits(const struct sim_thread *st)
+{
+	const struct thread *t = st->thread;
+
+	return t && !st->exited && t->sched.state == THREAD_RUNNABLE && t->sched.cpu &&
+	       t->sched.cpu->rq.curr != t;
+}
+
+/* How many of @idle could run one of those that wait. A policy cannot be asked. */
+static unsigned nr_usable(const struct cpumask *idle)
+{
+	struct cpumask usable = { 0 };
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < scenario->nr_threads; i++)
+		if (waits(&watch.threads[i])) {
+			nr++;
+			for (unsigned k = 0; k < scenario->cpus; k++)
+				if (cpumask_test(idle, k) &&
+				    cpumask_test(&watch.threads[i].thread->affinity, k))
+					cpumask_set(&usable, k);
+		}
+	return MIN(nr, cpumask_count(&usable));
+}
+
+/* CPUs that are idle although somebody waits who may run there; classes that are asked say 1 for any number. */
+static unsigned wasted_now(void)
 {
 	struct cpumask idle = { 0 };
 
@@ -235,22 +264,41 @@ static bool wasted_now(void)
 		if (host_cpu_is_idle(i) && cpumask_test(&cpu_online_mask, i))
 			cpumask_set(&idle, i);
 	if (cpumask_empty(&idle))
-		return false;
+		return 0;
+	if (watch.policy || watch.waits)
+		return nr_usable(&idle);
 	for (unsigned i = 0; i < scenario->cpus; i++)
 		if (!cpumask_test(&idle, i) && cpu_at(i)->rq.nr_ready &&
 		    may_run(&cpu_at(i)->rq, &idle))
-			return true;
-	return false;
+			return 1;
+	return 0;
 }
 
 static void note_waste(void)
 {
 	if (watch.wasted_since_ns != UINT64_MAX)
 		watch.wasted_max_ns = MAX(watch.wasted_max_ns, host_now_ns - watch.wasted_since_ns);
-	if (!wasted_now())
+	watch.idle_ns += watch.nr_idle * (host_now_ns - watch.idle_at_ns);
+	watch.idle_at_ns = host_now_ns;
+	watch.nr_idle = wasted_now();
+	if (!watch.nr_idle)
 		watch.wasted_since_ns = UINT64_MAX;
 	else if (watch.wasted_since_ns == UINT64_MAX)
 		watch.wasted_since_ns = host_now_ns;
+}
+
+static void note_waits(void)
+{
+	for (unsigned i = 0; i < scenario->nr_threads; i++) {
+		struct sim_thread *st = &watch.threads[i];
+
+		if (st->waits_since_ns)
+			st->waited_ns = MAX(st->waited_ns, host_now_ns - st->waits_since_ns);
+		if (!waits(st))
+			st->waits_since_ns = 0;
+		else if (!st->waits_since_ns)
+			st->waits_since_ns = host_now_ns;
+	}
 }
 
 static void note_throttled(void)
@@ -271,10 +319,16 @@ static void note_throttled(void)
 void watch_moment(bool quiet)
 {
 	(void)quiet;
+	if (host_now_ns > watch.limit_ns)
+		panic("the policy keeps the director: %s",
+		      watch.start_ns == UINT64_MAX ? "its init() or init_task() does not end" :
+						     "the scenario should have ended");
 	if (watch.start_ns == UINT64_MAX)
 		return;
 	if (watch.waste)
 		note_waste();
+	if (watch.waits)
+		note_waits();
 	if (watch.throttling)
 		note_throttled();
 }
@@ -285,7 +339,7 @@ void watch_start(void)
 {
 	for (unsigned i = 0; watch.log && i < scenario->nr_groups; i++)
 		printf("log group %u %d\n", i + 1, number_of(watch.groups[i].parent));
-	watch.start_ns = host_now_ns;
+	watch.start_ns = watch.idle_at_ns = host_now_ns;
 }
 
 /* All that counts from here on is set back. */
@@ -301,7 +355,7 @@ void watch_from(void)
 		fluid_reset(&st->fluid);
 		st->cpu_ns = st->switches = st->migrations = st->loops = 0;
 		st->stint_min_ns = UINT64_MAX;
-		st->stint_max_ns = 0;
+		st->stint_max_ns = st->waited_ns = 0;
 	}
 	fluid_reset(&watch.director.fluid);
 	for (unsigned i = 0; i < scenario->nr_groups; i++) {
@@ -311,8 +365,9 @@ void watch_from(void)
 	}
 	watch.throttled_since_ns = host_now_ns;
 	watch.switches = watch.migrations = 0;
-	watch.wasted_max_ns = 0;
+	watch.wasted_max_ns = watch.idle_ns = watch.misplaced = 0;
 	watch.wasted_since_ns = UINT64_MAX;
+	watch.idle_at_ns = host_now_ns;
 }
 
 void watch_end(void)
@@ -324,6 +379,10 @@ void watch_end(void)
 		charge(&watch.cpus[i]);
 	if (watch.throttling)
 		note_throttled();
+	if (watch.waste)
+		note_waste();
+	if (watch.waits)
+		note_waits();
 	for (unsigned i = 0; i < scenario->nr_threads; i++)
 		fluid_settle(&watch.threads[i].fluid);
 	for (unsigned i = 0; i < scenario->nr_groups; i++)

@@ -22,6 +22,8 @@ struct sim_thread {
 	uint64_t random;
 	/* since `from` */
 	uint64_t cpu_ns, switches, migrations, stint_min_ns, stint_max_ns, loops;
+	uint64_t waits_since_ns,
+		waited_ns; /* runnable, but not running; 0: it is not; the longest */
 	uint64_t wakes;    /* since its start */
 	unsigned cpu;      /* where it ran last */
 	uint64_t whole_ns; /* CPU time since its start, as compare_clocks() left it */
@@ -70,8 +72,14 @@ struct watch {
 	uint64_t all_busy_since_ns; /* UINT64_MAX: not all are */
 	uint64_t start_ns;          /* when the scenario began */
 	bool waste, throttling;     /* is to be looked for */
+	bool waits;                 /* the same: of each thread */
+	bool policy;       /* one is built in: not all threads are in a class that can be asked */
+	uint64_t limit_ns; /* the run is given up then: UINT64_MAX: never */
 	uint64_t wasted_since_ns, wasted_max_ns;
-	uint64_t throttled_since_ns; /* up to which groups' counts */
+	uint64_t idle_ns, idle_at_ns; /* of all CPUs, while somebody waited; up to when */
+	unsigned nr_idle;             /* CPUs that were at that time */
+	uint64_t misplaced;           /* switches to a thread that may not run there */
+	uint64_t throttled_since_ns;  /* up to which groups' counts */
 	/* of expectations about all_busy: when it came true, UINT64_MAX: not yet */
 	uint64_t *busy_at_ns;
 	uint64_t clock_error_ns, lag_difference_ns;

@@ -6,6 +6,7 @@
  * thread's.
  */
 #include "arch/host/host.h"
+#include "core/bootargs.h"
 #include "core/console.h"
 #include "core/cpu.h"
 #include "core/fdt.h"
@@ -150,6 +151,21 @@ int host_run(unsigned cpus, uint64_t seed, void (*first)(void *), void *arg)
 					.seed = given ? strtoull(given, NULL, 0) : seed };
 
 	return host_run_options(&options, first, arg);
+}
+
+__attribute__((weak)) int bootargs_parse(const char *text, int *argc, char ***argv);
+
+int host_boot_arguments(const char *text)
+{
+	char **argv;
+	int argc;
+
+	if (bootargs_parse)
+		return bootargs_parse(text, &argc, &argv);
+	if (!text[0])
+		return 0;
+	fprintf(stderr, "boot arguments %s: only a program with POLICY= has any\n", text);
+	return -EINVAL;
 }
 
 void host_exit(int status)

@@ -36,6 +36,7 @@
 #define STEP_NS     10u
 #define STEPS_MAX   100000000ull
 #define LONELY_NS   1000u /* a spin while nobody else can run: only time can end it */
+#define STUCK_LOOKS 20u   /* of host_look_at_time() */
 #define RELAX_NS    50u   /* with costs: between two looks of a spin loop */
 #define DEBT_MAX_NS 500u  /* a CPU with costs is ahead of the clock by no more than about this */
 
@@ -538,6 +539,28 @@ void host_relax(void)
 		another_runs();
 	}
 	host_take_interrupts();
+}
+
+/*
+ * No step since the last look: in a callback that is an endless loop, in which no virtual time would
+ * pass. It is charged with so much that its budget ends. Elsewhere nothing can end it.
+ */
+void host_look_at_time(void)
+{
+	static uint64_t steps;
+	static unsigned stuck;
+
+	if (host_self == &no_cpu || machine.observing || machine.steps != steps) {
+		steps = machine.steps;
+		stuck = 0;
+	} else if (host_self->guarded && host_self->window) {
+		host_self->debt_ns += NSEC_PER_SEC;
+		if (!machine.has_costs)
+			time_moves(NSEC_PER_SEC);
+		host_sync_point();
+	} else if (++stuck == STUCK_LOOKS) {
+		give_up("livelock: no step in 10 s of CPU time: an endless loop in a thread, or in init() of a policy");
+	}
 }
 
 /* Until somebody makes this CPU run again. */

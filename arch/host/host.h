@@ -94,6 +94,13 @@ struct host_search {
 int host_run_options(const struct host_options *options, void (*first)(void *), void *arg);
 /* FAIRLEAD_SEED in the environment goes before @seed. */
 int host_run(unsigned cpus, uint64_t seed, void (*first)(void *), void *arg);
+/* Before the run; -EINVAL: said on stderr. Only programs with policies have core/bootargs.c. */
+int host_boot_arguments(const char *text);
+/*
+ * From here on an exception in a policy's callback, and a callback that makes no step of the machine
+ * for half a second of real CPU time, are what they are on a board: the end of the policy.
+ */
+void host_catch_faults(void);
 /*
  * Leaves the machine as it stands: host_run_options() returns, and host_resume() goes on from here,
  * as often as the memory of the machine is put back to what it is now. It returns as
@@ -134,6 +141,15 @@ void host_dump(void);
 
 /* ---- inside arch/host ------------------------------------------------------------------------ */
 
+/* What a signal says of an exception. */
+struct trap_frame {
+	uintptr_t pc;
+};
+/* In a signal: does not return if a callback was to blame. */
+void host_fault(const char *what, uintptr_t addr, uintptr_t pc);
+/* In a signal that comes each half second of CPU time. */
+void host_look_at_time(void);
+
 struct host_cpu;
 
 /* What lies above a stack: the thread, and room for variables of its own (arch_tls_get()). */
@@ -167,6 +183,7 @@ void host_dies(int status);
 void *host_memory_map(size_t bytes); /* zeroed, used only where it is touched; NULL: none */
 void host_memory_unmap(void *va, size_t bytes);
 int host_memory_protect(void *va, size_t bytes, unsigned prot); /* MAP_...; 0, -EINVAL */
+bool host_memory_is_mapped(const void *va);
 int host_call_chain(void **pc, int n); /* return addresses, the caller's first; how many */
 __noreturn void host_die(int status);  /* flushes and ends the process */
 

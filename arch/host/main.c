@@ -19,7 +19,7 @@ static void first(void *arg)
 static int usage(const char *program)
 {
 	fprintf(stderr,
-		"usage: %s [--cpus=1..1024] [--seed=number] [-- arguments of the application]\n",
+		"usage: %s [--cpus=1..1024] [--seed=number] [--boot=arguments] [-- arguments of the application]\n",
 		program);
 	return 2;
 }
@@ -41,9 +41,13 @@ int main(int argc, char **argv)
 	int i;
 
 	for (i = 1; i < argc && strcmp(argv[i], "--"); i++)
-		if (!number_after(argv[i], "--cpus=", &cpus) &&
-		    !number_after(argv[i], "--seed=", &seed))
+		if (!strncmp(argv[i], "--boot=", 7)) {
+			if (host_boot_arguments(argv[i] + 7))
+				return 2;
+		} else if (!number_after(argv[i], "--cpus=", &cpus) &&
+			   !number_after(argv[i], "--seed=", &seed)) {
 			return usage(argv[0]);
+		}
 	if (cpus < 1 || cpus > 1024)
 		return usage(argv[0]);
 	argv[i < argc ? i : argc - 1] = argv[0]; /* the application's argv[0] */

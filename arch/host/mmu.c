@@ -48,7 +48,7 @@ static unsigned nr_freed, nr_guards;
 /* ---- pages ----------------------------------------------------------------------------------- */
 
 static struct {
-	char *at, *end;
+	char *base, *at, *end;
 	struct list_head free[PAGE_MAX_ORDER + 1]; /* the next pointer is NULL: not used yet */
 	size_t used;
 } arena;
@@ -58,7 +58,7 @@ static void *arena_take(unsigned order)
 	char *va;
 
 	if (!arena.end) {
-		arena.at = host_memory_map(HOST_ARENA_BYTES);
+		arena.base = arena.at = host_memory_map(HOST_ARENA_BYTES);
 		if (!arena.at)
 			return NULL;
 		arena.end = arena.at + HOST_ARENA_BYTES;
@@ -234,5 +234,8 @@ void arch_unmap(uintptr_t va, size_t bytes)
 
 pa_t arch_pa(const void *va)
 {
-	return (pa_t)(uintptr_t)va;
+	const char *at = va;
+	bool there = (at >= arena.base && at < arena.at) || host_memory_is_mapped(va);
+
+	return there ? (pa_t)(uintptr_t)va : 0;
 }

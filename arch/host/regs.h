@@ -30,6 +30,8 @@ struct host_cpu {
 	bool window;                /* masked, but for the timer */
 	bool guarded, guard_divert; /* in a guarded call; which the interrupt gives up */
 	jmp_buf guard;
+	const char *fault; /* an exception that was in it; NULL: none */
+	uintptr_t fault_addr, fault_pc;
 	bool irq_pending; /* a device's, since its controller raised it */
 	bool ipi_pending;
 	uint64_t ipi_due_ns; /* a pending one arrives then */

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "apps/sim/sim.h"
+#include "arch/host/host.h"
 
 #define PROGRESS_SECONDS 2
 
@@ -32,6 +33,11 @@ const char *process_read(const char *path)
 	if (f)
 		fclose(f);
 	return text;
+}
+
+void process_catch_faults(void)
+{
+	host_catch_faults();
 }
 
 int64_t process_cpu_ns(void)

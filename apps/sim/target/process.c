@@ -31,6 +31,12 @@ int host_memory_protect(void *va, size_t bytes, unsigned prot)
 	return -ENOTSUP;
 }
 
+bool host_memory_is_mapped(const void *va)
+{
+	(void)va;
+	return true;
+}
+
 int host_call_chain(void **pc, int n)
 {
 	(void)pc, (void)n;
@@ -45,6 +51,11 @@ void host_die(int status)
 void process_progress(uint64_t now_ns, uint64_t end_ns)
 {
 	(void)now_ns, (void)end_ns;
+}
+
+/* No policies are built into it there. */
+void process_catch_faults(void)
+{
 }
 
 /* Nobody asks for it there. */
