@@ -114,6 +114,7 @@ struct ext_task {
 	uint32_t told;            /* [s] EXT_TOLD_* */
 	uint32_t weight;          /* [s] the policy knows */
 	struct cpumask mask;      /* [s] p.cpus_ptr */
+	uint64_t mask_ns;         /* [s] since when it is that */
 	uint64_t runnable_ns;     /* [q] since when it waits; 0: it does not */
 	struct list_head all;     /* ext.lock */
 	/* [s] by ext_map.slot: what maps of task storage have of it, for either side */

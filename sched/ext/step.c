@@ -140,6 +140,7 @@ static void refresh(struct ext_cpu *x, struct ext_task *e)
 	}
 	if (!cpumask_equal(&e->mask, &t->affinity)) {
 		e->mask = t->affinity;
+		e->mask_ns = time_now_ns();
 		e->p.nr_cpus_allowed = (s32)cpumask_count(&e->mask);
 		CALL(x, EXT_OP_OTHER, set_cpumask, ARG(&e->p), ARG(&e->mask), 0);
 	}
@@ -279,15 +280,16 @@ LOCK_UNCHECKED bool ext_insert_local(struct ext_cpu *x, struct ext_task *e, uint
 
 /*
  * The CPU that a local id means for @e, or -1: none that @e may run on. It is an error of the policy
- * only if it could know.
+ * only if it could know: not if another CPU told of the mask while the callback ran here.
  */
-static int local_target(struct ext_task *e, u64 dsq_id)
+static int local_target(struct ext_cpu *x, struct ext_task *e, u64 dsq_id)
 {
 	u64 cpu = atomic_load_relaxed(&e->cpu);
 
 	if (dsq_id & SCX_DSQ_FLAG_LOCAL_ON)
 		cpu = dsq_id & SCX_DSQ_LOCAL_CPU_MASK;
-	if (cpu >= cpu_count || !cpumask_test(&e->mask, (unsigned)cpu))
+	if (cpu >= cpu_count ||
+	    (!cpumask_test(&e->mask, (unsigned)cpu) && e->mask_ns < x->callback_ns))
 		ext_exit(SCX_EXIT_ERROR, 0,
 			 "local queue of cpu %llu for %s[%d], which may not run there",
 			 (unsigned long long)cpu, e->p.comm, e->p.pid);
@@ -312,7 +314,7 @@ static struct ext_dsq *target_of(struct ext_cpu *x, struct ext_task *e, struct e
 	if (in->dsq_id == SCX_DSQ_GLOBAL || bypassing(x))
 		return global(in);
 	if (in->dsq_id & SCX_DSQ_FLAG_BUILTIN) {
-		cpu = local_target(e, in->dsq_id);
+		cpu = local_target(x, e, in->dsq_id);
 		if (cpu < 0)
 			return global(in);
 		if (!cpumask_atomic_test(&cpu_online_mask, (unsigned)cpu)) {
