@@ -331,9 +331,10 @@ LOCK_UNCHECKED bool ext_idle(struct cpu *cpu)
 
 	if (!atomic_load_acquire(&ext.ops))
 		return false;
-	x->idle_seen = !x->idle_seen;
-	if (!x->idle_seen)
+	/* again when a thread has run, or was sent here: not whenever some interrupt comes */
+	if (x->idle_seen && !x->arriving.nr)
 		return false;
+	x->idle_seen = true;
 	(spin_lock)(&cpu->rq.lock);
 	if (!x->token) {
 		x->token = again = true;
