@@ -48,9 +48,34 @@ s32 BPF_STRUCT_OPS(central_select_cpu, struct task_struct *p, s32 prev_cpu, u64 
 	return central_cpu;
 }
 
+/* On the central CPU, which is about to run another: to the first CPU that asked. */
+static bool hand_on(struct task_struct *p, u64 enq_flags)
+{
+	s32 cpu;
+
+	bpf_for(cpu, 0, nr_cpu_ids) {
+		bool *want = ARRAY_ELEM_PTR(wants, cpu, nr_cpu_ids);
+
+		if (!want || !*want || !bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
+			continue;
+		*want = false;
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | cpu, SCX_SLICE_INF, enq_flags);
+		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+		return true;
+	}
+	return false;
+}
+
 void BPF_STRUCT_OPS(central_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	s32 pid = p->pid;
+
+	if (enq_flags & SCX_ENQ_LAST) { /* nobody else is there: it goes on */
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, SCX_SLICE_INF, enq_flags);
+		return;
+	}
+	if (bpf_get_smp_processor_id() == (u32)central_cpu && hand_on(p, enq_flags))
+		return;
 
 	if (bpf_map_push_elem(&waiting, &pid, 0)) {
 		__sync_fetch_and_add(&nr_full, 1);
@@ -111,16 +136,22 @@ void BPF_STRUCT_OPS(central_dispatch, s32 cpu, struct task_struct *prev)
 		give(cpu);
 	} else if (want) {
 		*want = true;
-		scx_bpf_kick_cpu(central_cpu, SCX_KICK_PREEMPT);
+		/* else whoever comes next kicks it */
+		if (__sync_fetch_and_add(&nr_waiting, 0))
+			scx_bpf_kick_cpu(central_cpu, SCX_KICK_PREEMPT);
 	}
 }
 
 void BPF_STRUCT_OPS(central_running, struct task_struct *p)
 {
-	u64 *since = ARRAY_ELEM_PTR(since_ns, scx_bpf_task_cpu(p), nr_cpu_ids);
+	s32 cpu = scx_bpf_task_cpu(p);
+	u64 *since = ARRAY_ELEM_PTR(since_ns, cpu, nr_cpu_ids);
+	bool *want = ARRAY_ELEM_PTR(wants, cpu, nr_cpu_ids);
 
 	if (since)
 		*since = scx_bpf_now();
+	if (want)
+		*want = false;
 }
 
 void BPF_STRUCT_OPS(central_stopping, struct task_struct *p, bool runnable)
