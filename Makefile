@@ -290,7 +290,7 @@ endif
 
 # ---- targets ----------------------------------------------------------------------------------------------------------
 
-.PHONY: help run test test-boards search soak bench masked posix-suite sim sim-program policy-test fairness deadline image app gdb lint clean compile_commands host-tests app-check
+.PHONY: help run test test-boards search soak bench masked posix-suite sim sim-program policy-test crimes fairness deadline image app gdb lint clean compile_commands host-tests app-check
 
 app-check:
 	@test -n "$(APP_SRC)" || { echo "make: APP=$(APP): neither a name under apps/ nor a folder with C files" >&2; exit 2; }
@@ -328,6 +328,9 @@ policy-test:
 	$(if $(POLICY),,@echo "make: policy-test needs POLICY=name or file: a name under sched/ext/policies, or a C file" >&2; exit 2)
 	@$(MAKE) -s sim-program
 	@$(PYTHON) tools/policy_test.py --program '$(SIM_PROGRAM)' --policy '$(POLICY)' --boot '$(BOOT)' --seed '$(call GIVEN,SEED)' --cpus '$(call GIVEN,CPUS)'
+
+crimes:
+	@$(PYTHON) tools/crimes.py --out build/crimes $(addprefix --board ,$(BOARD_GIVEN))
 
 # The simulator, then QEMU for both boards; BOARD= given: that one alone (host: the simulator).
 fairness: $(if $(filter-out host,$(BOARD_GIVEN)),,sim-program)
@@ -392,6 +395,7 @@ help:
 	@echo "  make masked  the longest stretch with interrupts masked, under a load that tries everything"
 	@echo "  make sim     scenarios in the simulator (SCENARIO=file SEED=number CPUS=number POLICY=name), docs/SIM.md"
 	@echo "  make policy-test POLICY=name  what a policy keeps of what is required, and how fair and quick it is (SEED= CPUS=), docs/POLICY.md"
+	@echo "  make crimes  what bad policies do to FIFO and deadline threads, and how soon they are gone [BOARD=]"
 	@echo "  make deadline  random sets of threads with deadlines: misses, responses; the simulator and QEMU [BOARD=]"
 	@echo "  make fairness  the same with the long ones (300 and 10,000 virtual seconds), then busy threads in QEMU"
 	@echo "               (BOARD=host: the simulator alone; BOARD=virt-arm64, virt-riscv64: that one alone)"
