@@ -131,6 +131,8 @@ static int start(struct thread *t)
 	struct ext_task *e;
 	int err = 0;
 
+	if (mutex_is_mine(&ext.mutex))
+		return 0; /* init() made it: attach_all() finds it */
 	mutex_lock(&ext.mutex);
 	if (ext.ops && !atomic_load_relaxed(&ext.exit_kind)) {
 		e = ext_task_alloc();
