@@ -125,6 +125,7 @@ struct ext_task {
 	bool woken, slept;
 	uint64_t seen_ns, window_ns; /* ext.lock: run time when the window began, and in it */
 	bool orphan;                 /* [m] it ended while one policy took over from another */
+	void *thread_sched; /* [s] of the policy, if a thread decides for it: rings.h */
 };
 
 #define EXT_BATCH_MAX 64
