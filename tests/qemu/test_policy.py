@@ -15,7 +15,7 @@ from conftest import ROOT, SAN, both_boards
 from test_apps import last_line, said
 
 pytestmark = pytest.mark.skipif(SAN, reason="make run takes the plain images")
-SAMPLES = ("simple", "central", "qmap", "latcrit", "layers")
+SAMPLES = ("simple", "central", "qmap", "latcrit", "layers", "thread")
 SCX_SRC = os.environ.get("SCX_SRC", "")
 SCX = ("scx_simple", "scx_central", "scx_qmap")
 
