@@ -151,6 +151,7 @@ APP_SRC += $(if $(filter selftest,$(APP_NAME)),$(wildcard tests/target/*.c))
 
 # Policies: names in sched/ext/policies, or files, separated by commas; the first one is loaded at boot.
 POLICY ?=
+REMOTE ?=
 comma := ,
 POLICY_SRC := $(foreach name,$(subst $(comma), ,$(POLICY)),$(firstword $(wildcard sched/ext/policies/$(name).bpf.c sched/ext/policies/$(name).c $(name)) missing/$(name)))
 
@@ -284,7 +285,7 @@ app: app-check $(IMAGE) compile_commands.json
 
 run: app
 	@$(PYTHON) tools/run.py --board $(BOARD) --app $(APP_NAME) --image $(IMAGE) --out $(APP_OUT) --cpus $(CPUS) \
-		--args '$(ARGS)' --boot '$(BOOT)' --icount $(ICOUNT) --timeout $(TIMEOUT) --baud '$(BAUD)' --policy '$(POLICY)'
+		--args '$(ARGS)' --boot '$(BOOT)' --icount $(ICOUNT) --timeout $(TIMEOUT) --baud '$(BAUD)' --policy '$(POLICY)' --remote '$(REMOTE)'
 
 endif
 
@@ -371,7 +372,7 @@ GIVEN = $(if $(filter command% environment%,$(origin $1)),$($1))
 
 capture:
 	@$(PYTHON) tools/capture.py --port '$(PORT)' --baud='$(BAUD)' --timeout='$(call GIVEN,TIMEOUT)' --app '$(APP_NAME)' \
-		--board '$(or $(BOARD_GIVEN),board)' --out 'build/$(or $(BOARD_GIVEN),board)/$(APP_NAME)'
+		--board '$(or $(BOARD_GIVEN),board)' --out 'build/$(or $(BOARD_GIVEN),board)/$(APP_NAME)' --remote '$(REMOTE)'
 
 flash: image
 	@$(PYTHON) tools/flash.py --dev '$(DEV)' --yes '$(YES)' $(OUT)/fairlead-$(BOARD).img

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 sys.dont_write_bytecode = True  # nothing but build/ is written to
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from fairlead import command, line, qemu, report, screen, uart  # noqa: E402
+from fairlead import command, line, qemu, remote, report, screen, uart  # noqa: E402
 
 DRAIN_S = 0.25       # the target may say a last line behind its exit record
 SILENCE_S = 3.0      # nothing more comes
@@ -78,6 +78,7 @@ def parse(argv):
     p.add_argument("--app", default="latency", help="name of the application, for reports")
     p.add_argument("--out", required=True, help="directory for console.log, result.json, ...")
     p.add_argument("--timeout", type=seconds, help="seconds; no end unless given")
+    p.add_argument("--remote", default="", help="for POLICY=remote: a Python file with a Policy, or vtime (tools/fairlead/remote.py)")
     options = p.parse_args([word for word in argv if word not in ("--baud=", "--timeout=")])
     if not options.port:
         there = line.ports()
@@ -194,6 +195,11 @@ def run(options, sysfs="/sys"):
         display.text(text)
 
     capture = uart.Capture(on_text=on_text, on_record=display.record)
+    link = remote.Link(remote.load(options.remote), port.write) if options.remote else None
+    if link:
+        capture.on_frame = link.frame
+        if slow:
+            display.note(f"every decision of the remote policy takes up to {slow} ms longer for that")
     end = End(options.timeout, time.monotonic())
     try:
         status, reason = listen(port, capture, end, display)
@@ -209,6 +215,8 @@ def run(options, sysfs="/sys"):
     results, paths = report.write_reports(done, options.app, options.out)
     if capture.restarts:
         print(f"the target was started again {capture.restarts} times; the results are of the last time")
+    if link:
+        print(link.summary())
     report.print_summary(done, options.app, results, [log.path] + paths)
     return status, reason
 

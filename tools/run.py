@@ -14,7 +14,7 @@ import sys
 sys.dont_write_bytecode = True  # nothing but build/ is written to
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from fairlead import command, qemu, report, screen, uart  # noqa: E402
+from fairlead import command, qemu, remote, report, screen, uart  # noqa: E402
 from fairlead.command import Parser  # noqa: E402
 
 # One FIFO thread a CPU; the histogram goes into histogram.txt and not over the screen.
@@ -46,6 +46,7 @@ def parse(argv):
     p.add_argument("--aia", help="aplic or aplic-imsic (virt-riscv64)")
     p.add_argument("--cpu", help="QEMU's -cpu")
     p.add_argument("--policy", default="", help="policies that are built in")
+    p.add_argument("--remote", default="", help="a Python file with a Policy for POLICY=remote (tools/fairlead/remote.py)")
     p.add_argument("--baud", default="", help="speed of the UART, where the device tree gives it a clock")
     # argparse would take a value like "-N" for an option of ours.
     joined, words = [], iter(argv)
@@ -87,14 +88,23 @@ def run(options):
         display.text(text)
 
     capture = uart.Capture(on_text=on_text, on_record=display.record)
+    link, started = None, None
+    if "remote" in options.policy.split(","):
+        link = remote.Link(remote.load(options.remote), None)
+        capture.on_frame = link.frame
+
+        def started(target):
+            link.write = target.write
     try:
-        done = qemu.run(machine, options.timeout, capture, tick=display.tick)
+        done = qemu.run(machine, options.timeout, capture, tick=display.tick, started=started)
     finally:
         display.close()
         log.close()
     results, paths = report.write_reports(done, options.app, options.out)
     if done.errors and not done.reason:
         print(f"QEMU said: {done.errors}", file=sys.stderr)
+    if link:
+        print(link.summary())
     report.print_summary(done, options.app, results, [log.path] + paths)
     return done.status, done.reason
 

@@ -6,6 +6,7 @@
  *                 and the one before, where the verdict was there already; in cycles. Under EEVDF, too
  *   bound=N       N verdicts about threads that compute, sleep and block on each other, while a
  *                 real-time thread keeps everybody from a CPU now and then: how old a decision gets
+ *   busy=N        8 threads that compute for N seconds; how much each of them did
  *   throughput=N  N messages from 4 senders to 4 receivers, under EEVDF and under the policy
  *
  * `make run APP=tests/rings POLICY=thread BOOT="policy=none" ARGS="gap=10000"`
@@ -176,6 +177,42 @@ static int bound(uint64_t n)
 	return c.verdicts < n || c.late;
 }
 
+/* ---- busy ------------------------------------------------------------------------------------ */
+
+static uint64_t done[CROWD];
+
+static void *computes(void *arg)
+{
+	while (!stopped()) {
+		compute(1000);
+		done[(uintptr_t)arg]++;
+	}
+	return NULL;
+}
+
+static int busy(unsigned seconds)
+{
+	struct thread_sched_counters c;
+	uint64_t least = UINT64_MAX, most = 0, until_ns;
+
+	if (start_all(computes, CROWD))
+		return 1;
+	until_ns = time_now_ns() + seconds * NSEC_PER_SEC;
+	while (time_now_ns() < until_ns && ext.ops)
+		thread_sleep_until(time_now_ns() + 50 * NSEC_PER_MSEC);
+	for (unsigned i = 0; i < CROWD; i++) {
+		least = MIN(least, done[i]);
+		most = MAX(most, done[i]);
+	}
+	join_all(CROWD);
+	thread_sched_counters(&c);
+	printf("busy: %llu verdicts, %llu promoted, %llu late, oldest %llu us, least %llu most %llu\n",
+	       (unsigned long long)c.verdicts, (unsigned long long)c.promoted,
+	       (unsigned long long)c.late, (unsigned long long)(c.age_max_ns / 1000),
+	       (unsigned long long)least, (unsigned long long)most);
+	return 0;
+}
+
 /* ---- throughput ------------------------------------------------------------------------------ */
 
 #define PIPES 4
@@ -252,7 +289,7 @@ static int command(struct sched_ext_ops *ops, const char *word)
 	int err;
 
 	if (!n)
-		return printf("%s: gap=N, bound=N or throughput=N expected\n", word), 2;
+		return printf("%s: gap=N, bound=N, busy=N or throughput=N expected\n", word), 2;
 	if (!strncmp(word, "throughput=", 11)) {
 		err = throughput(ops, n);
 	} else {
@@ -261,6 +298,8 @@ static int command(struct sched_ext_ops *ops, const char *word)
 		err = ext_load(ops);
 		if (!err && !strncmp(word, "gap=", 4))
 			err = gap(ops, n);
+		else if (!err && !strncmp(word, "busy=", 5))
+			err = busy(n);
 		else if (!err)
 			err = bound(n);
 	}

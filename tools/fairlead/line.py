@@ -26,6 +26,7 @@ TCGETS2 = 0x802c542a
 SPEEDS = (9, 10)         # words of struct termios2: input, output
 SPEED_TOLERANCE = 0.03   # beyond it bytes are misread
 LATENCY_MS = 2           # FTDI's adapters begin with 16
+WRITE_S = 0.5            # for as long a full port is waited for
 
 
 class Line:
@@ -50,6 +51,14 @@ class Line:
             return data
         self.close()
         return None
+
+    def write(self, data):
+        """What does not go out, because the cable is out or the port is stuck, is lost: whoever waits for it asks again."""
+        try:
+            while data and self._port and select.select([], [self._port.fd], [], WRITE_S)[1]:
+                data = data[os.write(self._port.fd, data):]
+        except OSError:
+            pass  # read() says that it is gone
 
     def back(self):
         try:
