@@ -154,9 +154,10 @@ static void stop(struct thread_sched *s)
 {
 	uint64_t until_ns = (time_now_ns)() + (s->stalled ? 0 : ring_options.stall_ns);
 
-	atomic_store_release(&s->ending, true);
+	bool again = atomic_swap_acq_rel(&s->ending, true);
+
 	timer_cancel_wait(&s->timer);
-	if (!s->thread || !atomic_load_acquire(&s->alive))
+	if (again || !s->thread || !atomic_load_acquire(&s->alive))
 		return;
 	semaphore_post(&s->more);
 	if (!semaphore_wait_until(&s->gone, until_ns))
