@@ -3,7 +3,6 @@
  * Threads by number. What is found is a struct task_struct, whose memory stays one for good: a
  * thread that ends meanwhile leaves one that no queue takes.
  */
-#include "core/console.h"
 #include "core/thread.h"
 #include "sched/ext/ext.h"
 
@@ -31,14 +30,4 @@ struct task_struct *bpf_get_current_task_btf(void)
 
 	to_task(thread_current(), &p);
 	return p;
-}
-
-/* Whoever gathers a dump has one of his own; without one it is said on the console. */
-__attribute__((weak)) void scx_bpf_dump(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	printk_v(fmt, &ap);
-	va_end(ap);
 }

@@ -309,6 +309,28 @@ void ext_walk_end(struct list_head *open);
 /* The first that may run on @cpu goes to the local queue of that CPU, this one. False: nobody. */
 bool ext_dsq_consume(struct ext_dsq *q, struct ext_cpu *x);
 
+/* ---- dump.c: ext.mutex held, in a thread ------------------------------------------------------ */
+
+/* The policy ends: CPUs as they are; each thread that it knows, irqs masked, before it is disabled. */
+void ext_dump_begin(void);
+void ext_dump_note(const struct thread *t);
+/* All are: makes ext.info.dump. */
+void ext_dump_end(void);
+/* Its beginning goes to the console, and it is gone. */
+void ext_dump_print(void);
+/* Of the first exception in a callback. irqs masked, any context. */
+void ext_dump_backtrace(const struct trap_frame *tf);
+
+/* Of the policy that is loaded and goes on; to be given back. -ENOENT, -ENOMEM. Takes ext.mutex. */
+struct ext_dump_text {
+	char *text;
+	unsigned order; /* of its pages */
+};
+int ext_dump_now(struct ext_dump_text *out);
+void ext_dump_free(const struct ext_dump_text *text);
+/* The counter number @i of @stats, by name; NULL: there are not so many. Any context. */
+const char *ext_event(const struct scx_event_stats *stats, unsigned i, s64 *value);
+
 /* ---- load.c ---------------------------------------------------------------------------------- */
 
 /* For swap.c; all under ext.mutex. What is wrong with the table; NULL: nothing. */

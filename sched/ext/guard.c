@@ -87,6 +87,8 @@ static bool fault(struct trap_frame *tf, const char *what, uintptr_t addr)
 	if (!x->callback || x->in_helper)
 		return false;
 	if (tf) {
+		if (!atomic_load_relaxed(&ext.exit_kind))
+			ext_dump_backtrace(tf);
 		ext_exit(SCX_EXIT_ERROR, 0, "%s(): %s at 0x%lx, in %s", x->callback, what,
 			 (unsigned long)addr, symbol_name(arch_trap_pc(tf), name, sizeof(name)));
 		arch_guarded_divert(tf);

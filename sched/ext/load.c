@@ -272,6 +272,7 @@ static void disable_one(struct thread *t)
 	struct ext_task *e = t->sched.ext;
 
 	if (e && atomic_load_acquire(&t->sched.cpu)) {
+		ext_dump_note(t);
 		e->enabled = false;
 		sched_rank_refresh(t);
 	}
@@ -531,15 +532,18 @@ static void unload(void)
 	struct sched_ext_ops *ops = ext.ops;
 
 	irq_synchronize();
+	ext_dump_begin();
 	thread_each(disable_one);
 	ext.info.kind = ext.exit_kind;
 	ext.info.reason = reason_of(ext.exit_kind);
 	irq_synchronize();
+	ext_dump_end();
 	clear();
 	if (ops->exit)
 		ops->exit(&ext.info);
 	printk("scx: policy %s: %s%s%s\n", ops->name, ext.info.reason,
 	       ext.reason_msg[0] ? ": " : "", ext.reason_msg);
+	ext_dump_print();
 	ext.exit_kind = SCX_EXIT_NONE;
 	atomic_store_release(&ext.bypass, 0u);
 	for (; nr_waiting; nr_waiting--)

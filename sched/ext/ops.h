@@ -5,8 +5,9 @@
  * definition of everything that both touch.
  *
  * Context of the callbacks: "step" is the moment between two threads on one CPU, interrupts
- * masked, no lock of the kernel held, on the CPU that schedules; "thread" may block. docs/POLICY.md
- * has the life of a thread as pseudo-code.
+ * masked, no lock of the kernel held, on the CPU that schedules; "thread" may block; "dump": while a
+ * dump is made, interrupts masked, with the budget of a step. docs/POLICY.md has the life of a
+ * thread as pseudo-code.
  */
 #pragma once
 
@@ -198,9 +199,9 @@ struct sched_ext_ops {
 			  struct scx_exit_task_args *args);                 /* step, thread */
 	void (*enable)(struct task_struct *p);                              /* step */
 	void (*disable)(struct task_struct *p);                             /* step, thread */
-	void (*dump)(struct scx_dump_ctx *ctx);                             /* thread */
-	void (*dump_cpu)(struct scx_dump_ctx *ctx, s32 cpu, bool idle);     /* thread */
-	void (*dump_task)(struct scx_dump_ctx *ctx, struct task_struct *p); /* thread */
+	void (*dump)(struct scx_dump_ctx *ctx);                             /* dump */
+	void (*dump_cpu)(struct scx_dump_ctx *ctx, s32 cpu, bool idle);     /* dump */
+	void (*dump_task)(struct scx_dump_ctx *ctx, struct task_struct *p); /* dump */
 	s32 (*cgroup_init)(struct thread_group *g, struct scx_cgroup_init_args *args);
 	void (*cgroup_exit)(struct thread_group *g);
 	s32 (*cgroup_prep_move)(struct task_struct *p, struct thread_group *from,
