@@ -134,7 +134,7 @@ def emit(source, maps, settings, out):
         help_ = "0 or 1" if "boolean" in encoding else f"number, {bytes_} bytes"
         line(f'static const struct boot_param ext_param_{name} __attribute__((used, section("boot_params"), aligned(8))) = '
              f'{{ "policy.{name}", "setting of the policy: {help_}", ext_text_{name}, sizeof(ext_text_{name}), BOOT_STRING }};')
-    line("static const struct ext_setting ext_policy_settings[] = {")
+    line("static struct ext_setting ext_policy_settings[] = {")
     for name, _, encoding in settings:
         signed = int("signed" in encoding and "unsigned" not in encoding)
         line(f'\t{{ "{name}", (void *)&{name}, sizeof({name}), {signed}, {int("boolean" in encoding)} }},')

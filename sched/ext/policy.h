@@ -43,11 +43,14 @@ struct ext_setting {
 	void *value;
 	u32 bytes; /* 1, 2, 4, 8 */
 	bool is_signed, is_bool;
+	/* of settings.c, ext.mutex held: what it was at first; what the next load is to set, if so */
+	bool known, given;
+	u64 initial, next;
 };
 
 struct ext_policy_data {
 	struct ext_map *maps;
-	const struct ext_setting *settings;
+	struct ext_setting *settings;
 	u32 nr_maps, nr_settings;
 };
 
@@ -80,10 +83,22 @@ int ext_policy_begin(struct sched_ext_ops *ops, unsigned side);
  */
 void ext_policy_end(unsigned side);
 /* settings.c: of @ops, by name; NULL: it has none of that name. */
-const struct ext_setting *ext_setting_find(const struct sched_ext_ops *ops, const char *name);
+struct ext_setting *ext_setting_find(const struct sched_ext_ops *ops, const char *name);
 /* Its value; as many bits as it has. */
 u64 ext_setting_get(const struct ext_setting *s);
+/*
+ * What the next loads of @ops set: given ones, else boot arguments, else what it has of its own.
+ * ext_setting_give(): -ENOENT, -EINVAL: said on the console, with what was expected.
+ * ext_settings_forget(): none is given any more. Context: thread, the one that loads @ops next.
+ */
+int ext_setting_give(struct sched_ext_ops *ops, const char *name, const char *value);
+void ext_settings_forget(struct sched_ext_ops *ops);
 int ext_settings_apply(struct sched_ext_ops *ops);
+/*
+ * load(@ops) in a thread of the CPU that the setting central_cpu of @ops names, if it has one: some
+ * policies start timers where init() runs. What load() returns; -EINVAL: no such CPU. Context: thread.
+ */
+int ext_load_in_place(struct sched_ext_ops *ops, int (*load)(struct sched_ext_ops *ops));
 /* maps.c */
 int ext_maps_begin(struct sched_ext_ops *ops, unsigned side);
 /* The side of the policy whose map it is. */

@@ -106,9 +106,9 @@ static struct ext_map maps[] = {
 
 static const volatile u32 nr_cpu_ids = 1;
 static const volatile u64 slice_ns;
-static const struct ext_setting settings[] = {
-	{ "nr_cpu_ids", (void *)&nr_cpu_ids, 4, false, false },
-	{ "slice_ns", (void *)&slice_ns, 8, false, false },
+static struct ext_setting settings[] = {
+	{ .name = "nr_cpu_ids", .value = (void *)&nr_cpu_ids, .bytes = 4 },
+	{ .name = "slice_ns", .value = (void *)&slice_ns, .bytes = 8 },
 };
 static const struct ext_policy_data data = { maps, settings, ARRAY_SIZE(maps),
 					     ARRAY_SIZE(settings) };
@@ -391,6 +391,52 @@ static void mistakes_end_it(void **state)
 	}
 }
 
+/* ---- settings of one load ---------------------------------------------------------------------- */
+
+static const volatile s32 level = -3;
+static const volatile bool loud = true;
+static struct ext_setting own_settings[] = {
+	{ .name = "level", .value = (void *)&level, .bytes = 4, .is_signed = true },
+	{ .name = "loud", .value = (void *)&loud, .bytes = 1, .is_bool = true },
+	{ .name = "slice_ns", .value = (void *)&slice_ns, .bytes = 8 },
+};
+static const struct ext_policy_data own_data = { NULL, own_settings, 0, ARRAY_SIZE(own_settings) };
+static struct sched_ext_ops own_ops = { .name = "own", .data = &own_data };
+
+static void is_set(int expected_level, bool expected_loud, u64 expected_slice_ns)
+{
+	CHECK(!ext_load(&own_ops));
+	CHECK(level == expected_level && loud == expected_loud && slice_ns == expected_slice_ns);
+	CHECK(!ext_unload());
+}
+
+static void settings_first(void *arg)
+{
+	(void)arg;
+	is_set(-3, true, SCX_SLICE_DFL);
+	CHECK(!ext_setting_give(&own_ops, "level", "-2147483648"));
+	CHECK(!ext_setting_give(&own_ops, "loud", "0"));
+	CHECK(!ext_setting_give(&own_ops, "slice_ns", "0x10"));
+	CHECK(level == -3 && loud); /* not yet */
+	is_set(INT32_MIN, false, 16);
+	CHECK(ext_setting_give(&own_ops, "level", "2147483648") == -EINVAL);
+	CHECK(ext_setting_give(&own_ops, "loud", "2") == -EINVAL);
+	CHECK(ext_setting_give(&own_ops, "quiet", "1") == -ENOENT);
+	ext_settings_forget(&own_ops);
+	is_set(-3, true, SCX_SLICE_DFL);
+	CHECK(!ext_load(&own_ops));
+	CHECK(!ext_setting_give(&own_ops, "level", "5"));
+	CHECK(ext_load(&own_ops) == -EBUSY && level == -3);
+	ext_settings_forget(&own_ops);
+	CHECK(!ext_unload());
+}
+
+static void settings_of_one_load(void **state)
+{
+	(void)state;
+	run(settings_first, 1, 2, 2);
+}
+
 /* ---- the dialect's expressions ------------------------------------------------------------------ */
 
 static void expressions(void **state)
@@ -436,6 +482,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_of_it),
 		cmocka_unit_test(mistakes_end_it),
+		cmocka_unit_test(settings_of_one_load),
 		cmocka_unit_test(expressions),
 	};
 

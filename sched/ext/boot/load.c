@@ -18,31 +18,6 @@ BOOT_PARAM(policy, BOOT_STRING, &policy,
 BOOT_PARAM(ext_budget_us, BOOT_U64, &ext_budget_us,
 	   "how long a callback of a policy may take, in microseconds: 2..1000000");
 
-/*
- * Some policies start a timer in init() that must run on the CPU that a setting of theirs names, as
- * Linux's loader for them does.
- */
-static int load_from(struct sched_ext_ops *ops)
-{
-	const struct ext_setting *s = ext_setting_find(ops, "central_cpu");
-	struct cpumask before = thread_current()->affinity, one = { 0 };
-	int err = ext_settings_apply(ops);
-
-	if (err || !s)
-		return err ? err : ext_load(ops);
-	if (ext_setting_get(s) < cpu_count)
-		cpumask_set(&one, (unsigned)ext_setting_get(s));
-	err = thread_set_affinity(thread_current(), &one);
-	if (err) {
-		printk("scx: policy %s: setting central_cpu: no cpu %d\n", ops->name,
-		       (int)ext_setting_get(s));
-		return err;
-	}
-	err = ext_load(ops);
-	thread_set_affinity(thread_current(), &before);
-	return err;
-}
-
 static uint64_t ext_watch_ms, ext_watch_percent = 150, ext_watch_miss_us = 1000;
 BOOT_PARAM(
 	ext_watch_ms, BOOT_U64, &ext_watch_ms,
@@ -79,5 +54,5 @@ int ext_boot_load(void)
 		for (unsigned i = 0; ext_policy_at(i); i++)
 			printk("  %s\n", ext_policy_at(i)->name);
 	}
-	return ops ? load_from(ops) : -ENOENT;
+	return ops ? ext_load_in_place(ops, ext_load) : -ENOENT;
 }
