@@ -38,7 +38,7 @@ TOOLS = {"arm64": "aarch64-linux-gnu-", "riscv": "riscv64-unknown-elf-"}
 FP_FUNCTIONS = re.compile(r"fp|fcsr", re.I)
 # Given by the application layer, by the second link pass, and by the boot stacks of arch/<name>/boot.S.
 # (And __...si2 and the like: arithmetic that the compiler calls, from libgcc.)
-OUTSIDE = {"app_start", "symbol_table", "boot_stack_guard", "boot_fault_guard", "__real_main"}
+OUTSIDE = {"app_start", "symbol_table", "boot_stack_guard", "boot_fault_guard", "__real_main", "__real_console_bind", "__real_console_irq"}
 # Policies are written in sched_ext's dialect: callbacks without prototypes, with parameters that they do not need.
 POLICIES = "sched/ext/policies/"
 POLICY_FLAGS = ("-Isched/ext/include", "-Wno-missing-prototypes", "-Wno-strict-prototypes",
