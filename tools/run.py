@@ -14,7 +14,7 @@ import sys
 sys.dont_write_bytecode = True  # nothing but build/ is written to
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from fairlead import command, qemu, remote, report, screen, uart  # noqa: E402
+from fairlead import command, keyboard, qemu, remote, report, screen, uart  # noqa: E402
 from fairlead.command import Parser  # noqa: E402
 
 # One FIFO thread a CPU; the histogram goes into histogram.txt and not over the screen.
@@ -48,6 +48,7 @@ def parse(argv):
     p.add_argument("--policy", default="", help="policies that are built in")
     p.add_argument("--remote", default="", help="a Python file with a Policy for POLICY=remote (tools/fairlead/remote.py)")
     p.add_argument("--baud", default="", help="speed of the UART, where the device tree gives it a clock")
+    p.add_argument("--input", type=flag, default=False, help="1: what is typed, or comes by a pipe, goes to the UART")
     # argparse would take a value like "-N" for an option of ours.
     joined, words = [], iter(argv)
     for word in words:
@@ -88,15 +89,20 @@ def run(options):
         display.text(text)
 
     capture = uart.Capture(on_text=on_text, on_record=display.record)
-    link, started = None, None
+    keys = keyboard.Keyboard() if options.input else keyboard.NoKeyboard()
+    link = None
     if "remote" in options.policy.split(","):
         link = remote.Link(remote.load(options.remote), None)
         capture.on_frame = link.frame
 
-        def started(target):
+    def started(target):
+        if link:
             link.write = target.write
+        keys.started(target)
+
     try:
-        done = qemu.run(machine, options.timeout, capture, tick=display.tick, started=started)
+        with keys:
+            done = qemu.run(machine, options.timeout, capture, tick=lambda: (display.tick(), keys.shown(capture)), started=started)
     finally:
         display.close()
         log.close()
