@@ -636,6 +636,11 @@ size_t console_read(char *buf, size_t n)
 	return got;
 }
 
+size_t console_read_now(char *buf, size_t n)
+{
+	return rx_take(buf, n);
+}
+
 /* ---- the UART -------------------------------------------------------------------------------- */
 
 void console_irq(void)

@@ -93,6 +93,8 @@ int console_record(const char *json, size_t n);
 void console_exit_record(int status);
 /* Thread context: received bytes; waits for at least one. */
 size_t console_read(char *buf, size_t n);
+/* The same without waiting: 0 if there is none. */
+size_t console_read_now(char *buf, size_t n);
 
 /*
  * From panic() with the other CPUs stopped: takes the UART without the lock, sends the ring;
