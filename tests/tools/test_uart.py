@@ -289,6 +289,17 @@ def test_a_restart_and_then_a_long_loss():
     assert separator.restarts(2) == 1 and separator.lost[2] == 40000
 
 
+@pytest.mark.parametrize("exits, lost", [(True, ""), (False, "1 damaged")])
+def test_a_frame_that_the_power_cut_is_no_loss(exits, lost):
+    """Another thread sends while the program's end switches off."""
+    wire, seq = uart.encode_record({"r": "exit", "status": 0} if exits else {"r": "info", "key": "a", "value": "b"}, 0)
+    more, _ = uart.encode_record({"r": "progress", "done": 1, "total": 2}, seq)
+    capture = uart.Capture()
+    capture.feed(wire + more[:-20])
+    capture.finish()
+    assert capture.losses().startswith(lost) and bool(capture.losses()) == bool(lost)
+
+
 def test_records_before_a_restart_are_not_the_runs():
     first, _ = uart.encode_record({"r": "info", "key": "a", "value": "x" * 500}, 0)
     second, seq = uart.encode_record({"r": "info", "key": "b", "value": 2}, 0)

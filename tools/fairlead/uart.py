@@ -107,11 +107,19 @@ class Capture:
 
     def finish(self):
         """Keeps the records of the last start of the target only."""
-        self._events(self.separator.finish())
+        self._finish_separator()
         self.assembler.finish()
         self._text(b"", final=True)
         if self._starts:
             del self.records[:self._starts.pop()]
+
+    def _finish_separator(self):
+        """Behind the exit record the power goes, and whoever still sends is cut off: no loss."""
+        ended = self.exit_status is not None and not self.restarts
+        damaged = self.separator.damaged, self.separator.damaged_bytes
+        self._events(self.separator.finish())
+        if ended:
+            self.separator.damaged, self.separator.damaged_bytes = damaged
 
     def losses(self):
         parts = [self.separator.losses()] if self.separator.losses() else []
