@@ -48,7 +48,8 @@ def parse(argv):
     p.add_argument("--policy", default="", help="policies that are built in")
     p.add_argument("--remote", default="", help="a Python file with a Policy for POLICY=remote (tools/fairlead/remote.py)")
     p.add_argument("--baud", default="", help="speed of the UART, where the device tree gives it a clock")
-    p.add_argument("--input", type=flag, default=False, help="1: what is typed, or comes by a pipe, goes to the UART")
+    p.add_argument("--input", choices=("", "0", "1", "shell"), default="",
+                   help="1: what is typed, or comes by a pipe, goes to the UART; shell: lines of a pipe when there is a prompt")
     # argparse would take a value like "-N" for an option of ours.
     joined, words = [], iter(argv)
     for word in words:
@@ -89,7 +90,7 @@ def run(options):
         display.text(text)
 
     capture = uart.Capture(on_text=on_text, on_record=display.record)
-    keys = keyboard.Keyboard() if options.input else keyboard.NoKeyboard()
+    keys = keyboard.of(options.input)
     link = None
     if "remote" in options.policy.split(","):
         link = remote.Link(remote.load(options.remote), None)

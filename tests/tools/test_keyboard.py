@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""tools/run.py --input 1: what is typed goes to the UART. QEMU is a script, as in test_run.py."""
+"""tools/run.py --input: what is typed goes to the UART. QEMU is a script, as in test_run.py."""
 
 import subprocess
 
@@ -7,6 +7,7 @@ import pexpect
 from test_run import fake, qemu_gone  # noqa: F401  pylint: disable=unused-import
 
 INPUT = ("--input", "1", "--timeout", "30")
+SHELL = ("--input", "shell", "--timeout", "30")
 # Lines that come, and whether one was there before its prompt: 0.2 s is time enough for one that does not wait.
 BY_PROMPT = """
 import select
@@ -23,12 +24,18 @@ for _ in range(3):
 
 
 def test_lines_of_a_pipe_wait_for_the_prompt(fake):  # noqa: F811
-    command, env = fake(BY_PROMPT, options=INPUT)
+    command, env = fake(BY_PROMPT, options=SHELL)
     done = subprocess.run(command, env=env, input="one\ntwo\nthree\nfour\n", capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     for line in ("one", "two", "three"):
         assert f"fairlead> {line}\nin time\n" in done.stdout
     assert "EARLY" not in done.stdout and "four" not in done.stdout
+
+
+def test_without_a_prompt_a_pipe_goes_at_once(fake):  # noqa: F811
+    command, env = fake("for _ in range(2): out.write(sys.stdin.buffer.readline())", options=INPUT)
+    done = subprocess.run(command, env=env, input="one\ntwo\n", capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and "one\ntwo\n" in done.stdout, done.stderr
 
 
 def test_standard_input_is_left_alone_without(fake):  # noqa: F811

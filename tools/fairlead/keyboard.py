@@ -5,7 +5,7 @@
         qemu.run(machine, 60, capture, tick=lambda: keys.shown(capture), started=keys.started)
 
 From a terminal each key goes at once, and the target echoes it; Ctrl-C is ours, and ends the run. From a pipe or a file
-lines go: each after the target has shown its prompt once more, if it has one, since its UART keeps no more than a few
+bytes go as they come; or, to a target that shows a prompt, a line for each prompt, since its UART keeps no more than a few
 hundred bytes that nobody reads.
 """
 
@@ -34,7 +34,7 @@ class NoKeyboard:
 
 
 class Keyboard(NoKeyboard):
-    def __init__(self, prompt=SHELL_PROMPT, fd=None):
+    def __init__(self, prompt=None, fd=None):
         self.fd = sys.stdin.fileno() if fd is None else fd
         self.prompt = prompt
         self.target = None
@@ -94,3 +94,10 @@ class Keyboard(NoKeyboard):
             return bool(data)
         except (OSError, ValueError):
             return False
+
+
+def of(option):
+    """What the value of --input means."""
+    if option in ("", "0"):
+        return NoKeyboard()
+    return Keyboard(SHELL_PROMPT if option == "shell" else None)
