@@ -11,7 +11,9 @@ LARGE  ?= 0
 METER  ?= 0
 ICOUNT ?= 0
 BAUD   ?=
-TIMEOUT ?= 120
+WITH   ?=
+INPUT  ?= $(if $(filter shell,$(APP) $(WITH)),shell)
+TIMEOUT ?= $(if $(filter shell,$(APP)),86400,120)
 PYTHON ?= /usr/bin/python3
 V      ?= 0
 
@@ -179,8 +181,13 @@ endif
 APP_OUT := $(OUT)/$(APP_NAME)
 
 POLICY_OBJ := $(patsubst %,$(APP_OUT)/policy/%.o,$(POLICY_SRC))
-POLICY_WRAP := $(if $(POLICY),--wrap=main)
-KERNEL_OBJ += $(if $(POLICY),$(patsubst %,$(OBJ)/sched/ext/boot/%.c.o,boot load))
+# A shell on the UART: APP=shell, or WITH=shell beside another application. And what a policy, or the shell, needs of the console.
+SHELL_IN := $(if $(filter shell,$(APP_NAME) $(WITH)),1)
+WITH_SRC := $(if $(filter shell,$(WITH)),$(filter-out apps/shell/main.c $(APP_SRC),$(wildcard apps/shell/*.c)))
+WITH_OBJ := $(patsubst %,$(OBJ)/%.o,$(WITH_SRC))
+POLICY_WRAP := $(addprefix --wrap=,$(if $(POLICY),main) $(if $(POLICY)$(SHELL_IN),console_bind console_irq) \
+	$(if $(SHELL_IN),printk console_panic_takeover) $(if $(WITH_SRC),app_start))
+KERNEL_OBJ += $(addprefix $(OBJ)/sched/ext/boot/,$(if $(POLICY),boot.c.o load.c.o) $(if $(POLICY)$(SHELL_IN),keys.c.o keys_feed.c.o))
 ELF     := $(APP_OUT)/fairlead$(VARIANT).elf
 IMAGE   := $(APP_OUT)/Image$(VARIANT)
 
@@ -199,10 +206,10 @@ $(APP_OUT)/policy/%.o: % $(OBJ)/.flags tools/policy.py
 	$(Q)$(CC) $(POLICY_CFLAGS) -w -c $@.c -o $@.second
 	$(Q)$(OBJCOPY) --keep-global-symbol=none_of_them $@.second $@
 
-# Linked anew when other policies are asked for.
+# Linked anew when other policies are asked for, or the shell is.
 $(APP_OUT)/.policy: FORCE
 	@mkdir -p $(@D)
-	@echo '$(POLICY_SRC)' | cmp -s - $@ || echo '$(POLICY_SRC)' > $@
+	@echo '$(POLICY_SRC) $(WITH_SRC)' | cmp -s - $@ || echo '$(POLICY_SRC) $(WITH_SRC)' > $@
 
 # Objects are made anew when the tools or their flags change.
 FLAGS_NOW := $(CC) $(CFLAGS) $(KERNELFLAGS) $(PROGRAMFLAGS) $(HOTFLAGS) $(HOT) $(foreach file,$(HOT),$(FLAGS_$(file))) $(COLDFLAGS) $(COLD) $(SLOWFLAGS)
@@ -224,7 +231,7 @@ $(OBJ)/%.S.o: %.S $(OBJ)/.flags
 
 LINK = $(LD) $(ERRATA) -static -nostdlib --gc-sections --build-id=none -z noexecstack -z max-page-size=4096 \
 	$(if $(filter 1,$(LLVM)),,--no-warn-rwx-segments) $(WRAP_$(SAN)) $(METER_WRAP_$(METER)) $(POLICY_WRAP) -T arch/$(ARCH)/link.ld
-OBJECTS = $(KERNEL_OBJ) $(POSIX_OBJ) $(APP_OBJ) $(POLICY_OBJ)
+OBJECTS = $(KERNEL_OBJ) $(POSIX_OBJ) $(APP_OBJ) $(POLICY_OBJ) $(WITH_OBJ)
 LIBS = --start-group $(LIBC) $(LIBGCC) --end-group
 
 # Two links: the second one adds the table of function names behind everything that has an address in it.
@@ -244,7 +251,7 @@ $(ELF): $(OBJECTS) $(APP_OUT)/.policy arch/$(ARCH)/link.ld tools/symbols.py
 
 # Everything but the program, as one object whose only global names are POSIX's (and may be overridden), so that a program can call its own
 # functions what it likes. ./fairlead-cc links programs with it. The path is one that the linker script takes for the kernel's.
-BASE      := $(OUT)/obj-posix$(VARIANT)$(if $(POLICY),-policy)
+BASE      := $(OUT)/obj-posix$(VARIANT)$(if $(POLICY),-policy)$(addprefix -,$(WITH))
 BASE_OBJ  := $(patsubst %,$(OBJ)/%.o,$(filter-out posix/start.c,$(POSIX_SRC)) posix/program/start.c)
 BASE_KEEP := $(BASE)/names
 PROGRAM_CFLAGS = -O2 -g -nostdinc -isystem posix/include -isystem $(PICOLIBC)/include \
@@ -253,11 +260,11 @@ PROGRAM_CFLAGS = -O2 -g -nostdinc -isystem posix/include -isystem $(PICOLIBC)/in
 # What the compiler and the linker call by themselves for SAN=1: the programs' calls, too, go there.
 BASE_KEEP_1 := | cat - && $(NM) -g --defined-only $(filter %/san.c.o %/malloc_san.c.o,$(KERNEL_OBJ) $(BASE_OBJ)) | grep -oE '__(wrap|asan|ubsan)_\w+$$'
 
-$(BASE)/core/base.o: $(KERNEL_OBJ) $(BASE_OBJ) $(POLICY_OBJ) $(APP_OUT)/.policy tools/posix_names.py
+$(BASE)/core/base.o: $(KERNEL_OBJ) $(BASE_OBJ) $(POLICY_OBJ) $(WITH_OBJ) $(APP_OUT)/.policy tools/posix_names.py
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  BASE  $@")
 	$(Q)($(OBJDUMP) -t $(BASE_OBJ) | $(PYTHON) tools/posix_names.py $(BASE_KEEP_$(SAN))) > $(BASE_KEEP)
-	$(Q)$(LD) -r --unique $(POLICY_WRAP) -o $@.all $(KERNEL_OBJ) $(BASE_OBJ) $(POLICY_OBJ)
+	$(Q)$(LD) -r --unique $(POLICY_WRAP) -o $@.all $(KERNEL_OBJ) $(BASE_OBJ) $(POLICY_OBJ) $(WITH_OBJ)
 	$(Q)$(OBJCOPY) --keep-global-symbols=$(BASE_KEEP) --weaken-symbols=$(BASE_KEEP) $@.all $@
 	@rm -f $@.all
 
@@ -285,7 +292,7 @@ app: app-check $(IMAGE) compile_commands.json
 
 run: app
 	@$(PYTHON) tools/run.py --board $(BOARD) --app $(APP_NAME) --image $(IMAGE) --out $(APP_OUT) --cpus $(CPUS) \
-		--args '$(ARGS)' --boot '$(BOOT)' --icount $(ICOUNT) --timeout $(TIMEOUT) --baud '$(BAUD)' --policy '$(POLICY)' --remote '$(REMOTE)'
+		--args '$(ARGS)' --boot '$(BOOT)' --icount $(ICOUNT) --timeout $(TIMEOUT) --baud '$(BAUD)' --policy '$(POLICY)' --remote '$(REMOTE)' --input '$(INPUT)'
 
 endif
 
@@ -294,6 +301,8 @@ endif
 .PHONY: help run test test-boards search soak bench masked posix-suite sim sim-program policy-test crimes fairness deadline image app gdb lint clean compile_commands host-tests app-check
 
 app-check:
+	@test -z "$(filter-out shell,$(WITH))" || { echo "make: WITH=$(WITH): shell expected" >&2; exit 2; }
+	@test -z "$(and $(filter shell,$(APP_NAME) $(WITH)),$(filter host,$(ARCH)))" || { echo "make: the shell is not for BOARD=host, which has no UART" >&2; exit 2; }
 	@test -n "$(APP_SRC)" || { echo "make: APP=$(APP): neither a name under apps/ nor a folder with C files" >&2; exit 2; }
 
 image: $(if $(wildcard boards/$(BOARD)/image.toml),app)
@@ -411,5 +420,6 @@ help:
 	@echo "  BOARD=$(BOARD)   of: $(notdir $(patsubst %/,%,$(wildcard boards/*/)))"
 	@echo "  APP=$(APP)         of: $(notdir $(patsubst %/,%,$(wildcard apps/*/))), or a folder of C files"
 	@echo "  make run BOARD=host APP=hello   the same kernel inside one process of this machine (SEED=1)"
+	@echo "  WITH=shell  a shell on the UART beside APP; APP=shell: alone  INPUT=1  what is typed goes to the UART"
 	@echo "  CPUS=$(CPUS)  ARGS='…' for the application  TIMEOUT=$(TIMEOUT) seconds  ICOUNT=1 virtual time (1 instruction = 1 ns)"
 	@echo "  CROSS_COMPILE=prefix-  LLVM=1 (clang, lld)  SAN=1  LARGE=1 (programs over 1 MiB, arm64)  METER=1 (APP=masked)  V=1 (show commands)"
