@@ -55,12 +55,12 @@ void __wrap_printk(const char *fmt, ...)
 	if (!atomic_load_relaxed(&in_line))
 		keep_time();
 	va_start(ap, fmt);
-	fmt_write(keep, NULL, fmt, ap);
+	fmt_write(keep, NULL, fmt, &ap);
 	va_end(ap);
 	if (atomic_load_relaxed(&only_here))
 		return;
 	va_start(ap, fmt);
-	printk_v(fmt, ap);
+	printk_v(fmt, &ap);
 	va_end(ap);
 }
 

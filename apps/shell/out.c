@@ -26,7 +26,7 @@ static void put(void *ctx, const char *s, size_t n)
 	}
 }
 
-static void say_v(const char *fmt, va_list ap)
+static void say_v(const char *fmt, va_list *ap)
 {
 	struct piece p;
 
@@ -41,7 +41,7 @@ void say(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	say_v(fmt, ap);
+	say_v(fmt, &ap);
 	va_end(ap);
 }
 
@@ -51,7 +51,7 @@ int complain(const char *name, const char *fmt, ...)
 
 	say("%s: ", name);
 	va_start(ap, fmt);
-	say_v(fmt, ap);
+	say_v(fmt, &ap);
 	va_end(ap);
 	say("\n");
 	return 1;

@@ -183,7 +183,7 @@ static void __printf_like(1, 2) say(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	fmt_write(put, NULL, fmt, ap);
+	fmt_write(put, NULL, fmt, &ap);
 	va_end(ap);
 }
 
@@ -224,7 +224,7 @@ void scx_bpf_dump(const char *fmt, ...)
 		return;
 	}
 	va_start(ap, fmt);
-	fmt_write(put, NULL, fmt, ap);
+	fmt_write(put, NULL, fmt, &ap);
 	va_end(ap);
 	now_ns = (time_now_ns)();
 	if (helper_.x && !dump.ended && now_ns - dump.callback_ns < LIVE_NS)

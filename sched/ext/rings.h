@@ -67,7 +67,7 @@ struct thread_sched {
 	bool timer_on;                      /* [l] */
 	uint64_t timer_ns;                  /* [l] when it comes, if it is on */
 	uint64_t unread_since_ns;           /* [l] of the oldest that was not taken; or earlier */
-	bool ending;                        /* [a] */
+	uint32_t ending;                    /* [a] */
 	bool alive;                         /* [a] its function has not returned */
 	bool in_call;                       /* [t] in the kernel: a fault there is the kernel's */
 	uint32_t faults;                    /* [t] */

@@ -154,7 +154,7 @@ static void stop(struct thread_sched *s)
 {
 	uint64_t until_ns = (time_now_ns)() + (s->stalled ? 0 : ring_options.stall_ns);
 
-	bool again = atomic_swap_acq_rel(&s->ending, true);
+	bool again = atomic_swap_acq_rel(&s->ending, 1u);
 
 	timer_cancel_wait(&s->timer);
 	if (again || !s->thread || !atomic_load_acquire(&s->alive))
