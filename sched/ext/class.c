@@ -41,7 +41,8 @@ LOCK_UNCHECKED void ext_post(struct ext_task *e, unsigned cpu, uint32_t events,
 {
 	struct ext_cpu *x = ext_inbox_lock(e);
 
-	e->owed = (e->owed & ~void_events) | events;
+	atomic_store_relaxed(&e->owed, (e->owed & ~void_events) | events);
+	atomic_fence_seq_cst(); /* busy_end() sees it, or is seen to be done */
 	if (ext_index(x) != cpu) {
 		if (e->listed)
 			list_del(&e->inbox);
@@ -50,7 +51,7 @@ LOCK_UNCHECKED void ext_post(struct ext_task *e, unsigned cpu, uint32_t events,
 		spin_unlock(&x->lock);
 		x = ext_inbox_lock(e);
 	}
-	if (!e->listed && !e->busy && e->owed) {
+	if (!e->listed && e->owed && !atomic_load_relaxed(&e->busy)) {
 		list_add_tail(&e->inbox, &x->inbox);
 		e->listed = true;
 	}

@@ -64,11 +64,15 @@ static struct ext_dsq *find_locked(u64 id)
 LOCK_UNCHECKED struct ext_dsq *ext_dsq_find(u64 id)
 {
 	unsigned long flags = arch_irq_save();
-	struct ext_dsq *q;
+	struct ext_cpu *x = &ext_cpus[arch_cpu_self()->index];
+	struct ext_dsq *q = x->found;
 
-	(spin_lock)(&ext.lock);
-	q = find_locked(id);
-	spin_unlock(&ext.lock);
+	if (unlikely(!q || atomic_load_acquire(&q->id) != id || q->side != ext_side() ||
+		     q->destroyed)) {
+		(spin_lock)(&ext.lock);
+		x->found = q = find_locked(id);
+		spin_unlock(&ext.lock);
+	}
 	arch_irq_restore(flags);
 	return q;
 }
@@ -114,9 +118,11 @@ LOCK_UNCHECKED int ext_dsq_create(u64 id)
 	else if (find_locked(id))
 		err = -EEXIST;
 	if (!err) {
-		ext_dsq_init(q, id);
+		ext_dsq_init(q, SCX_DSQ_INVALID);
 		q->side = ext_side();
 		list_add_tail(&q->hash, bucket(id));
+		atomic_store_release(&q->id,
+				     id); /* from here on a CPU that had it before may use it */
 	} else if (q) {
 		list_add_tail(&q->hash, &spare);
 	}
@@ -152,6 +158,7 @@ LOCK_UNCHECKED void ext_dsq_destroy_all(unsigned side)
 		q = any_of(side);
 		if (q) {
 			ASSERT(!q->nr);
+			q->destroyed = true;
 			list_del(&q->hash);
 			list_add_tail(&q->hash, &spare);
 		}

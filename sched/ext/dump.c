@@ -277,13 +277,12 @@ static LOCK_UNCHECKED bool hold(struct ext_task *e)
 {
 	unsigned long flags = arch_irq_save();
 	struct ext_cpu *home = ext_inbox_lock(e);
-	bool mine = !e->busy && e->thread && ext_task_valid(e);
+	bool mine = e->thread && ext_task_valid(e) && !atomic_swap_acq_rel(&e->busy, 1u);
 
 	if (mine) {
 		if (e->listed)
 			list_del(&e->inbox);
 		e->listed = false;
-		e->busy = true;
 		e->pinned = NULL;
 	}
 	spin_unlock(&home->lock);
@@ -296,7 +295,8 @@ static LOCK_UNCHECKED void release(struct ext_task *e)
 	unsigned long flags = arch_irq_save();
 	struct ext_cpu *home = ext_inbox_lock(e);
 
-	e->busy = false;
+	atomic_store_release(&e->busy, 0u);
+	atomic_fence_seq_cst();
 	if (e->owed && !e->listed) {
 		list_add_tail(&e->inbox, &home->inbox);
 		e->listed = true;

@@ -71,7 +71,7 @@ struct ext_node {
 
 struct ext_dsq {
 	struct spinlock lock;  /* rank LOCK_EXT */
-	u64 id;                /* [i] */
+	u64 id;                /* [a] */
 	unsigned side;         /* [i] of which policy, see ext.side */
 	struct list_head list; /* [d] struct ext_node, in order */
 	struct rb_root tree;   /* [d] the same by vtime, if it is ordered by that */
@@ -109,10 +109,12 @@ struct ext_task {
 	struct list_head inbox;   /* [x] */
 	uint32_t owed;            /* [x] EXT_EV_* */
 	uint16_t home;            /* [x] the CPU whose inbox it is or was last in */
-	bool listed, busy;        /* [x] in the inbox; in a step */
-	struct thread *pinned;    /* [x] while busy: may not be freed; NULL: it had ended */
+	bool listed;              /* [x] in the inbox */
+	uint32_t busy;            /* [a] in a step */
+	struct thread *pinned;    /* [s] may not be freed; NULL: it had ended, or runs here */
 	uint32_t told;            /* [s] EXT_TOLD_* */
 	uint32_t weight;          /* [s] the policy knows */
+	uint32_t attributes;      /* [s] of its thread, from which that was made */
 	struct cpumask mask;      /* [s] p.cpus_ptr */
 	uint64_t mask_ns;         /* [s] since when it is that */
 	uint64_t runnable_ns;     /* [q] since when it waits; 0: it does not */
@@ -125,7 +127,7 @@ struct ext_task {
 	bool woken, slept;
 	uint64_t seen_ns, window_ns; /* ext.lock: run time when the window began, and in it */
 	bool orphan;                 /* [m] it ended while one policy took over from another */
-	void *thread_sched; /* [s] of the policy, if a thread decides for it: rings.h */
+	void *thread_sched;          /* [s] of the policy, if a thread decides for it: rings.h */
 };
 
 #define EXT_BATCH_MAX 64
@@ -164,6 +166,8 @@ struct ext_cpu {
 	unsigned long window;   /* state of the timer window */
 	uintptr_t stack_top;    /* [i] */
 	struct timer budget;    /* runs while a step is made */
+	uint64_t armed_ns;      /* what the hardware was to fire at without it */
+	struct ext_dsq *found;  /* the user queue that was looked for last; NULL: none */
 	struct list_head walks; /* iterators that are open */
 	/* the rest: [o], in a step */
 	enum ext_op op;

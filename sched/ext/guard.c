@@ -140,6 +140,7 @@ void ext_helper_leave(struct ext_helper *h)
 void ext_budget_begin(struct ext_cpu *x)
 {
 	x->step_ns = time_now_ns();
+	x->armed_ns = arch_cpu_self()->timers.armed_ns;
 	timer_add(&x->budget, x->step_ns + budget_ns());
 }
 
@@ -148,9 +149,16 @@ bool ext_step_is_long(const struct ext_cpu *x)
 	return time_now_ns() - x->step_ns > budget_ns() / 4;
 }
 
+/* The hardware does not fire for it any more, but for what was or is due next. */
 void ext_budget_end(struct ext_cpu *x)
 {
+	struct timer_queue *q = &arch_cpu_self()->timers;
+
 	timer_cancel(&x->budget);
+	if (q->armed_ns != x->budget.expires_ns)
+		return;
+	q->armed_ns = MIN(x->armed_ns, timer_first_ns(q));
+	arch_timer_set(ns_to_cycles(q->armed_ns));
 }
 
 int ext_guard_init(void)

@@ -303,7 +303,7 @@ LOCK_UNCHECKED uint32_t ext_unlist(struct ext_task *e)
 	while (busy) {
 		unsigned long flags = spin_lock_irqsave(&x->lock);
 
-		busy = e->busy;
+		busy = atomic_load_acquire(&e->busy);
 		if (e->listed)
 			list_del(&e->inbox);
 		e->listed = false;

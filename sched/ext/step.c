@@ -57,13 +57,39 @@ static long call(struct ext_cpu *x, enum ext_op op, const char *name, long (*fn)
 
 /* ---- busy ------------------------------------------------------------------------------------ */
 
-/* Its inbox locked. The thread is not freed before busy_end(). */
-static void busy_set(struct ext_task *e)
+/*
+ * busy vs post
+ *   CPU 0: has T in a step                CPU 1: owes something of T
+ *   .                                     inbox lock: owed |= event
+ *   busy = 0                              fence
+ *   fence                                 busy: not listed, left to CPU 0; else listed
+ *   owed: inbox lock, listed if it is not .
+ */
+
+/* The thread is not freed before busy_end(). Its inbox locked. */
+static void pin(struct ext_task *e)
 {
-	e->busy = true;
 	e->pinned = e->thread;
 	if (e->pinned)
 		atomic_fetch_add_acq_rel(&e->pinned->borrower.pins, 1u);
+}
+
+/* The same for one that busy_begin() got, if it has none. */
+static LOCK_UNCHECKED void hold(struct ext_task *e)
+{
+	struct ext_cpu *home;
+
+	if (e->pinned)
+		return;
+	home = ext_inbox_lock(e);
+	pin(e);
+	spin_unlock(&home->lock);
+}
+
+/* One that runs here, or is about to: it needs no pin. False: another step has it. */
+static bool busy_begin(struct ext_task *e)
+{
+	return !atomic_swap_acq_rel(&e->busy, 1u);
 }
 
 /* The first of this CPU's inbox, now busy, with what is owed of it; NULL: nobody. */
@@ -74,42 +100,45 @@ static LOCK_UNCHECKED struct ext_task *inbox_take(struct ext_cpu *x, uint32_t *o
 	if (list_empty(&x->inbox))
 		return NULL;
 	(spin_lock)(&x->lock);
-	if (!list_empty(&x->inbox)) {
+	while (!e && !list_empty(&x->inbox)) {
 		e = list_first(&x->inbox, struct ext_task, inbox);
 		list_del(&e->inbox);
 		e->listed = false;
-		busy_set(e);
-		*owed = e->owed;
-		e->owed = 0;
+		atomic_fence_seq_cst(); /* whoever has it sees that at its busy_end() */
+		if (busy_begin(e)) {
+			pin(e);
+			*owed = e->owed;
+			atomic_store_relaxed(&e->owed, 0u);
+		} else {
+			e = NULL;
+		}
 	}
 	spin_unlock(&x->lock);
 	return e;
 }
 
-/* One that runs here, and is therefore in no inbox, or is about to be busy. False: it is already. */
-static LOCK_UNCHECKED bool busy_begin(struct ext_task *e)
-{
-	struct ext_cpu *home = ext_inbox_lock(e);
-	bool mine = !e->busy;
-
-	if (mine)
-		busy_set(e);
-	spin_unlock(&home->lock);
-	return mine;
-}
-
-static LOCK_UNCHECKED void busy_end(struct ext_task *e)
+static LOCK_UNCHECKED __noinline void list_again(struct ext_task *e)
 {
 	struct ext_cpu *home = ext_inbox_lock(e);
 
-	e->busy = false;
-	if (e->pinned)
-		atomic_fetch_add_acq_rel(&e->pinned->borrower.pins, -1u);
-	if (e->owed && !e->listed) {
+	if (e->owed && !e->listed && !atomic_load_relaxed(&e->busy)) {
 		list_add_tail(&e->inbox, &home->inbox);
 		e->listed = true;
 	}
 	spin_unlock(&home->lock);
+}
+
+static void busy_end(struct ext_task *e)
+{
+	struct thread *t = e->pinned;
+
+	e->pinned = NULL;
+	atomic_store_release(&e->busy, 0u);
+	atomic_fence_seq_cst();
+	if (unlikely(atomic_load_relaxed(&e->owed)))
+		list_again(e);
+	if (t)
+		atomic_fetch_add_acq_rel(&t->borrower.pins, -1u);
 }
 
 /* ---- what the policy is told ----------------------------------------------------------------- */
@@ -128,11 +157,15 @@ uint32_t ext_weight(const struct thread *t)
 static void refresh(struct ext_cpu *x, struct ext_task *e)
 {
 	struct thread *t = e->thread;
-	uint32_t weight;
+	uint32_t attributes, weight = e->weight;
 
 	if (!t)
 		return;
-	weight = ext_weight(t);
+	attributes = t->sched.policy << 8 | (uint8_t)t->sched.nice;
+	if (attributes != e->attributes) {
+		e->attributes = attributes;
+		weight = ext_weight(t);
+	}
 	if (weight != e->weight) {
 		e->weight = e->p.scx.weight = weight;
 		e->p.static_prio = e->p.prio = 120 + t->sched.nice;
@@ -174,6 +207,7 @@ static void introduce(struct ext_cpu *x, struct ext_task *e)
 {
 	if (likely(e->told & EXT_TOLD_RUNNABLE))
 		return;
+	hold(e);
 	tell_enable(x, e);
 	tell_runnable(x, e, 0);
 }
@@ -584,6 +618,7 @@ static bool wait_for(const struct ext_buffered *b)
 			return false;
 		arch_cpu_relax();
 	}
+	hold(b->e);
 	return true;
 }
 
