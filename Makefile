@@ -303,6 +303,7 @@ endif
 app-check:
 	@test -z "$(filter-out shell,$(WITH))" || { echo "make: WITH=$(WITH): shell expected" >&2; exit 2; }
 	@test -z "$(and $(filter shell,$(APP_NAME) $(WITH)),$(filter host,$(ARCH)))" || { echo "make: the shell is not for BOARD=host, which has no UART" >&2; exit 2; }
+	@test -z "$(and $(filter shell,$(APP_NAME) $(WITH)),$(filter remote,$(subst $(comma), ,$(POLICY))))" || { echo "make: the shell and POLICY=remote would both read the UART" >&2; exit 2; }
 	@test -n "$(APP_SRC)" || { echo "make: APP=$(APP): neither a name under apps/ nor a folder with C files" >&2; exit 2; }
 
 image: $(if $(wildcard boards/$(BOARD)/image.toml),app)

@@ -252,7 +252,8 @@ def test_beside_a_posix_program(tmp_path):
 
 def test_refused():
     for options, says in ((["WITH=telnet", "APP=hello"], "make: WITH=telnet: shell expected"),
-                          (["APP=shell", "BOARD=host"], "make: the shell is not for BOARD=host")):
+                          (["APP=shell", "BOARD=host"], "make: the shell is not for BOARD=host"),
+                          (["APP=hello", "WITH=shell", "POLICY=simple,remote"], "make: the shell and POLICY=remote would both")):
         done = subprocess.run(["make", "run", *options], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
                               stdin=subprocess.DEVNULL)
         assert done.returncode == 2 and says in done.stderr, said(done)
