@@ -176,6 +176,12 @@ const char *arch_timer_name(void); /* "CNTV", "Sstc", "SBI" */
  */
 unsigned long arch_timer_window_open(void);
 void arch_timer_window_close(unsigned long state);
+/*
+ * For a few instructions, cheaply: not even the timer comes through an open window, until
+ * arch_timer_window_again() gets what arch_timer_window_shut() returned. Own CPU.
+ */
+static inline unsigned long arch_timer_window_shut(void);
+static inline void arch_timer_window_again(unsigned long state);
 
 /*
  * Memory. Prot bits below; @va, @pa, @bytes page-aligned. -ENOMEM when no table page is to be had.

@@ -26,7 +26,7 @@
 
 extern const char text_start[], text_end[], rodata_start[], rodata_end[];
 
-bool (*fault_taken)(struct trap_frame *tf, const char *what, uintptr_t addr);
+bool (*fault_taken)(struct trap_frame *tf, const char *what, uintptr_t addr, va_list *ap);
 
 static uint32_t panic_owner;   /* [a] lock id of the CPU that panicked first; 0: none */
 static uint32_t panic_depth;   /* [o] of the owner: how often it panicked */
@@ -173,9 +173,9 @@ void panic(const char *fmt, ...)
 {
 	va_list ap;
 
-	if (fault_taken)
-		fault_taken(NULL, fmt, 0);
 	va_start(ap, fmt);
+	if (fault_taken)
+		fault_taken(NULL, fmt, 0, &ap);
 	panic_report(NULL, fmt, &ap);
 }
 
@@ -226,7 +226,7 @@ void trap_fault(struct trap_frame *tf, const char *what, uintptr_t addr)
 {
 	const struct thread *t = thread_shown();
 
-	if (fault_taken && fault_taken(tf, what, addr))
+	if (fault_taken && fault_taken(tf, what, addr, NULL))
 		return;
 	if (stack_is_guard(addr))
 		panic_trap(tf, "stack overflow in thread %d %.*s: %s at 0x%lx",

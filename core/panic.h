@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdarg.h>
+
 #include "core/base.h"
 
 struct trap_frame;
@@ -19,7 +21,7 @@ __cold __noreturn void panic_trap(const struct trap_frame *tf, const char *fmt, 
  * [a] Asked before an exception becomes a panic, and before a panic in code that may fail (@tf NULL:
  * it does not return if that was so). True: it was seen to. NULL: there is no such code.
  */
-extern bool (*fault_taken)(struct trap_frame *tf, const char *what, uintptr_t addr);
+extern bool (*fault_taken)(struct trap_frame *tf, const char *what, uintptr_t addr, va_list *ap);
 /* In the inter-processor interrupt handler: halts this CPU when another one panics. */
 bool panic_in_progress(void);
 /* "function+0x12" for @pc into @buf; the address alone when no symbol covers it. Returns buf. */

@@ -98,6 +98,20 @@ static inline uintptr_t arch_pc(void)
 	return pc;
 }
 
+/* The timer comes as an FIQ where the controller has no priorities. */
+static inline unsigned long arch_timer_window_shut(void)
+{
+	unsigned long state;
+
+	__asm__ volatile("mrs %0, daif\n\tmsr daifset, #3" : "=r"(state) : : "memory");
+	return state;
+}
+
+static inline void arch_timer_window_again(unsigned long state)
+{
+	__asm__ volatile("msr daif, %0" : : "r"(state) : "memory");
+}
+
 static inline unsigned long arch_irq_save(void)
 {
 	unsigned long flags;

@@ -99,6 +99,21 @@ static inline uintptr_t arch_pc(void)
 	return 0;
 }
 
+static inline unsigned long arch_timer_window_shut(void)
+{
+	unsigned long state = host_self->window;
+
+	host_self->window = false;
+	return state;
+}
+
+static inline void arch_timer_window_again(unsigned long state)
+{
+	host_self->window = state;
+	if (state)
+		host_sync_point();
+}
+
 static inline unsigned long arch_irq_save(void)
 {
 	if (!host_self->irqs_on)

@@ -241,15 +241,15 @@ static __noreturn void panic_report(const char *fmt, va_list *ap)
 	host_die(EXIT_STATUS_PANIC);
 }
 
-bool (*fault_taken)(struct trap_frame *tf, const char *what, uintptr_t addr);
+bool (*fault_taken)(struct trap_frame *tf, const char *what, uintptr_t addr, va_list *ap);
 
 void panic(const char *fmt, ...)
 {
 	va_list ap;
 
-	if (fault_taken)
-		fault_taken(NULL, fmt, 0);
 	va_start(ap, fmt);
+	if (fault_taken)
+		fault_taken(NULL, fmt, 0, &ap);
 	panic_report(fmt, &ap);
 }
 

@@ -47,7 +47,7 @@ static void take_fault(void)
 	const char *what = host_self->fault;
 
 	host_self->fault = NULL;
-	if (!fault_taken || !fault_taken(&tf, what, host_self->fault_addr))
+	if (!fault_taken || !fault_taken(&tf, what, host_self->fault_addr, NULL))
 		panic("%s at 0x%lx, in the kernel", what, (unsigned long)host_self->fault_addr);
 }
 

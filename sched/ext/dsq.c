@@ -61,18 +61,23 @@ static struct ext_dsq *find_locked(u64 id)
 	return NULL;
 }
 
-LOCK_UNCHECKED struct ext_dsq *ext_dsq_find(u64 id)
+static __noinline LOCK_UNCHECKED struct ext_dsq *find_anew(struct ext_cpu *x, u64 id)
+{
+	(spin_lock)(&ext.lock);
+	x->found = find_locked(id);
+	spin_unlock(&ext.lock);
+	return x->found;
+}
+
+struct ext_dsq *ext_dsq_find(u64 id)
 {
 	unsigned long flags = arch_irq_save();
 	struct ext_cpu *x = &ext_cpus[arch_cpu_self()->index];
 	struct ext_dsq *q = x->found;
 
 	if (unlikely(!q || atomic_load_acquire(&q->id) != id || q->side != ext_side() ||
-		     q->destroyed)) {
-		(spin_lock)(&ext.lock);
-		x->found = q = find_locked(id);
-		spin_unlock(&ext.lock);
-	}
+		     q->destroyed))
+		q = find_anew(x, id);
 	arch_irq_restore(flags);
 	return q;
 }

@@ -288,6 +288,7 @@ long ext_guarded(struct ext_cpu *x, const char *name, long (*fn)(long, long, lon
  */
 struct ext_helper {
 	struct ext_cpu *x; /* NULL: not called from a step */
+	unsigned long state;
 };
 struct ext_helper ext_helper_enter(void);
 void ext_helper_leave(struct ext_helper *h);

@@ -21,6 +21,7 @@
 #include "core/cpu.h"
 #include "core/mem/mem.h"
 #include "core/panic.h"
+#include "core/print.h"
 #include "sched/ext/ext.h"
 
 #define STACK_BYTES   (16 * 1024)
@@ -75,11 +76,11 @@ static void budget_over(struct timer *timer)
 	budget_again(x, time_now_ns() + NSEC_PER_MSEC);
 }
 
-/* An exception, or, with @tf NULL, a panic. */
-static bool fault(struct trap_frame *tf, const char *what, uintptr_t addr)
+/* An exception, or, with @tf NULL, a panic: then @what is a format for @ap. */
+static bool fault(struct trap_frame *tf, const char *what, uintptr_t addr, va_list *ap)
 {
 	struct ext_cpu *x;
-	char name[64];
+	char name[64], text[200];
 
 	if (!arch_guarded())
 		return false;
@@ -94,7 +95,8 @@ static bool fault(struct trap_frame *tf, const char *what, uintptr_t addr)
 		arch_guarded_divert(tf);
 		return true;
 	}
-	ext_exit(SCX_EXIT_ERROR, 0, "%s(): panic: %s", x->callback, what);
+	fmt_vbuf(text, sizeof(text), what, *ap);
+	ext_exit(SCX_EXIT_ERROR, 0, "%s(): panic: %s", x->callback, text);
 	arch_guarded_abort();
 }
 
@@ -124,9 +126,8 @@ struct ext_helper ext_helper_enter(void)
 	x = &ext_cpus[arch_cpu_self()->index];
 	if (x->in_helper)
 		return (struct ext_helper){ NULL };
-	arch_timer_window_close(x->window);
 	x->in_helper = true;
-	return (struct ext_helper){ x };
+	return (struct ext_helper){ x, arch_timer_window_shut() };
 }
 
 void ext_helper_leave(struct ext_helper *h)
@@ -134,7 +135,7 @@ void ext_helper_leave(struct ext_helper *h)
 	if (!h->x)
 		return;
 	h->x->in_helper = false;
-	h->x->window = arch_timer_window_open();
+	arch_timer_window_again(h->state);
 }
 
 void ext_budget_begin(struct ext_cpu *x)

@@ -12,6 +12,7 @@
 #include "core/mem/mem.h"
 #include "core/mem/page.h"
 #include "core/panic.h"
+#include "core/print.h"
 #include "core/string.h"
 #include "core/topology.h"
 #include "sched/ext/rings.h"
@@ -22,7 +23,7 @@
 static struct thread_sched *deciders;
 static unsigned nr_deciders, deciders_order;
 static struct thread_sched_counters ended; /* of the last policy, when its rings are gone */
-static bool (*fault_before)(struct trap_frame *tf, const char *what, uintptr_t addr);
+static bool (*fault_before)(struct trap_frame *tf, const char *what, uintptr_t addr, va_list *ap);
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
@@ -65,20 +66,21 @@ static void crash(struct thread *t)
 	leave(self());
 }
 
-/* An exception, or, with @tf NULL, a panic. */
-static bool fault(struct trap_frame *tf, const char *what, uintptr_t addr)
+/* An exception, or, with @tf NULL, a panic: then @what is a format for @ap. */
+static bool fault(struct trap_frame *tf, const char *what, uintptr_t addr, va_list *ap)
 {
 	struct thread_sched *s = arch_guarded() ? NULL : self();
-	char name[64];
+	char name[64], text[200];
 
 	if (!s || s->in_call)
-		return fault_before(tf, what, addr);
+		return fault_before(tf, what, addr, ap);
 	if (!tf) {
 		if (!arch_irq_enabled())
 			return false;
 		s->in_call = true;
+		fmt_vbuf(text, sizeof(text), what, *ap);
 		ext_exit(SCX_EXIT_ERROR, 0, "scheduling thread %s[%d]: panic: %s", s->thread->name,
-			 s->thread->tid, what);
+			 s->thread->tid, text);
 		leave(s);
 	}
 	if (stack_is_guard(addr) || s->faults++ == FAULTS_MAX)

@@ -796,7 +796,7 @@ static const struct mistake {
 	  "dispatch() used up its 200 us" },
 	{ { .name = "assert", .stopping = assert_stopping },
 	  SCX_EXIT_ERROR,
-	  "stopping(): panic: assertion failed" },
+	  "stopping(): panic: assertion failed: draw(20)" },
 	{ { .name = "destroy",
 	    .enqueue = shared_enqueue,
 	    .dispatch = destroy_dispatch,

@@ -183,7 +183,7 @@ TEST(ext_failed_assertion)
 {
 	static struct sched_ext_ops ops = { .name = "assert", .stopping = assert_stopping };
 
-	ends_with(&ops, SCX_EXIT_ERROR, "stopping(): panic: assertion failed");
+	ends_with(&ops, SCX_EXIT_ERROR, "stopping(): panic: assertion failed: p->pid == -1");
 }
 
 static void wild_running(struct task_struct *p)
