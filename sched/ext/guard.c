@@ -80,7 +80,7 @@ static void budget_over(struct timer *timer)
 static bool fault(struct trap_frame *tf, const char *what, uintptr_t addr, va_list *ap)
 {
 	struct ext_cpu *x;
-	char name[64], text[200];
+	char text[200];
 
 	if (!arch_guarded())
 		return false;
@@ -90,8 +90,9 @@ static bool fault(struct trap_frame *tf, const char *what, uintptr_t addr, va_li
 	if (tf) {
 		if (!atomic_load_relaxed(&ext.exit_kind))
 			ext_dump_backtrace(tf);
-		ext_exit(SCX_EXIT_ERROR, 0, "%s(): %s at 0x%lx, in %s", x->callback, what,
-			 (unsigned long)addr, symbol_name(arch_trap_pc(tf), name, sizeof(name)));
+		/* its function's name is looked up later: interrupts are masked here */
+		ext_exit(SCX_EXIT_ERROR, (s64)arch_trap_pc(tf), "%s(): %s at 0x%lx", x->callback,
+			 what, (unsigned long)addr);
 		arch_guarded_divert(tf);
 		return true;
 	}

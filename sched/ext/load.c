@@ -18,13 +18,15 @@
 #include "core/console.h"
 #include "core/irq.h"
 #include "core/mem/page.h"
+#include "core/panic.h"
 #include "core/print.h"
 #include "core/string.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/policy.h"
 #include "sched/ext/watch.h"
 
-#define TIMEOUT_MAX_MS 30000
+#define TIMEOUT_MAX_MS   30000
+#define EJECTOR_PRIORITY 99 /* until all threads are fair */
 
 struct ext ext = { .mutex = MUTEX_INIT, .lock = SPINLOCK_INIT(LOCK_EXT) };
 
@@ -362,7 +364,7 @@ static int install(void)
 {
 	struct thread_attr attr = { .name = "scx_ejector",
 				    .policy = SCHED_FIFO,
-				    .priority = 99,
+				    .priority = EJECTOR_PRIORITY,
 				    .affinity = &cpu_online_mask,
 				    .detached = true };
 	int err;
@@ -527,6 +529,19 @@ void ext_exit(enum scx_exit_kind kind, s64 code, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* Of an exception: guard.c left where it was as the code. */
+static void name_place(void)
+{
+	size_t n = strnlen(ext.reason_msg, sizeof(ext.reason_msg));
+	char name[64];
+
+	if (ext.exit_kind == SCX_EXIT_ERROR && ext.info.exit_code)
+		fmt_buf(ext.reason_msg + n, sizeof(ext.reason_msg) - n, ", in %s",
+			symbol_name((uintptr_t)ext.info.exit_code, name, sizeof(name)));
+	if (ext.exit_kind == SCX_EXIT_ERROR)
+		ext.info.exit_code = 0;
+}
+
 static void unload(void)
 {
 	struct sched_ext_ops *ops = ext.ops;
@@ -534,6 +549,10 @@ static void unload(void)
 	irq_synchronize();
 	ext_dump_begin();
 	thread_each(disable_one);
+	/* the rest can wait: until EEVDF has decided, and for whoever has any real-time priority */
+	sched_set_policy(thread_current(), SCHED_FIFO, 1, 0);
+	thread_sleep_until((time_now_ns)() + 5 * NSEC_PER_USEC);
+	name_place();
 	ext.info.kind = ext.exit_kind;
 	ext.info.reason = reason_of(ext.exit_kind);
 	irq_synchronize();
@@ -548,6 +567,7 @@ static void unload(void)
 	atomic_store_release(&ext.bypass, 0u);
 	for (; nr_waiting; nr_waiting--)
 		semaphore_post(&unloaded);
+	sched_set_policy(thread_current(), SCHED_FIFO, EJECTOR_PRIORITY, 0);
 }
 
 /* Somebody waits longer than the policy's time-out, be it because of higher classes. */
