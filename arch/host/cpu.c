@@ -36,7 +36,7 @@
 #define STEP_NS     10u
 #define STEPS_MAX   100000000ull
 #define LONELY_NS   1000u /* a spin while nobody else can run: only time can end it */
-#define STUCK_LOOKS 20u   /* of host_look_at_time() */
+#define STUCK_LOOKS 50u   /* of host_look_at_time() */
 #define RELAX_NS    50u   /* with costs: between two looks of a spin loop */
 #define DEBT_MAX_NS 500u  /* a CPU with costs is ahead of the clock by no more than about this */
 

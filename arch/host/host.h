@@ -98,7 +98,7 @@ int host_run(unsigned cpus, uint64_t seed, void (*first)(void *), void *arg);
 int host_boot_arguments(const char *text);
 /*
  * From here on an exception in a policy's callback, and a callback that makes no step of the machine
- * for half a second of real CPU time, are what they are on a board: the end of the policy.
+ * for 0.2 s of real CPU time, are what they are on a board: the end of the policy.
  */
 void host_catch_faults(void);
 /*
@@ -147,7 +147,7 @@ struct trap_frame {
 };
 /* In a signal: does not return if a callback was to blame. */
 void host_fault(const char *what, uintptr_t addr, uintptr_t pc);
-/* In a signal that comes each half second of CPU time. */
+/* In a signal that comes each 0.2 s of CPU time. */
 void host_look_at_time(void);
 
 struct host_cpu;

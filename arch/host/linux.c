@@ -48,7 +48,7 @@ int host_call_chain(void **pc, int n)
 
 /* ---- signals --------------------------------------------------------------------------------- */
 
-#define LOOK_EVERY_US 500000 /* of CPU time */
+#define LOOK_EVERY_US 200000 /* of CPU time */
 
 static char signal_stack[64 * 1024];
 
