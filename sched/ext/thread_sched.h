@@ -148,7 +148,8 @@ unsigned thread_sched_index(const struct thread_sched *s);
 
 /*
  * In the policy's init(): makes rings and threads. 0; -EINVAL: an option, said on the console;
- * -EBUSY: a thread of an earlier policy has not returned yet; -ENOMEM.
+ * -EBUSY: a thread of an earlier policy has not returned yet, or, in ext_swap(), the policy that is
+ * loaded has such a thread, too; -ENOMEM.
  */
 s32 thread_sched_begin(const struct thread_sched_options *options);
 /* Ends the policy, with the code and the reason that exit() is told of. Context: any. */

@@ -134,8 +134,11 @@ static void by_vtime(struct thread_sched *s)
 
 static s32 rings_init(void)
 {
-	loaded_ns = time_now_ns();
-	return thread_sched_begin(&options);
+	uint64_t at_ns = time_now_ns();
+	s32 err = thread_sched_begin(&options);
+
+	loaded_ns = err ? loaded_ns : at_ns;
+	return err;
 }
 
 static enum scx_exit_kind exit_kind;
@@ -504,6 +507,40 @@ static void its_end_is_the_policys(void **state)
 	}
 }
 
+/* ---- one in place of another ------------------------------------------------------------------ */
+
+static void swap_first(void *arg)
+{
+	static struct sched_ext_ops other = { .name = "other" };
+	static struct sched_ext_ops second;
+
+	(void)arg;
+	second = rings_ops;
+	strcpy(second.name, "second");
+	set_options(THREAD_SCHED_FLOATING);
+	options.priority = 60;
+	make_workers(8);
+	CHECK(!ext_load(&other));
+	for (int round = 0; round < 3; round++) {
+		CHECK(!ext_swap(&rings_ops));
+		live(100);
+		CHECK(ext_swap(&second) == -EBUSY);
+		everybody_goes_on();
+		CHECK(ext.ops == &rings_ops && !ext.exit_kind);
+		CHECK(!ext_swap(&other));
+		everybody_goes_on();
+	}
+	CHECK(!ext_unload());
+	CHECK(!now().late);
+	join_workers();
+}
+
+static void one_takes_over_from_another(void **state)
+{
+	(void)state;
+	run(swap_first, 1, 3, 2);
+}
+
 /* ---- options that are refused ------------------------------------------------------------------ */
 
 static void refused_first(void *arg)
@@ -543,6 +580,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_slow_one_is_no_danger),
 		cmocka_unit_test(void_verdicts_are_counted),
 		cmocka_unit_test(its_end_is_the_policys),
+		cmocka_unit_test(one_takes_over_from_another),
 		cmocka_unit_test(wrong_options_are_refused),
 	};
 
