@@ -155,7 +155,6 @@ static void release(void)
 static void stop(struct thread_sched *s)
 {
 	uint64_t until_ns = (time_now_ns)() + (s->stalled ? 0 : ring_options.stall_ns);
-
 	bool again = atomic_swap_acq_rel(&s->ending, 1u);
 
 	timer_cancel_wait(&s->timer);
@@ -177,9 +176,16 @@ static void end(void)
 		release();
 }
 
+static bool loaded_is_ours(void)
+{
+	return ext.ops && ext.ops->enqueue == thread_sched_on_enqueue;
+}
+
 void thread_sched_on_exit(struct scx_exit_info *info)
 {
-	(void)info;
+	/* one that was to take over from another one of this kind, and was refused */
+	if (info->kind == SCX_EXIT_ERROR && loaded_is_ours())
+		return;
 	end();
 	if (ring_options.report)
 		thread_sched_report();
@@ -314,6 +320,11 @@ s32 thread_sched_begin(const struct thread_sched_options *options)
 	const char *why = option_fault(&all);
 	int err;
 
+	if (nr_deciders && ext_is_loader() && loaded_is_ours()) {
+		printk("scx: scheduling thread: policy %s has one; unload it first\n",
+		       ext.ops->name);
+		return -EBUSY;
+	}
 	if (why) {
 		printk("scx: scheduling thread: %s\n", why);
 		return -EINVAL;
