@@ -70,8 +70,10 @@ bool ext_want_step(struct runqueue *rq)
 {
 	struct ext_cpu *x = ext_cpu_of(rq);
 
-	if (rq->curr->sched.rank > RANK_EXT)
-		return false; /* when that one is done */
+	if (rq->curr->sched.rank > RANK_EXT) {
+		x->idle_seen = false; /* when that one is done */
+		return false;
+	}
 	if (rq->curr == rq->idle && !x->token) {
 		x->token = true;
 		rq->nr_ready++;

@@ -255,7 +255,7 @@ static __noinline LOCK_UNCHECKED bool drain_and_give(struct thread_sched *s, s32
 	cpumask_reset(&kick, (unsigned)cpu);
 	cpumask_reset(&preempt, (unsigned)cpu);
 	cpumask_for_each(other, &kick)
-		scx_bpf_kick_cpu((s32)other, SCX_KICK_IDLE);
+		scx_bpf_kick_cpu((s32)other, 0);
 	cpumask_for_each(other, &preempt)
 		scx_bpf_kick_cpu((s32)other, SCX_KICK_PREEMPT);
 	return given;

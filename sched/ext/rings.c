@@ -176,12 +176,16 @@ void rings_kick_idle(struct thread_sched *s, uint32_t n)
 {
 	cpumask_for_each(cpu, &s->cpus) {
 		if (!n || cpu >= cpu_count)
-			break;
+			return;
 		if (!atomic_load_relaxed(&ext_cpus[cpu].claimable))
 			continue;
 		scx_bpf_kick_cpu((s32)cpu, SCX_KICK_IDLE);
 		n--;
 	}
+	/* those that a higher class has look when it is done */
+	cpumask_for_each(cpu, &s->cpus)
+		if (cpu < cpu_count && cpumask_atomic_test(&cpu_online_mask, cpu))
+			scx_bpf_kick_cpu((s32)cpu, 0);
 }
 
 /* ---- the oldest event ------------------------------------------------------------------------ */

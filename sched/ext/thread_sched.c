@@ -39,7 +39,7 @@ static LOCK_UNCHECKED void drain(struct thread_sched *s)
 	cpumask_for_each(cpu, &preempt)
 		scx_bpf_kick_cpu((s32)cpu, SCX_KICK_PREEMPT);
 	cpumask_for_each(cpu, &kick)
-		scx_bpf_kick_cpu((s32)cpu, SCX_KICK_IDLE);
+		scx_bpf_kick_cpu((s32)cpu, 0);
 	rings_kick_idle(s, n);
 }
 
