@@ -280,12 +280,26 @@ static int change(unsigned index, int (*how)(struct cpu *cpu))
 	return err;
 }
 
+/* A policy hears of it outside of the change, in which nobody may wait for another one. */
 int cpu_offline(unsigned cpu)
 {
-	return change(cpu, take_off_if_spare);
+	bool was = cpu < cpu_count && cpumask_atomic_test(&cpu_online_mask, cpu);
+	int err;
+
+	if (was)
+		sched_tell_policy(cpu, false);
+	err = change(cpu, take_off_if_spare);
+	if (was && err)
+		sched_tell_policy(cpu, true);
+	return err;
 }
 
 int cpu_online(unsigned cpu)
 {
-	return change(cpu, bring_up);
+	bool was = cpu < cpu_count && cpumask_atomic_test(&cpu_online_mask, cpu);
+	int err = change(cpu, bring_up);
+
+	if (!was && !err)
+		sched_tell_policy(cpu, true);
+	return err;
 }

@@ -53,6 +53,8 @@ void cpu_change_seen(struct cpu *cpu);
 /* Implemented by sched/hotplug.c. */
 /* While on, sched_ipi() calls cpu_change_seen(). */
 void sched_change_begin(void);
+/* The policy that is loaded, if one is: @cpu is about to leave, or has come. Context: thread. */
+void sched_tell_policy(unsigned cpu, bool online);
 void sched_change_end(void);
 /*
  * Moves every thread that is where it may not run: its mask, or cpu_online_mask, was changed

@@ -51,6 +51,14 @@ static const struct balance_hotplug hotplug = {
 	.place = place_stray,
 };
 
+void sched_tell_policy(unsigned cpu, bool online)
+{
+	const struct ext_hooks *hooks = atomic_load_acquire(&ext_hooks);
+
+	if (hooks)
+		hooks->cpu_changes(cpu, online);
+}
+
 void sched_change_begin(void)
 {
 	atomic_store_release(&balance_hotplug, &hotplug);

@@ -202,6 +202,8 @@ struct ext_hooks {
 	void (*ends)(struct thread *t);
 	/* @cpu has nothing to run. True: look again. No lock held, irqs masked */
 	bool (*idle)(struct cpu *cpu);
+	/* a CPU is about to leave, or has come. Context: thread */
+	void (*cpu_changes)(unsigned cpu, bool online);
 };
 extern const struct ext_hooks *ext_hooks; /* [a] */
 /* attr.c: the rank that @t has by itself may be another. Any context, no lock of sched/ held. */

@@ -318,6 +318,37 @@ LOCK_UNCHECKED bool ext_dsq_consume(struct ext_dsq *q, struct ext_cpu *x)
 	}
 }
 
+LOCK_UNCHECKED void ext_dsq_to_global(struct ext_dsq *q)
+{
+	const struct ext_insert in = { .dsq_id = SCX_DSQ_GLOBAL };
+
+	for (;;) {
+		struct ext_task *e;
+		struct runqueue *rq;
+		struct thread *t;
+		const char *why;
+		uint32_t seq;
+
+		(spin_lock)(&q->lock);
+		e = list_empty(&q->list) ? NULL : task_at(q->list.next);
+		if (e) {
+			take(q, e);
+			pin(e);
+			seq = e->seq;
+		}
+		spin_unlock(&q->lock);
+		if (!e)
+			return;
+		t = e->thread;
+		rq = rq_lock_thread(t);
+		if (e->seq == seq && e->where == EXT_QUEUED && !e->dsq)
+			ext_dsq_put(&ext.global, e, &in, &why);
+		spin_unlock(&rq->lock);
+		ext_tell_idle_cpu(t);
+		unpin(t);
+	}
+}
+
 /* ---- walks and questions --------------------------------------------------------------------- */
 
 /* What struct bpf_iter_scx_dsq holds. */

@@ -336,6 +336,9 @@ void ext_dump_free(const struct ext_dump_text *text);
 /* The counter number @i of @stats, by name; NULL: there are not so many. Any context. */
 const char *ext_event(const struct scx_event_stats *stats, unsigned i, s64 *value);
 
+/* All of @q, of a CPU that leaves; the policy walks through no such queue. Irqs masked. */
+void ext_dsq_to_global(struct ext_dsq *q);
+
 /* ---- load.c ---------------------------------------------------------------------------------- */
 
 /* For swap.c; all under ext.mutex. What is wrong with the table; NULL: nothing. */
@@ -364,6 +367,8 @@ int ext_load(struct sched_ext_ops *ops);
  * them made an error. On errors of @ops the other one goes on. swap.c. Context: thread.
  */
 int ext_swap(struct sched_ext_ops *ops);
+/* An idle CPU that may run @t looks into the global queue. No lock held. */
+void ext_tell_idle_cpu(const struct thread *t);
 /* The same with ext.mutex held and @ops known to be sound. */
 int ext_swap_locked(struct sched_ext_ops *ops);
 /* Unloads it: all its threads are fair from then on. -ENOENT: none is loaded. Context: thread. */

@@ -25,8 +25,7 @@
 #include "sched/ext/policy.h"
 #include "sched/ext/watch.h"
 
-#define TIMEOUT_MAX_MS   30000
-#define EJECTOR_PRIORITY 99 /* until all threads are fair */
+#define TIMEOUT_MAX_MS 30000
 
 struct ext ext = { .mutex = MUTEX_INIT, .lock = SPINLOCK_INIT(LOCK_EXT) };
 
@@ -173,7 +172,31 @@ static LOCK_UNCHECKED void ends(struct thread *self)
 	spin_unlock(&rq->lock);
 }
 
+/* As with sched_ext, a policy that does not say what to do then is restarted. */
+static void cpu_changes(unsigned cpu, bool online)
+{
+	bool ends = false;
+	void (*tell)(s32 cpu);
+
+	mutex_lock(&ext.mutex);
+	atomic_fetch_add_relaxed(&ext.hotplug_seq, 1u);
+	if (ext.ops && !atomic_load_acquire(&ext.exit_kind)) {
+		tell = online ? ext.ops->cpu_online : ext.ops->cpu_offline;
+		ends = !tell;
+		if (tell)
+			tell((s32)cpu);
+		else
+			ext_exit(SCX_EXIT_UNREG_KERN, SCX_ECODE_RSN_HOTPLUG | SCX_ECODE_ACT_RESTART,
+				 "cpu %u %s", cpu, online ? "came" : "leaves");
+	}
+	nr_waiting += ends;
+	mutex_unlock(&ext.mutex);
+	if (ends)
+		semaphore_wait(&unloaded);
+}
+
 static const struct ext_hooks hooks = {
+	.cpu_changes = cpu_changes,
 	.rank = ext_rank,
 	.changed = ext_changed,
 	.start = start,
@@ -364,7 +387,7 @@ static int install(void)
 {
 	struct thread_attr attr = { .name = "scx_ejector",
 				    .policy = SCHED_FIFO,
-				    .priority = EJECTOR_PRIORITY,
+				    .priority = 99,
 				    .affinity = &cpu_online_mask,
 				    .detached = true };
 	int err;
@@ -542,6 +565,9 @@ static void name_place(void)
 		ext.info.exit_code = 0;
 }
 
+/* That of the policy which ended, if it is to begin anew. */
+static struct sched_ext_ops *restarts; /* the ejector's */
+
 static void unload(void)
 {
 	struct sched_ext_ops *ops = ext.ops;
@@ -549,10 +575,16 @@ static void unload(void)
 	irq_synchronize();
 	ext_dump_begin();
 	thread_each(disable_one);
-	/* the rest can wait: until EEVDF has decided, and for whoever has any real-time priority */
-	sched_set_policy(thread_current(), SCHED_FIFO, 1, 0);
+	/*
+	 * The rest can wait until EEVDF has decided. Not for all that is real-time: the policy's own
+	 * scheduling thread may be what does not end.
+	 */
 	thread_sleep_until((time_now_ns)() + 5 * NSEC_PER_USEC);
 	name_place();
+	restarts = ext.exit_kind == SCX_EXIT_UNREG_KERN &&
+				   (u64)ext.info.exit_code & SCX_ECODE_ACT_RESTART ?
+			   ops :
+			   NULL;
 	ext.info.kind = ext.exit_kind;
 	ext.info.reason = reason_of(ext.exit_kind);
 	irq_synchronize();
@@ -567,7 +599,6 @@ static void unload(void)
 	atomic_store_release(&ext.bypass, 0u);
 	for (; nr_waiting; nr_waiting--)
 		semaphore_post(&unloaded);
-	sched_set_policy(thread_current(), SCHED_FIFO, EJECTOR_PRIORITY, 0);
 }
 
 /* Somebody waits longer than the policy's time-out, be it because of higher classes. */
@@ -614,9 +645,12 @@ static void *ejector(void *unused)
 		mutex_lock(&ext.mutex);
 		if (ext.ops && !told)
 			look_for_stalls();
+		restarts = NULL;
 		if (ext.ops && atomic_load_acquire(&ext.exit_kind))
 			unload();
 		mutex_unlock(&ext.mutex);
+		if (restarts)
+			ext_load_in_place(restarts, ext_load);
 	}
 	return NULL;
 }

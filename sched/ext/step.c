@@ -656,6 +656,10 @@ static struct ext_task *find_next(struct ext_cpu *x, struct ext_task *prev)
 {
 	struct runqueue *rq = &cpu_at(ext_index(x))->rq;
 
+	if (unlikely(!cpumask_atomic_test(&cpu_online_mask, ext_index(x)))) {
+		ext_dsq_to_global(&x->arriving); /* it leaves, and takes nobody more */
+		return stage(x);
+	}
 	for (int i = 0;; i++) {
 		struct ext_task *next;
 

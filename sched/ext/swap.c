@@ -29,8 +29,7 @@
 
 /* ---- bypass ---------------------------------------------------------------------------------- */
 
-/* An idle CPU that may run @t looks into the global queue. No lock held. */
-static LOCK_UNCHECKED void tell_idle_cpu(const struct thread *t)
+LOCK_UNCHECKED void ext_tell_idle_cpu(const struct thread *t)
 {
 	struct cpumask idle;
 	struct runqueue *rq;
@@ -92,7 +91,7 @@ static LOCK_UNCHECKED void to_global(struct ext_task *e)
 	spin_unlock(&rq->lock);
 	arch_irq_restore(flags);
 	if (moves)
-		tell_idle_cpu(t);
+		ext_tell_idle_cpu(t);
 	unpin(t);
 }
 

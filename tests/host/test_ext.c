@@ -517,6 +517,82 @@ static void one_for_another(void **state)
 	run(swap_first, 1, 4, 8);
 }
 
+static enum scx_exit_kind exit_kind;
+static char exit_msg[200];
+
+static void note_exit(struct scx_exit_info *info)
+{
+	exit_kind = info->kind;
+	snprintf(exit_msg, sizeof(exit_msg), "%s", info->msg);
+}
+
+/* ---- CPUs leave and come ---------------------------------------------------------------------- */
+
+static unsigned nr_told[2]; /* by online */
+
+static void told_online(s32 cpu)
+{
+	CHECK(cpu > 0);
+	nr_told[1]++;
+}
+
+static void told_offline(s32 cpu)
+{
+	CHECK(cpu > 0 && cpumask_test(&cpu_online_mask, (unsigned)cpu));
+	nr_told[0]++;
+}
+
+static void leave_and_come(struct sched_ext_ops *ops)
+{
+	for (unsigned cpu = 1; cpu < cpu_count; cpu++) {
+		CHECK(!cpu_offline(cpu));
+		sleep_for(draw(5 * MS));
+		CHECK(ext.ops == ops);
+		CHECK(!cpu_online(cpu));
+		sleep_for(draw(5 * MS));
+		CHECK(ext.ops == ops);
+	}
+}
+
+/* One that is told goes on; one that does not want to hear of it is restarted. */
+static void hotplug_first(void *arg)
+{
+	static struct sched_ext_ops *const all[] = { &nothing_ops, &vtime_ops, &keeper_ops,
+						     &elsewhere_ops };
+	static struct sched_ext_ops ops;
+
+	(void)arg;
+	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 50, 0));
+	make_workers();
+	ops = *all[draw(ARRAY_SIZE(all))];
+	ops.exit = note_exit;
+	exit_kind = SCX_EXIT_NONE;
+	CHECK(!ext_load(&ops));
+	CHECK(!cpu_offline(cpu_count - 1));
+	CHECK(!cpu_online(cpu_count - 1));
+	sleep_for(5 * MS);
+	CHECK(exit_kind == SCX_EXIT_UNREG_KERN && strstr(exit_msg, "cpu "));
+	CHECK(ext.ops == &ops);
+	CHECK(!ext_unload());
+
+	ops.cpu_online = told_online;
+	ops.cpu_offline = told_offline;
+	nr_told[0] = nr_told[1] = 0;
+	CHECK(!ext_load(&ops));
+	leave_and_come(&ops);
+	leave_and_come(&ops);
+	CHECK(nr_told[0] == 2 * (cpu_count - 1) && nr_told[1] == nr_told[0]);
+	everybody_goes_on();
+	CHECK(!ext_unload());
+	join_workers();
+}
+
+static void cpus_leave_and_come(void **state)
+{
+	(void)state;
+	run(hotplug_first, 2, 4, 6);
+}
+
 /* ---- one that is worse goes ------------------------------------------------------------------ */
 
 #define WINDOW (200 * MS)
@@ -610,15 +686,6 @@ static void worse_is_rolled_back(void **state)
 }
 
 /* ---- mistakes that end a policy -------------------------------------------------------------- */
-
-static enum scx_exit_kind exit_kind;
-static char exit_msg[200];
-
-static void note_exit(struct scx_exit_info *info)
-{
-	exit_kind = info->kind;
-	snprintf(exit_msg, sizeof(exit_msg), "%s", info->msg);
-}
 
 static void forget_enqueue(struct task_struct *p, u64 flags)
 {
@@ -975,6 +1042,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(threads_kept_by_the_policy),
 		cmocka_unit_test(sent_to_other_cpus),
 		cmocka_unit_test(one_for_another),
+		cmocka_unit_test(cpus_leave_and_come),
 		cmocka_unit_test(worse_is_rolled_back),
 		cmocka_unit_test(mistakes_end_it),
 		cmocka_unit_test(refused),

@@ -46,7 +46,6 @@ def test_samples(policy):
         assert done.returncode == 0 and f"policy {policy}: loaded to the end" in done.stdout, done.stdout + done.stderr
 
 
-@pytest.mark.xfail(strict=True, reason="a CPU that leaves goes on taking threads from the policy's queues")
 def test_hotplug():
     done = simulate("simple", "wasted-4-hotplug")
     assert done.returncode == 0, done.stdout + done.stderr
