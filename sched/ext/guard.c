@@ -123,10 +123,10 @@ struct ext_helper ext_helper_enter(void)
 	struct ext_cpu *x;
 
 	if (!arch_guarded())
-		return (struct ext_helper){ NULL };
+		return (struct ext_helper){ NULL, 0 };
 	x = &ext_cpus[arch_cpu_self()->index];
 	if (x->in_helper)
-		return (struct ext_helper){ NULL };
+		return (struct ext_helper){ NULL, 0 };
 	x->in_helper = true;
 	return (struct ext_helper){ x, arch_timer_window_shut() };
 }
