@@ -274,7 +274,7 @@ static void ext_start(struct runqueue *rq, struct thread *t)
 	x->staged = NULL;
 	x->idle_seen = false;
 	e->where = EXT_RUNNING;
-	if (unlikely(atomic_load_relaxed(&ext_watching)) && e->woken)
+	if (unlikely(atomic_load_acquire(&ext_watching)) && e->woken)
 		ext_watch_runs(x, rq->since_ns - MIN(e->runnable_ns, rq->since_ns));
 	e->woken = false;
 	e->runnable_ns = 0;

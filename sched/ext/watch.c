@@ -5,6 +5,7 @@
  */
 #include "sched/ext/watch.h"
 #include "core/console.h"
+#include "core/mem/page.h"
 #include "sched/ext/ext.h"
 
 #define STEPS    4 /* of the histogram in a power of two */
@@ -16,7 +17,7 @@ struct counts {
 	uint32_t wakes[BUCKETS], misses, served;
 };
 
-static struct counts counts[ARCH_CPU_MAX]; /* own CPU, rq->lock */
+static struct counts *counts; /* by CPU, whose rq->lock; there since the first ext_watch() */
 uint32_t ext_watching;
 
 /* [m] ext.mutex */
@@ -52,7 +53,8 @@ void ext_watch_runs(struct ext_cpu *x, uint64_t waited_ns)
 
 void ext_watch_blocks(struct ext_cpu *x)
 {
-	counts[ext_index(x)].served++;
+	if (unlikely(atomic_load_acquire(&ext_watching)))
+		counts[ext_index(x)].served++;
 }
 
 /* ---- a window -------------------------------------------------------------------------------- */
@@ -213,16 +215,31 @@ void ext_watch_swapped(struct sched_ext_ops *old)
 
 /* ---- from outside ---------------------------------------------------------------------------- */
 
+static struct counts *counts_make(void)
+{
+	unsigned order = 0;
+
+	while ((PAGE_SIZE << order) < cpu_count * sizeof(struct counts))
+		order++;
+	return page_alloc_zero(order);
+}
+
 int ext_watch(const struct ext_watch *w)
 {
 	if (w->window_ns && (w->window_ns < NSEC_PER_MSEC || w->percent <= 100 || !w->what ||
 			     w->what & ~(uint32_t)EXT_WATCH_ALL))
 		return -EINVAL;
 	mutex_lock(&ext.mutex);
+	if (w->window_ns && !counts)
+		counts = counts_make();
+	if (w->window_ns && !counts) {
+		mutex_unlock(&ext.mutex);
+		return -ENOMEM;
+	}
 	watch = *w;
 	before = NULL;
 	have_now = false;
-	atomic_store_relaxed(&ext_watching, w->window_ns ? 1u : 0u);
+	atomic_store_release(&ext_watching, w->window_ns ? 1u : 0u);
 	if (w->window_ns && ext.ops)
 		window_begin();
 	mutex_unlock(&ext.mutex);

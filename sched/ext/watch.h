@@ -36,7 +36,7 @@ struct ext_figures {
 
 /*
  * Watches from now on, with a new measure. 0; -EINVAL: window below 1 ms, percent below 101, no or
- * an unknown figure. Context: thread.
+ * an unknown figure; -ENOMEM. Context: thread.
  */
 int ext_watch(const struct ext_watch *w);
 /* Of the last whole window. False: there is none yet. Context: thread. */

@@ -4,7 +4,7 @@
  * threads on, loaded and unloaded under a load that does everything a thread can do, with what they
  * are told checked for order and pairs; and the mistakes that end a policy.
  *
- * Sources: tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
+ * Sources: tests/host/host_ext.c tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
  * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing -Wno-override-init
  */
 #include <setjmp.h>
@@ -21,37 +21,11 @@
 #include "core/timer.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/watch.h"
+#include "tests/host/host_ext.h"
 #include "tests/host/host_seeds.h"
 
 #define US NSEC_PER_USEC
 #define MS NSEC_PER_MSEC
-
-/* ---- where the framework has its threads ----------------------------------------------------- */
-
-static unsigned check_ext(struct runqueue *rq)
-{
-	struct ext_cpu *x = ext_cpu_of(rq);
-	unsigned waits = x->token, local = 0;
-
-	if (!ext.tasks.next)
-		return 0;
-	list_for_each(pos, &ext.tasks) {
-		struct ext_task *e = container_of(pos, struct ext_task, all);
-		struct thread *t = e->thread;
-
-		if (!t || t->sched.rank != RANK_EXT || t->sched.cpu != cpu_of_rq(rq))
-			continue;
-		waits += e->where == EXT_INBOX || e->where == EXT_LOCAL || e->where == EXT_STAGED;
-		local += e->where == EXT_LOCAL;
-		CHECK((e->where == EXT_STAGED) == (x->staged == e));
-		CHECK((rq->curr == t) == (e->where == EXT_RUNNING));
-		if (t->sched.state == THREAD_RUNNABLE && e->where != EXT_OUT &&
-		    e->where != EXT_RUNNING)
-			check_found(t);
-	}
-	CHECK(local == x->nr_local);
-	return waits;
-}
 
 static void run(void (*first)(void *), unsigned from, unsigned to, unsigned seeds)
 {

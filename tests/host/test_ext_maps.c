@@ -4,7 +4,7 @@
  * struct ext_policy_data is written here as tools/policy.py would write it; the policies of
  * tests/qemu/test_policy.py go through the tool.
  *
- * Sources: tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
+ * Sources: tests/host/host_ext.c tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
  * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing -Wno-override-init -Wno-unused-function -Wno-unused-variable -fno-sanitize=bounds
  */
 #include <setjmp.h>
@@ -18,30 +18,10 @@
 
 #include "sched/ext/ext.h"
 #include "sched/ext/include/scx/common.bpf.h"
+#include "tests/host/host_ext.h"
 #include "tests/host/host_seeds.h"
 
 #define MS NSEC_PER_MSEC
-
-/* How many the class counts as ready; where they are is checked by test_ext.c. */
-static unsigned ready(struct runqueue *rq)
-{
-	unsigned n = ext_cpu_of(rq)->token;
-
-	if (!ext.tasks.next)
-		return 0;
-	list_for_each(pos, &ext.tasks) {
-		struct ext_task *e = container_of(pos, struct ext_task, all);
-		struct thread *t = e->thread;
-
-		if (!t || t->sched.rank != RANK_EXT || t->sched.cpu != cpu_of_rq(rq))
-			continue;
-		n += e->where == EXT_INBOX || e->where == EXT_LOCAL || e->where == EXT_STAGED;
-		if (t->sched.state == THREAD_RUNNABLE && e->where != EXT_OUT &&
-		    e->where != EXT_RUNNING)
-			check_found(t);
-	}
-	return n;
-}
 
 static void run(void (*first)(void *), unsigned from, unsigned to, unsigned seeds)
 {
@@ -51,7 +31,7 @@ static void run(void (*first)(void *), unsigned from, unsigned to, unsigned seed
 			      .seeds = seeds,
 			      .steps_max = 20000000 };
 
-	check_class = ready;
+	check_class = check_ext;
 	check_conservation = false;
 	run_seeds(&s);
 }

@@ -6,7 +6,7 @@
  *
  * FAIRLEAD_VERDICTS=1000000 makes the first test as long as that.
  *
- * Sources: tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
+ * Sources: tests/host/host_ext.c tests/host/host_seeds.c tests/host/host_check.c HOST_KERNEL
  * Flags: -Iarch/host -DLOCK_DEBUG=1 -fno-strict-aliasing -Wno-override-init
  */
 #include <setjmp.h>
@@ -22,6 +22,7 @@
 #include "core/sync.h"
 #include "core/topology.h"
 #include "sched/ext/rings.h"
+#include "tests/host/host_ext.h"
 #include "tests/host/host_seeds.h"
 
 #define US NSEC_PER_USEC
@@ -51,27 +52,13 @@ static void check_rings(const struct thread_sched *s)
 	CHECK(scheduled == s->nr_scheduled);
 }
 
-static unsigned ready(struct runqueue *rq)
+static unsigned check(struct runqueue *rq)
 {
 	const struct thread_sched *s = ring_cpus[cpu_of_rq(rq)->index].s;
-	unsigned n = ext_cpu_of(rq)->token;
 
-	if (!ext.tasks.next)
-		return 0;
-	list_for_each(pos, &ext.tasks) {
-		struct ext_task *e = task_at(pos);
-		struct thread *t = e->thread;
-
-		if (!t || t->sched.rank != RANK_EXT || t->sched.cpu != cpu_of_rq(rq))
-			continue;
-		n += e->where == EXT_INBOX || e->where == EXT_LOCAL || e->where == EXT_STAGED;
-		if (t->sched.state == THREAD_RUNNABLE && e->where != EXT_OUT &&
-		    e->where != EXT_RUNNING)
-			check_found(t);
-	}
 	if (ext.ops && !ext.bypass && s && !s->lock.word)
 		check_rings(s);
-	return n;
+	return check_ext(rq);
 }
 
 static const struct topology_cpu two_clusters[] = {
@@ -91,7 +78,7 @@ static void run_on(void (*first)(void *), unsigned from, unsigned to, unsigned s
 			      .topology = topo,
 			      .steps_max = 2000000000 };
 
-	check_class = ready;
+	check_class = check;
 	ext_budget_us = 200;
 	check_conservation = false;
 	run_seeds(&s);
@@ -157,7 +144,7 @@ static struct sched_ext_ops rings_ops = {
 
 /* ---- the load --------------------------------------------------------------------------------- */
 
-#define THREADS 40
+#define THREADS 60
 static struct thread *threads[THREADS];
 static uint64_t progress[THREADS];
 static unsigned nr_threads;

@@ -221,7 +221,7 @@ TEST(ext_defaults)
 	struct thread *t[4];
 	uint32_t stop = 0, before;
 
-	ext_budget_us = test_time_is_virtual() ? 10 : 300000;
+	ext_budget_us = test_time_is_virtual() ? 10 : 1000000;
 	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
 		CHECK_EQ(thread_create(&t[i], NULL, busy, &stop), 0);
 	for (unsigned round = 0; round < 3; round++) {
@@ -282,7 +282,7 @@ TEST(ext_one_for_another)
 	struct thread *t[12];
 	uint32_t stop = 0, before;
 
-	ext_budget_us = test_time_is_virtual() ? 10 : 300000;
+	ext_budget_us = test_time_is_virtual() ? 10 : 1000000;
 	become(ANY_CPU, SCHED_FIFO, 50);
 	CHECK_EQ(ext_swap(&ops[0]), -ENOENT);
 	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)

@@ -80,7 +80,7 @@ static void some_rounds(void)
 
 static void set_up(void (*run)(struct thread_sched *s))
 {
-	ext_budget_us = test_time_is_virtual() ? 20 : 300000;
+	ext_budget_us = test_time_is_virtual() ? 20 : 1000000;
 	options = (struct thread_sched_options){ .run = run, .stall_ns = 20 * MS };
 	ops.exit = note_exit;
 	kind = SCX_EXIT_NONE;

@@ -43,7 +43,7 @@ def test_simple_passes():
     ("tests/policies/bad_inserts.bpf.c", "policy=bad_forget", "runnable thread stall: hog["),
     ("tests/policies/bad_callbacks.bpf.c", "policy=bad_loop", "runtime error: enqueue() used up its 10 us"),
     ("tests/policies/bad_callbacks.bpf.c", "policy=bad_unmapped", "runtime error: running(): bad access at 0x10"),
-    ("tests/policies/chaos.bpf.c", "", "work: "),
+    ("tests/policies/chaos.bpf.c", "policy.delay_us=10000", "work: "),
 ])
 def test_bad_policies_fail(policy, boot, says):
     done = report_one(policy, boot)

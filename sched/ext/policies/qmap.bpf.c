@@ -101,17 +101,6 @@ static u32 list_of(u32 weight)
 	return weight <= 25 ? 0 : weight <= 50 ? 1 : weight < 200 ? 2 : weight < 400 ? 3 : 4;
 }
 
-static bool to_idle(struct task_struct *p, u64 enq_flags)
-{
-	s32 cpu = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
-
-	if (cpu < 0)
-		return false;
-	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL_ON | cpu, slice_ns, enq_flags);
-	scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
-	return true;
-}
-
 void BPF_STRUCT_OPS(qmap_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	u32 i = list_of(p->scx.weight);
@@ -120,9 +109,6 @@ void BPF_STRUCT_OPS(qmap_enqueue, struct task_struct *p, u64 enq_flags)
 	s32 pid = p->pid;
 
 	if (!m || !list)
-		return;
-	/* nobody was looked for: its slice is over, or its mask is another one */
-	if (!(enq_flags & SCX_ENQ_CPU_SELECTED) && to_idle(p, enq_flags))
 		return;
 	if (m->idle_found) {
 		m->idle_found = false;
@@ -171,7 +157,7 @@ static bool share_one(u32 i)
 	void *list = bpf_map_lookup_elem(&lists, &i);
 	struct task_struct *p = NULL;
 	struct memory *m;
-	s32 pid, cpu;
+	s32 pid;
 
 	while (list && !p && !bpf_map_pop_elem(list, &pid))
 		p = bpf_task_from_pid(pid); /* NULL: it has ended */
@@ -181,9 +167,7 @@ static bool share_one(u32 i)
 	if (m->urgent)
 		__sync_fetch_and_sub(&nr_urgent, 1);
 	m->urgent = false;
-	/* this CPU may not be one that it may run on */
-	cpu = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
-	scx_bpf_dsq_insert(p, cpu >= 0 ? SCX_DSQ_LOCAL_ON | cpu : SHARED, slice_ns, 0);
+	scx_bpf_dsq_insert(p, SHARED, slice_ns, 0);
 	bpf_task_release(p);
 	return true;
 }
