@@ -56,7 +56,7 @@ def execute(*command):
 def objects():
     done = execute("make", "BOARD=host", "APP=sim", "SAN=0", "app")
     assert done.returncode == 0, done.stdout + done.stderr
-    sources = [path for pattern in ("core/*.c", "sched/*.c", "arch/host/*.[cS]", "apps/sim/*.c", "apps/sim/host/*.c")
+    sources = [path for pattern in ("core/*.c", "core/mem/*.c", "sched/*.c", "sched/ext/*.c", "arch/host/*.[cS]", "apps/sim/*.c", "apps/sim/host/*.c")
                for path in glob.glob(pattern, root_dir=ROOT)]
     return [path for path in sources if path != "arch/host/main.c" and os.path.exists(os.path.join(ROOT, OBJ, f"{path}.o"))]
 

@@ -100,7 +100,7 @@ def test_make_sim_names_the_broken_limit(tmp_path):
 
 
 @pytest.mark.parametrize("variable, message", [
-    ("POLICY=lottery", "POLICY=lottery: no policies are built in yet"),
+    ("POLICY=lottery", "make: POLICY: lottery: neither a name in sched/ext/policies nor a file"),
     ("SCENARIO=missing.scn", "SCENARIO=missing.scn: no such file"),
     ("CPUS=0", "CPUS=0: expected a number 1..1024"),
     ("CPUS=1025", "CPUS=1025: expected a number 1..1024"),
