@@ -124,8 +124,8 @@ COLDFLAGS := -Os $(if $(filter 1,$(LLVM)),,-fno-move-loop-invariants -fno-shrink
 # And what no row of `make bench` comes by: without what makes two copies of a path to save a jump.
 SLOW := $(filter-out core/irq.c core/lock.c core/rbtree.c core/string.c core/wait.c core/mem/stack.c \
 	$(addprefix sched/,eevdf.c rt.c util.c),$(COLD))
-SLOWFLAGS := -DBUILT_SMALL=1 $(if $(filter 1,$(LLVM)),,-fno-thread-jumps -fno-tree-tail-merge -fno-guess-branch-probability \
-	-fno-tree-loop-ivcanon -fno-tree-loop-im -fno-tree-sra --param uninlined-function-insns=0 --param max-inline-insns-size=2)
+SLOWFLAGS := -DBUILT_SMALL=1 $(if $(filter 1,$(LLVM)),,-fno-thread-jumps -fno-tree-tail-merge -fno-guess-branch-probability -fno-tree-loop-ivcanon -fno-tree-loop-im \
+	--param uninlined-function-insns=0 --param max-inline-insns-size=2)
 # These run where a report could not be made, touch what is free (links of free pages and stacks), or are the sanitizer.
 NOSAN := core/string.c core/panic.c core/symbol.c core/lock.c core/mem/page.c core/mem/stack.c core/mem/vm.c core/mem/san.c \
 	posix/malloc_san.c $(wildcard arch/$(ARCH)/*.c)

@@ -212,7 +212,7 @@ int dt_memreserve(const struct dt *dt, int index, uint64_t *addr, uint64_t *size
 }
 
 /* True with *body behind the name when @node is one. */
-__always_inline_fn bool node_body(const struct dt *dt, int node, uint32_t *body)
+static bool node_body(const struct dt *dt, int node, uint32_t *body)
 {
 	return node >= 0 && tag_at(dt, (uint32_t)node, body) == TAG_BEGIN_NODE;
 }

@@ -332,7 +332,7 @@ int dt_interrupt(const struct dt *dt, int node, int index, uint32_t cells[DT_ARG
 }
 
 /* The first @len characters: a path, or an alias (which must lead to a path) and what follows. */
-__always_inline_fn int resolve(const struct dt *dt, const char *path, size_t len)
+static int resolve(const struct dt *dt, const char *path, size_t len)
 {
 	size_t name_len = dt_find_byte(path, '/', len);
 	const uint8_t *alias;

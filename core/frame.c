@@ -19,7 +19,7 @@ _Static_assert(FRAME_MAX_BODY < 254, "a body must fit one COBS run");
 #define FRAME_CRC_BYTES    4
 
 /* Sixteen entries, a nibble at a time: 64 bytes of table instead of 1024. */
-__always_inline_fn uint32_t crc32_step(uint32_t crc, uint8_t byte)
+static uint32_t crc32_step(uint32_t crc, uint8_t byte)
 {
 	static const uint32_t table[16] = {
 		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,

@@ -115,7 +115,7 @@ static int leaf_split(uint64_t *entry, unsigned level, uintptr_t va)
 }
 
 /* The table below @entry, made when there is none. */
-__always_inline_fn int table_below(uint64_t *entry, unsigned level, uintptr_t va, uint64_t **out)
+static int table_below(uint64_t *entry, unsigned level, uintptr_t va, uint64_t **out)
 {
 	int err = 0;
 
