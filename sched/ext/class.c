@@ -229,7 +229,9 @@ static LOCK_UNCHECKED void step_unlocked(struct runqueue *rq, struct ext_task *p
 static void stop_idle(struct runqueue *rq, struct ext_cpu *x)
 {
 	token_take(rq, x);
-	if (!x->staged && !better_waits(rq))
+	if (x->staged || better_waits(rq))
+		x->idle_seen = false; /* the step that was wanted is made when they are done */
+	else
 		step_unlocked(rq, NULL, STOP_PREEMPTED);
 }
 

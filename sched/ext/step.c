@@ -781,6 +781,8 @@ static void step_from_idle(struct ext_cpu *x)
 			let_interrupts_in(x);
 	} while (x->again && !next);
 	x->again = false;
+	if (better_waits(&cpu_at(ext_index(x))->rq))
+		x->idle_seen = false; /* not all was looked at: again when it is done */
 	if (next)
 		atomic_store_relaxed(&x->claimable, 0u);
 	tell_idle(x, !next);

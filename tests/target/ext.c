@@ -221,6 +221,7 @@ TEST(ext_defaults)
 	struct thread *t[4];
 	uint32_t stop = 0, before;
 
+	NEEDS_CPUS_AT_MOST(4);
 	ext_budget_us = test_time_is_virtual() ? 10 : 1000000;
 	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
 		CHECK_EQ(thread_create(&t[i], NULL, busy, &stop), 0);
@@ -282,6 +283,7 @@ TEST(ext_one_for_another)
 	struct thread *t[12];
 	uint32_t stop = 0, before;
 
+	NEEDS_CPUS_AT_MOST(4);
 	ext_budget_us = test_time_is_virtual() ? 10 : 1000000;
 	become(ANY_CPU, SCHED_FIFO, 50);
 	CHECK_EQ(ext_swap(&ops[0]), -ENOENT);

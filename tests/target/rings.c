@@ -190,6 +190,7 @@ TEST(rings_order)
 	struct thread *t[4];
 	uint32_t stop = 0;
 
+	NEEDS_CPUS_AT_MOST(4);
 	set_up(order);
 	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
 		CHECK_EQ(thread_create(&t[i], NULL, busy, &stop), 0);

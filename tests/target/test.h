@@ -97,6 +97,10 @@ struct target_test {
 		}                       \
 	} while (0)
 #define NEEDS_CPUS(n) SKIP_UNLESS(test_cpus() >= (n), "needs " #n " CPUs")
+/* Where CPUs queue for locks all the time: an emulator passes them on when the host runs the next one. */
+#define NEEDS_CPUS_AT_MOST(n)                                     \
+	SKIP_UNLESS(test_time_is_virtual() || test_cpus() <= (n), \
+		    "at most " #n " CPUs in real time")
 
 __cold void test_failed(const char *file, int line, const char *fmt, ...) __printf_like(3, 4);
 __cold void test_failed_timed(const char *file, int line, const char *fmt, ...) __printf_like(3, 4);
