@@ -212,6 +212,9 @@ static void take_over_all(const struct sched_ext_ops *ops)
 
 /* ---- all are handed over --------------------------------------------------------------------- */
 
+/* Of a thread that left the class, or ended, in bypass. */
+#define LEFT (EXT_EV_STOPPING | EXT_EV_QUIESCENT | EXT_EV_DISABLE)
+
 /*
  * From thread_each(). Who waits in the global queue is the policy's to place. What the old one was
  * told and is not true any more, should it go on, is told first; the new one was told nothing.
@@ -243,6 +246,8 @@ static LOCK_UNCHECKED void hand_over(struct thread *t)
 			events |= EXT_EV_ENQUEUE;
 		ext_post(e, cpu_of_rq(rq)->index, events, 0);
 		act = act && ext_want_step(rq);
+	} else if (t->sched.ext == e && e->told & EXT_TOLD_ENABLED) {
+		ext_post(e, cpu_of_rq(rq)->index, LEFT, 0);
 	}
 	spin_unlock(&rq->lock);
 	if (act)
@@ -281,7 +286,7 @@ static void end_bypass(void)
 	thread_each(hand_over);
 	while ((e = orphan())) {
 		flags = arch_irq_save();
-		ext_post(e, arch_cpu_self()->index, EXT_EV_DISABLE | EXT_EV_EXIT, 0);
+		ext_post(e, arch_cpu_self()->index, LEFT | EXT_EV_EXIT, 0);
 		arch_irq_restore(flags);
 	}
 	ext_began();
