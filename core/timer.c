@@ -138,17 +138,33 @@ LOCK_UNCHECKED bool timer_cancel(struct timer *t)
 	return armed;
 }
 
-void timer_cancel_wait(struct timer *t)
+static bool cancel(struct timer *t)
 {
 	unsigned long flags = arch_irq_save();
 	bool cancelled = timer_cancel(t);
 
 	arch_irq_restore(flags);
-	if (cancelled || !t->cpu)
-		return;
+	return cancelled;
+}
+
+static void wait_until_run(const struct timer *t, const struct cpu *cpu)
+{
 	for (unsigned i = 0; i < TIMER_NEST_MAX; i++)
-		while (atomic_load_acquire(&t->cpu->timers.running[i]) == t)
+		while (atomic_load_acquire(&cpu->timers.running[i]) == t)
 			arch_cpu_relax();
+}
+
+void timer_cancel_wait(struct timer *t)
+{
+	if (!cancel(t) && t->cpu)
+		wait_until_run(t, t->cpu);
+}
+
+void timer_stop(struct timer *t)
+{
+	cancel(t);
+	for (unsigned i = 0; i < cpu_count; i++)
+		wait_until_run(t, cpu_at(i));
 }
 
 /*

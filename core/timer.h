@@ -66,6 +66,12 @@ bool timer_cancel(struct timer *t);
  * held that it takes. Context: thread.
  */
 void timer_cancel_wait(struct timer *t);
+/*
+ * Before its memory goes: of one that its function, or another CPU, arms again and again. Whoever
+ * does must know by now that it is over. Neither armed nor running when this returns; not from
+ * within its function, nor with a lock held that it takes. Context: thread.
+ */
+void timer_stop(struct timer *t);
 
 /* Programs the hardware if @deadline_ns comes before what it is set to. Own CPU, irqs masked. */
 void timer_arm(struct cpu *cpu, uint64_t deadline_ns);

@@ -879,9 +879,8 @@ static void stop_timer(struct thread_group *g)
 
 	atomic_store_relaxed(&g->quota_ns, 0ull);
 	spin_unlock_irqrestore(&g->lock, flags);
-	timer_cancel_wait(&g->hand);
-	timer_cancel_wait(&g->timer);
-	timer_cancel_wait(&g->timer);
+	timer_stop(&g->hand);
+	timer_stop(&g->timer);
 }
 
 int group_destroy(struct thread_group *g)

@@ -155,9 +155,11 @@ static void release(void)
 static void stop(struct thread_sched *s)
 {
 	uint64_t until_ns = (time_now_ns)() + (s->stalled ? 0 : ring_options.stall_ns);
-	bool again = atomic_swap_acq_rel(&s->ending, 1u);
+	unsigned long flags = spin_lock_irqsave(&s->lock);
+	bool again = atomic_swap_acq_rel(&s->ending, 1u); /* from here on nobody arms the timer */
 
-	timer_cancel_wait(&s->timer);
+	spin_unlock_irqrestore(&s->lock, flags);
+	timer_stop(&s->timer);
 	if (again || !s->thread || !atomic_load_acquire(&s->alive))
 		return;
 	semaphore_post(&s->more);

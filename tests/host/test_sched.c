@@ -1175,7 +1175,7 @@ static void tick_fn(struct timer *timer)
 
 static void *arm_and_cancel(void *arg)
 {
-	struct tick *t = &ticks[(uintptr_t)arg], *other = &ticks[((uintptr_t)arg + 1) % WORKERS];
+	struct tick *t = &ticks[(uintptr_t)arg];
 
 	for (unsigned i = 0; i < 10; i++) {
 		unsigned long flags = arch_irq_save();
@@ -1201,7 +1201,6 @@ static void *arm_and_cancel(void *arg)
 		}
 		CHECK(!t->timer.armed && !t->running);
 	}
-	(void)other;
 	return arg;
 }
 
@@ -1223,6 +1222,62 @@ static void timers_across_cpus(void **state)
 {
 	(void)state;
 	run(timers_first, 1, 4, SEEDS);
+}
+
+static struct {
+	struct timer timer;
+	struct spinlock lock;
+	bool over, gone; /* lock; nobody may look any more */
+	uint32_t fired;
+} beat;
+
+static void beat_again(uint64_t ns)
+{
+	unsigned long flags = spin_lock_irqsave(&beat.lock);
+
+	if (!beat.over && !beat.timer.armed)
+		timer_add(&beat.timer, host_now_ns + ns);
+	spin_unlock_irqrestore(&beat.lock, flags);
+}
+
+static void beat_fn(struct timer *timer)
+{
+	(void)timer;
+	atomic_fetch_add_relaxed(&beat.fired, 1u);
+	beat_again(draw(2 * US));
+	for (unsigned i = (unsigned)draw(20); i; i--)
+		arch_cpu_relax();
+	CHECK(!beat.gone);
+}
+
+/* Its function and another thread arm it again and again, on whichever CPU they are. */
+static void stop_first(void *arg)
+{
+	unsigned long flags;
+
+	(void)arg;
+	beat.over = beat.gone = false;
+	beat.fired = 0;
+	spin_init(&beat.lock, LOCK_EXT);
+	timer_init(&beat.timer, beat_fn);
+	for (unsigned i = 0; i < 5; i++) {
+		beat_again(draw(5 * US));
+		pin_self((unsigned)draw(cpu_count));
+		host_compute(draw(5 * US));
+	}
+	flags = spin_lock_irqsave(&beat.lock);
+	beat.over = true;
+	spin_unlock_irqrestore(&beat.lock, flags);
+	timer_stop(&beat.timer);
+	beat.gone = true;
+	CHECK(!beat.timer.armed);
+	sleep_for(20 * US);
+}
+
+static void a_timer_that_goes_on_is_stopped(void **state)
+{
+	(void)state;
+	run(stop_first, 1, 4, SEEDS);
 }
 
 static void *sleep_and_note(void *arg)
@@ -1393,6 +1448,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(work_conservation),
 		cmocka_unit_test(woken_together),
 		cmocka_unit_test(timers_across_cpus),
+		cmocka_unit_test(a_timer_that_goes_on_is_stopped),
 		cmocka_unit_test(many_timers_at_once),
 		cmocka_unit_test(timer_window),
 		cmocka_unit_test(a_seed_repeats),
