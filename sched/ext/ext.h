@@ -254,6 +254,9 @@ void ext_forget(struct ext_task *e);
 
 /* ---- step.c ---------------------------------------------------------------------------------- */
 
+/* A step that had @e in ext_task.busy is done with it: what is owed meanwhile is listed. Irqs masked. */
+void ext_busy_end(struct ext_task *e);
+
 /* @prev: who ran here and may go on, NULL: idle. Irqs masked, no lock held. */
 void ext_step(struct ext_cpu *x, struct ext_task *prev, enum stop_reason why);
 /* rq->lock held: what enqueue() said about who ran here takes effect. */
@@ -341,8 +344,10 @@ void ext_dsq_to_global(struct ext_dsq *q);
 
 /* ---- load.c ---------------------------------------------------------------------------------- */
 
-/* For swap.c; all under ext.mutex. What is wrong with the table; NULL: nothing. */
-const char *ext_ops_fault(const struct sched_ext_ops *ops);
+/* For swap.c; all under ext.mutex but the first. -EINVAL: the table is wrong, said on the console. */
+int ext_ops_check(const struct sched_ext_ops *ops);
+/* Each thread that has none gets its struct ext_task. -ENOMEM. */
+int ext_attach_all(void);
 int ext_init_task(const struct sched_ext_ops *ops, struct ext_task *e, bool fork);
 /* The task behind @e in the list of all, NULL: none. In bypass, else they may be freed. */
 struct ext_task *ext_task_after(struct ext_task *e);

@@ -133,7 +133,7 @@ static int start(struct thread *t)
 	int err = 0;
 
 	if (mutex_is_mine(&ext.mutex))
-		return 0; /* init() made it: attach_all() finds it */
+		return 0; /* init() made it: ext_attach_all() finds it */
 	mutex_lock(&ext.mutex);
 	if (ext.ops && !atomic_load_relaxed(&ext.exit_kind)) {
 		e = ext_task_alloc();
@@ -206,7 +206,7 @@ static const struct ext_hooks hooks = {
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
-const char *ext_ops_fault(const struct sched_ext_ops *ops)
+static const char *fault_of(const struct sched_ext_ops *ops)
 {
 	if (!ops->name[0] || strnlen(ops->name, SCX_OPS_NAME_LEN) == SCX_OPS_NAME_LEN)
 		return "name: 1..127 characters expected";
@@ -219,6 +219,15 @@ const char *ext_ops_fault(const struct sched_ext_ops *ops)
 	if (ops->hotplug_seq && ops->hotplug_seq != ext.hotplug_seq)
 		return "hotplug_seq: CPUs came or went since";
 	return NULL;
+}
+
+int ext_ops_check(const struct sched_ext_ops *ops)
+{
+	const char *fault = fault_of(ops);
+
+	if (fault)
+		printk("scx: policy %.127s refused: %s\n", ops->name, fault);
+	return fault ? -EINVAL : 0;
 }
 
 static bool missing; /* [m] somebody has no struct ext_task yet */
@@ -245,7 +254,7 @@ static LOCK_UNCHECKED void attach(struct thread *t)
 	spin_unlock(&t->join.lock);
 }
 
-static int attach_all(void)
+int ext_attach_all(void)
 {
 	do {
 		missing = false;
@@ -321,12 +330,12 @@ static LOCK_UNCHECKED void detach_one(struct thread *t)
 
 LOCK_UNCHECKED uint32_t ext_unlist(struct ext_task *e)
 {
-	struct ext_cpu *x = &ext_cpus[e->home];
 	uint32_t owed = 0;
 	bool busy = true;
 
 	while (busy) {
-		unsigned long flags = spin_lock_irqsave(&x->lock);
+		unsigned long flags = arch_irq_save();
+		struct ext_cpu *x = ext_inbox_lock(e); /* it may move to another CPU's meanwhile */
 
 		busy = atomic_load_acquire(&e->busy);
 		if (e->listed)
@@ -440,7 +449,7 @@ static int load(struct sched_ext_ops *ops)
 	if (err)
 		printk("scx: policy %s: init() returned %d\n", ops->name, err);
 	if (!err)
-		err = attach_all();
+		err = ext_attach_all();
 	if (!err)
 		err = init_tasks();
 	if (!err && ext.exit_kind)
@@ -463,13 +472,10 @@ static int load(struct sched_ext_ops *ops)
 
 int ext_load(struct sched_ext_ops *ops)
 {
-	const char *fault = ext_ops_fault(ops);
-	int err;
+	int err = ext_ops_check(ops);
 
-	if (fault) {
-		printk("scx: policy %.127s refused: %s\n", ops->name, fault);
-		return -EINVAL;
-	}
+	if (err)
+		return err;
 	mutex_lock(&ext.mutex);
 	err = ext.ops ? -EBUSY : install();
 	if (ext.ops)
@@ -565,12 +571,11 @@ static void name_place(void)
 		ext.info.exit_code = 0;
 }
 
-/* That of the policy which ended, if it is to begin anew. */
-static struct sched_ext_ops *restarts; /* the ejector's */
-
-static void unload(void)
+/* The policy that has ended, if it is to begin anew. */
+static struct sched_ext_ops *unload(void)
 {
 	struct sched_ext_ops *ops = ext.ops;
+	bool restarts;
 
 	irq_synchronize();
 	ext_dump_begin();
@@ -582,9 +587,7 @@ static void unload(void)
 	thread_sleep_until((time_now_ns)() + 5 * NSEC_PER_USEC);
 	name_place();
 	restarts = ext.exit_kind == SCX_EXIT_UNREG_KERN &&
-				   (u64)ext.info.exit_code & SCX_ECODE_ACT_RESTART ?
-			   ops :
-			   NULL;
+		   (u64)ext.info.exit_code & SCX_ECODE_ACT_RESTART;
 	ext.info.kind = ext.exit_kind;
 	ext.info.reason = reason_of(ext.exit_kind);
 	irq_synchronize();
@@ -599,6 +602,7 @@ static void unload(void)
 	atomic_store_release(&ext.bypass, 0u);
 	for (; nr_waiting; nr_waiting--)
 		semaphore_post(&unloaded);
+	return restarts ? ops : NULL;
 }
 
 /* Somebody waits longer than the policy's time-out, be it because of higher classes. */
@@ -641,16 +645,16 @@ static void *ejector(void *unused)
 	for (;;) {
 		uint64_t watch_ns = ext_watch_look(), stalls_ns = look_again_ns();
 		bool told = !semaphore_wait_until(&eject, MIN(watch_ns, stalls_ns));
+		struct sched_ext_ops *again = NULL;
 
 		mutex_lock(&ext.mutex);
 		if (ext.ops && !told)
 			look_for_stalls();
-		restarts = NULL;
 		if (ext.ops && atomic_load_acquire(&ext.exit_kind))
-			unload();
+			again = unload();
 		mutex_unlock(&ext.mutex);
-		if (restarts)
-			ext_load_in_place(restarts, ext_load);
+		if (again)
+			ext_load_in_place(again, ext_load);
 	}
 	return NULL;
 }

@@ -20,6 +20,7 @@
  *   owes EXIT of each orphan                a step tells exit_task() of the new one
  */
 #include "core/console.h"
+#include "core/inherit.h"
 #include "core/irq.h"
 #include "core/string.h"
 #include "core/topology.h"
@@ -49,23 +50,16 @@ LOCK_UNCHECKED void ext_tell_idle_cpu(const struct thread *t)
 		ipi_send(cpu_at(cpu));
 }
 
-/* The thread of @e, which does not end before unpin(); NULL: it has. */
+/* The thread of @e, which does not end before inherit_unpin(); NULL: it has. */
 static LOCK_UNCHECKED struct thread *pin(struct ext_task *e)
 {
 	unsigned long flags = arch_irq_save();
 	struct ext_cpu *home = ext_inbox_lock(e);
-	struct thread *t = e->thread;
+	struct thread *t = inherit_pin(e->thread);
 
-	if (t)
-		atomic_fetch_add_acq_rel(&t->borrower.pins, 1u);
 	spin_unlock(&home->lock);
 	arch_irq_restore(flags);
 	return t;
-}
-
-static void unpin(struct thread *t)
-{
-	atomic_fetch_add_acq_rel(&t->borrower.pins, -1u);
 }
 
 /* From a queue of the policy, or from its own hands, to the global one. */
@@ -92,7 +86,7 @@ static LOCK_UNCHECKED void to_global(struct ext_task *e)
 	arch_irq_restore(flags);
 	if (moves)
 		ext_tell_idle_cpu(t);
-	unpin(t);
+	inherit_unpin(t);
 }
 
 static void all_to_global(void)
@@ -163,9 +157,20 @@ static int init_tasks(const struct sched_ext_ops *ops)
 		if (e->thread && !err)
 			err = init_task(ops, e);
 	}
-	for (struct ext_task *e = ext_task_after(NULL); err && e; e = ext_task_after(e))
+	for (struct ext_task *e = ext_task_after(NULL); err && e; e = ext_task_after(e)) {
 		AS_LOADER(exit_task(ops, e, e->next_told));
+		ext_storage_free(e, !ext.side);
+	}
 	return err;
+}
+
+/* Threads that init() of the refused one has made are the old one's. */
+static void adopt(void)
+{
+	for (struct ext_task *e = ext_task_after(NULL); e; e = ext_task_after(e))
+		if (e->thread && !(e->told & EXT_TOLD_INIT) && ext_init_task(ext.ops, e, true))
+			ext_exit(SCX_EXIT_ERROR, 0, "init_task() of %s[%d] failed", e->p.comm,
+				 e->p.pid);
 }
 
 /* What it has is forgotten, and it is told why. */
@@ -312,16 +317,21 @@ int ext_swap_locked(struct sched_ext_ops *ops)
 {
 	struct scx_exit_info info = { .kind = SCX_EXIT_UNREG, .reason = "replaced", .msg = "" };
 	struct sched_ext_ops *old = ext.ops;
-	int err = ext_policy_begin(ops, !ext.side);
+	int err = ext_policy_begin(ops, !ext.side), unattached;
 
-	if (!err && ops->init)
-		err = AS_LOADER(ops->init());
 	if (err)
-		return give_up(ops, err);
+		return err;
+	if (ops->init)
+		err = AS_LOADER(ops->init());
 	bypass_begin();
-	err = atomic_load_acquire(&ext.exit_kind) ? -ECANCELED : init_tasks(ops);
+	unattached = ext_attach_all(); /* those that init() has made */
+	if (!err)
+		err = atomic_load_acquire(&ext.exit_kind) ? -ECANCELED : unattached;
+	if (!err)
+		err = init_tasks(ops);
 	if (err) {
 		give_up(ops, err);
+		adopt();
 		end_bypass();
 		return err;
 	}
@@ -342,13 +352,10 @@ int ext_swap_locked(struct sched_ext_ops *ops)
 
 int ext_swap(struct sched_ext_ops *ops)
 {
-	const char *fault = ext_ops_fault(ops);
-	int err;
+	int err = ext_ops_check(ops);
 
-	if (fault) {
-		printk("scx: policy %.127s refused: %s\n", ops->name, fault);
-		return -EINVAL;
-	}
+	if (err)
+		return err;
 	mutex_lock(&ext.mutex);
 	if (!ext.ops)
 		err = -ENOENT;

@@ -485,9 +485,72 @@ static void swap_first(void *arg)
 	join_workers();
 }
 
+static struct thread *made;
+static struct semaphore made_ends;
+
+static void *live_until_told(void *arg)
+{
+	semaphore_wait(&made_ends);
+	return arg;
+}
+
+static s32 making_init(void)
+{
+	semaphore_init(&made_ends, 0);
+	return thread_create(&made, NULL, live_until_told, NULL);
+}
+
+static s32 making_and_failing_init(void)
+{
+	s32 err = making_init();
+
+	return err ? err : -ENODEV;
+}
+
+/* It is now, and then ends. */
+static void check_made(void)
+{
+	struct ext_task *e = made->sched.ext;
+
+	CHECK(e && e->told & EXT_TOLD_INIT && made->sched.rank == RANK_EXT);
+	semaphore_post(&made_ends);
+	CHECK(!thread_join(made, NULL));
+	/* its exit_task() may come later; the next one may get its number */
+	thread_sleep_until(time_now_ns() + MS);
+}
+
+/* A thread that init() makes is the new one's, or the old one's if the new one is refused. */
+static void making_first(void *arg)
+{
+	static struct sched_ext_ops ops;
+
+	(void)arg;
+	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 50, 0));
+	make_workers();
+	CHECK(!ext_load(&vtime_ops));
+	ops = (struct sched_ext_ops){ .name = "makes",
+				      .init = making_init,
+				      .init_task = failing_init_task };
+	CHECK(ext_swap(&ops) == -ENOMEM);
+	CHECK(ext.ops == &vtime_ops);
+	check_made();
+	ops.init = making_and_failing_init;
+	CHECK(ext_swap(&ops) == -ENODEV);
+	CHECK(ext.ops == &vtime_ops);
+	check_made();
+	ops = nothing_ops;
+	ops.init = making_init;
+	CHECK(!ext_swap(&ops));
+	check_made();
+	everybody_goes_on();
+	CHECK(ext.ops == &ops && !ext_unload());
+	join_workers();
+}
+
 static void one_for_another(void **state)
 {
 	(void)state;
+	run(making_first, 1, 3, 4);
 	run(swap_first, 1, 4, 8);
 }
 

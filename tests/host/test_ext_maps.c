@@ -328,6 +328,43 @@ static void all_of_it(void **state)
 	run(maps_first, 1, 4, 5);
 }
 
+static unsigned asked, refuses_after;
+
+static s32 refusing_init_task(struct task_struct *p, struct scx_init_task_args *args)
+{
+	return ++asked > refuses_after ? -ENOMEM : maps_init_task(p, args);
+}
+
+/* What a refused one has stored for threads is gone when it is tried again. */
+static void refused_first(void *arg)
+{
+	static struct sched_ext_ops goes_on = { .name = "goes_on" };
+	struct sched_ext_ops refused = maps_ops;
+	struct thread *threads[6];
+
+	(void)arg;
+	refused.init_task = refusing_init_task;
+	stop = false;
+	asked = 0;
+	refuses_after = 2 + (unsigned)draw(4);
+	CHECK(!ext_load(&goes_on));
+	for (unsigned i = 0; i < 6; i++)
+		CHECK(!thread_create(&threads[i], NULL, worker, NULL));
+	CHECK(ext_swap(&refused) == -ENOMEM && asked == refuses_after + 1);
+	CHECK(!storages);
+	CHECK(!ext_swap(&maps_ops));
+	stop = true;
+	for (unsigned i = 0; i < 6; i++)
+		CHECK(!thread_join(threads[i], NULL));
+	CHECK(!ext.exit_kind && !ext_unload() && !storages);
+}
+
+static void a_refused_one_leaves_nothing(void **state)
+{
+	(void)state;
+	run(refused_first, 1, 3, 5);
+}
+
 /* ---- mistakes --------------------------------------------------------------------------------- */
 
 static const char *wrong;
@@ -460,9 +497,8 @@ static void expressions(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(all_of_it),
-		cmocka_unit_test(mistakes_end_it),
-		cmocka_unit_test(settings_of_one_load),
+		cmocka_unit_test(all_of_it),       cmocka_unit_test(a_refused_one_leaves_nothing),
+		cmocka_unit_test(mistakes_end_it), cmocka_unit_test(settings_of_one_load),
 		cmocka_unit_test(expressions),
 	};
 
