@@ -283,7 +283,8 @@ static int change(unsigned index, int (*how)(struct cpu *cpu))
 /* A policy hears of it outside of the change, in which nobody may wait for another one. */
 int cpu_offline(unsigned cpu)
 {
-	bool was = cpu < cpu_count && cpumask_atomic_test(&cpu_online_mask, cpu);
+	bool was = cpu < cpu_count && cpumask_atomic_test(&cpu_online_mask, cpu) &&
+		   cpumask_count(&cpu_online_mask) > 1;
 	int err;
 
 	if (was)

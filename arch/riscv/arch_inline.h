@@ -166,17 +166,15 @@ static inline void arch_irq_disable(void)
 	__asm__ volatile("csrci sstatus, 2" ::: "memory");
 }
 
+/* What comes through is an interrupt like others. */
 static inline unsigned long arch_timer_window_shut(void)
 {
-	unsigned long state;
-
-	__asm__ volatile("csrrci %0, sstatus, 2" : "=r"(state) : : "memory");
-	return state & SSTATUS_SIE;
+	return arch_irq_save();
 }
 
 static inline void arch_timer_window_again(unsigned long state)
 {
-	__asm__ volatile("csrs sstatus, %0" : : "r"(state) : "memory");
+	arch_irq_restore(state);
 }
 
 static inline bool arch_irq_enabled(void)

@@ -42,7 +42,7 @@ LOCK_UNCHECKED void ext_post(struct ext_task *e, unsigned cpu, uint32_t events,
 	struct ext_cpu *x = ext_inbox_lock(e);
 
 	atomic_store_relaxed(&e->owed, (e->owed & ~void_events) | events);
-	atomic_fence_seq_cst(); /* busy_end() sees it, or is seen to be done */
+	atomic_fence_seq_cst(); /* ext_busy_end() sees it, or is seen to be done */
 	if (ext_index(x) != cpu) {
 		if (e->listed)
 			list_del(&e->inbox);
@@ -187,7 +187,8 @@ static void stop_for_good(struct runqueue *rq, struct thread *t)
 	e->seq++;
 	if (!moves) {
 		e->slept = true;
-		ext_watch_blocks(ext_cpu_of(rq));
+		if (unlikely(atomic_load_acquire(&ext_watching)))
+			ext_watch_blocks(ext_cpu_of(rq));
 	}
 	ext_post(e, cpu_of_rq(rq)->index,
 		 moves ? EXT_EV_STOPPING : EXT_EV_STOPPING | EXT_EV_QUIESCENT | EXT_EV_SLEEP, 0);

@@ -9,6 +9,7 @@
  * rqs: an rq lock comes first in order. He pins the thread, and finds by its number whether it was
  * taken out meanwhile.
  */
+#include "core/inherit.h"
 #include "core/mem/page.h"
 #include "sched/ext/ext.h"
 
@@ -269,16 +270,6 @@ static struct ext_task *task_at(struct list_head *pos)
 	return n->cursor ? NULL : container_of(n, struct ext_task, node);
 }
 
-static void pin(struct ext_task *e)
-{
-	atomic_fetch_add_acq_rel(&e->thread->borrower.pins, 1u);
-}
-
-static void unpin(struct thread *t)
-{
-	atomic_fetch_add_acq_rel(&t->borrower.pins, -1u);
-}
-
 /* q->lock held: out of it with the first that may run on @cpu; pinned. */
 static struct ext_task *take_first(struct ext_dsq *q, unsigned cpu)
 {
@@ -287,7 +278,7 @@ static struct ext_task *take_first(struct ext_dsq *q, unsigned cpu)
 
 		if (e && cpumask_test(&e->thread->affinity, cpu)) {
 			take(q, e);
-			pin(e);
+			inherit_pin(e->thread);
 			return e;
 		}
 	}
@@ -312,7 +303,7 @@ LOCK_UNCHECKED bool ext_dsq_consume(struct ext_dsq *q, struct ext_cpu *x)
 		t = e->thread;
 		moved = ext_insert_local(x, e, seq,
 					 q->id & SCX_DSQ_FLAG_LOCAL_ON ? e->insert.flags : 0);
-		unpin(t);
+		inherit_unpin(t);
 		if (moved)
 			return true;
 	}
@@ -333,7 +324,7 @@ LOCK_UNCHECKED void ext_dsq_to_global(struct ext_dsq *q)
 		e = list_empty(&q->list) ? NULL : task_at(q->list.next);
 		if (e) {
 			take(q, e);
-			pin(e);
+			inherit_pin(e->thread);
 			seq = e->seq;
 		}
 		spin_unlock(&q->lock);
@@ -345,7 +336,7 @@ LOCK_UNCHECKED void ext_dsq_to_global(struct ext_dsq *q)
 			ext_dsq_put(&ext.global, e, &in, &why);
 		spin_unlock(&rq->lock);
 		ext_tell_idle_cpu(t);
-		unpin(t);
+		inherit_unpin(t);
 	}
 }
 
@@ -473,7 +464,7 @@ static LOCK_UNCHECKED bool move(struct bpf_iter_scx_dsq *it, struct task_struct 
 		return false;
 	}
 	take(w->q, e);
-	pin(e);
+	inherit_pin(e->thread);
 	seq = e->seq;
 	spin_unlock(&w->q->lock);
 	t = e->thread;
@@ -486,7 +477,7 @@ static LOCK_UNCHECKED bool move(struct bpf_iter_scx_dsq *it, struct task_struct 
 	};
 	w->set_slice = w->set_vtime = false;
 	ext_commit(x, e, seq, EXT_QUEUED);
-	unpin(t);
+	inherit_unpin(t);
 	if (!x->in_step) /* a timer: nobody else would look into the local queue */
 		scx_bpf_kick_cpu((s32)ext_index(x),
 				 flags & SCX_ENQ_PREEMPT ? SCX_KICK_PREEMPT : SCX_KICK_IDLE);

@@ -293,17 +293,11 @@ static LOCK_UNCHECKED bool hold(struct ext_task *e)
 static LOCK_UNCHECKED void release(struct ext_task *e)
 {
 	unsigned long flags = arch_irq_save();
-	struct ext_cpu *home = ext_inbox_lock(e);
 
-	atomic_store_release(&e->busy, 0u);
-	atomic_fence_seq_cst();
-	if (e->owed && !e->listed) {
-		list_add_tail(&e->inbox, &home->inbox);
-		e->listed = true;
-	}
-	spin_unlock(&home->lock);
+	ext_busy_end(e);
 	arch_irq_restore(flags);
-	scx_bpf_kick_cpu((s32)ext_index(home), 0); /* it may have looked meanwhile */
+	/* it may have looked meanwhile */
+	scx_bpf_kick_cpu((s32)atomic_load_relaxed(&e->home), 0);
 }
 
 static void call_for_task(struct ext_task *e)

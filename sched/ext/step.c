@@ -16,6 +16,7 @@
  * before the switch: what enqueue() says of it takes effect in ext_put_prev(), under the rq lock
  * that is held across the switch.
  */
+#include "core/inherit.h"
 #include "core/irq.h"
 #include "core/string.h"
 #include "sched/ext/ext.h"
@@ -66,12 +67,10 @@ static long call(struct ext_cpu *x, enum ext_op op, const char *name, long (*fn)
  *   owed: inbox lock, listed if it is not .
  */
 
-/* The thread is not freed before busy_end(). Its inbox locked. */
+/* The thread is not freed before ext_busy_end(). Its inbox locked. */
 static void pin(struct ext_task *e)
 {
-	e->pinned = e->thread;
-	if (e->pinned)
-		atomic_fetch_add_acq_rel(&e->pinned->borrower.pins, 1u);
+	e->pinned = inherit_pin(e->thread);
 }
 
 /* The same for one that busy_begin() got, if it has none. */
@@ -104,7 +103,7 @@ static LOCK_UNCHECKED struct ext_task *inbox_take(struct ext_cpu *x, uint32_t *o
 		e = list_first(&x->inbox, struct ext_task, inbox);
 		list_del(&e->inbox);
 		e->listed = false;
-		atomic_fence_seq_cst(); /* whoever has it sees that at its busy_end() */
+		atomic_fence_seq_cst(); /* whoever has it sees that at its ext_busy_end() */
 		if (busy_begin(e)) {
 			pin(e);
 			*owed = e->owed;
@@ -128,7 +127,7 @@ static LOCK_UNCHECKED __noinline void list_again(struct ext_task *e)
 	spin_unlock(&home->lock);
 }
 
-static void busy_end(struct ext_task *e)
+void ext_busy_end(struct ext_task *e)
 {
 	struct thread *t = e->pinned;
 
@@ -138,7 +137,7 @@ static void busy_end(struct ext_task *e)
 	if (unlikely(atomic_load_relaxed(&e->owed)))
 		list_again(e);
 	if (t)
-		atomic_fetch_add_acq_rel(&t->borrower.pins, -1u);
+		inherit_unpin(t);
 }
 
 /* ---- what the policy is told ----------------------------------------------------------------- */
@@ -245,7 +244,7 @@ static void tell_exit(struct ext_cpu *x, struct ext_task *e)
 			      CALL(x, EXT_OP_OTHER, exit_task, ARG(&e->p), ARG(&args), 0)))
 		return ext_task_free(e);
 	e->orphan = true; /* whoever loads or unloads sees to it */
-	busy_end(e);
+	ext_busy_end(e);
 }
 
 /* ---- inserts take effect --------------------------------------------------------------------- */
@@ -555,7 +554,7 @@ static void deliver(struct ext_cpu *x, struct ext_task *e, uint32_t owed)
 		tell_runnable(x, e, 0);
 	if (owed & EXT_EV_RUNNING)
 		tell_running(x, e);
-	busy_end(e);
+	ext_busy_end(e);
 }
 
 static bool better_waits(const struct runqueue *rq)
@@ -635,7 +634,7 @@ void ext_flush(struct ext_cpu *x)
 			ext_commit(x, b->e, b->seq, EXT_QUEUED);
 			x->moved = true;
 		}
-		busy_end(b->e);
+		ext_busy_end(b->e);
 	}
 	x->nr_buffered = 0;
 }
@@ -753,7 +752,7 @@ static void tell_next(struct ext_cpu *x, struct ext_task *next)
 	}
 	if (busy_begin(next)) {
 		tell_running(x, next);
-		busy_end(next);
+		ext_busy_end(next);
 	}
 }
 
@@ -886,7 +885,7 @@ void ext_put_prev(struct runqueue *rq, struct ext_task *e)
 	put_prev(rq, e);
 	ext_cpu_of(rq)->untrusted = false;
 	if (busy)
-		busy_end(e);
+		ext_busy_end(e);
 }
 
 void ext_drop_prev(struct ext_cpu *x, struct ext_task *e)
@@ -895,5 +894,5 @@ void ext_drop_prev(struct ext_cpu *x, struct ext_task *e)
 	if (!x->prev_told)
 		return;
 	ext_post(e, ext_index(x), EXT_EV_DEQUEUE, 0);
-	busy_end(e);
+	ext_busy_end(e);
 }

@@ -53,8 +53,7 @@ void ext_watch_runs(struct ext_cpu *x, uint64_t waited_ns)
 
 void ext_watch_blocks(struct ext_cpu *x)
 {
-	if (unlikely(atomic_load_acquire(&ext_watching)))
-		counts[ext_index(x)].served++;
+	counts[ext_index(x)].served++;
 }
 
 /* ---- a window -------------------------------------------------------------------------------- */

@@ -47,7 +47,7 @@ bool ext_watch_figures(struct ext_figures *f);
 struct ext_cpu;
 struct ext_task;
 extern uint32_t ext_watching; /* [a] */
-/* A woken thread runs on this CPU, or blocks there. rq->lock held. */
+/* While ext_watching is set: a woken thread runs on this CPU, or blocks there. rq->lock held. */
 void ext_watch_runs(struct ext_cpu *x, uint64_t waited_ns);
 void ext_watch_blocks(struct ext_cpu *x);
 /* ext.mutex held: @old gave way to the policy that schedules now. */
