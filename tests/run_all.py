@@ -16,10 +16,12 @@ if anything failed.
 
 A host test says in its head comment what it is linked with, and with which flags, in lines of their own:
 ` * Sources: core/print.c core/frame.c` and ` * Flags: -Iarch/host`. The word HOST_KERNEL stands for the whole kernel on
-virtual CPUs (boards/host/board.mk).
+virtual CPUs (boards/host/board.mk), which is compiled once for all of them, with flags of its own.
 """
 
 import argparse
+import concurrent.futures
+import functools
 import glob
 import json
 import os
@@ -43,6 +45,7 @@ PROGRESS_SECONDS = 20
 
 HOST_CC = ["gcc", "-std=gnu11", "-g", "-O1", "-I.", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",
            "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+KERNEL_FLAGS = ["-Iarch/host", "-DLOCK_DEBUG=1", "-fno-strict-aliasing"]
 HOST_ENV = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
 
@@ -159,8 +162,7 @@ def head_words(path, key):
     with open(os.path.join(ROOT, path), encoding="utf-8") as file:
         head = file.read(4000)
     found = re.search(rf"^ \* {key}: (.*)$", head, re.M)
-    words = found.group(1).split() if found else []
-    return [more for word in words for more in (host_kernel() if word == "HOST_KERNEL" else [word])]
+    return found.group(1).split() if found else []
 
 
 def host_kernel():
@@ -171,8 +173,38 @@ def host_kernel():
     return [f"core/{name}" for name in core] + sorted(set(folders) - {"arch/host/main.c"})
 
 
+kernel_lock = threading.Lock()
+
+
+@functools.cache
+def kernel_objects():
+    """(objects, None) or ([], what is wrong). kernel_lock held."""
+    os.makedirs(os.path.join(ROOT, OUT, "kernel"), exist_ok=True)
+    sources = host_kernel()
+    objects = [os.path.join(OUT, "kernel", source.replace("/", "-") + ".o") for source in sources]
+    commands = [HOST_CC + KERNEL_FLAGS + ["-c", source, "-o", o] for source, o in zip(sources, objects)]
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        for status, output in pool.map(lambda command: execute(command, 200), commands):
+            if status:
+                return [], first_error(output)
+    return objects, None
+
+
+def build_kernel():
+    with kernel_lock:
+        return [Case("host kernel", "compiles", failure=kernel_objects()[1])]
+
+
 def compile_host(path, program, more=()):
-    command = HOST_CC + head_words(path, "Flags") + list(more) + [path] + head_words(path, "Sources")
+    sources, wrong = head_words(path, "Sources"), None
+    if "HOST_KERNEL" in sources:
+        sources.remove("HOST_KERNEL")
+        with kernel_lock:
+            objects, wrong = kernel_objects()
+        sources += objects
+    if wrong:
+        return wrong
+    command = HOST_CC + head_words(path, "Flags") + list(more) + [path] + sources
     status, output = execute(command + ["-o", program, "-lcmocka", "-lfdt", "-lm"], 200)
     return first_error(output) if status else None
 
@@ -230,7 +262,8 @@ def run_fuzz(path):
 
 def host_jobs():
     tests = sorted(glob.glob("tests/host/test_*.c", root_dir=ROOT))
-    jobs = [(f"host {os.path.basename(path)[:-2]}", run_host_test, path) for path in tests]
+    jobs = [("host kernel", build_kernel)]
+    jobs += [(f"host {os.path.basename(path)[:-2]}", run_host_test, path) for path in tests]
     if os.path.exists(os.path.join(ROOT, "tests/host/fuzz_fdt.c")):
         jobs.append(("host fuzz_fdt", run_fuzz, "tests/host/fuzz_fdt.c"))
     return jobs

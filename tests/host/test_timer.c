@@ -32,6 +32,7 @@ static struct model {
 	unsigned fired;
 } models[TIMERS];
 
+unsigned cpu_count = 1;
 static uint64_t additions;
 static unsigned fired_in_batch;
 static bool arm_again;

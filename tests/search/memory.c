@@ -180,6 +180,7 @@ void memory_map(uintptr_t at, size_t bytes)
 		perror("search: mmap");
 		exit(2);
 	}
+	madvise(p, bytes, MADV_HUGEPAGE); /* the table of states is looked into at random */
 }
 
 /* The thread in stack @i, if there is one: below the machine's record of the stack. */

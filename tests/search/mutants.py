@@ -171,7 +171,7 @@ MUTANTS = [
            "\tadd_member",
            ["group-end", "--seeds=500 --races group-end"]),
     Mutant("timer-outlives-its-group", "sched/group.c",
-           "\ttimer_cancel_wait(&g->hand);\n\ttimer_cancel_wait(&g->timer);\n\ttimer_cancel_wait(&g->timer);\n",
+           "\ttimer_stop(&g->hand);\n\ttimer_stop(&g->timer);\n",
            "\ttimer_cancel(&g->hand);\n\ttimer_cancel(&g->timer);\n",
            ["group-end", "--seeds=500 --races group-end"]),
     # ---- batch calls, event queues, interrupt threads

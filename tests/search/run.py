@@ -40,7 +40,7 @@ SOAK_SEEDS = 100000
 RACE_SEEDS = 150
 
 CC = ["gcc", "-std=gnu11", "-g", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-tsan",
-      "-DARCH_CPU_MAX=64", "-DHOST_ARENA_BYTES=4194304ul", "-DHOST_TLS_BYTES=64", "-fno-strict-aliasing", "-fno-omit-frame-pointer", "-fno-pie"]
+      "-DARCH_CPU_MAX=8", "-DHOST_ARENA_BYTES=4194304ul", "-DHOST_TLS_BYTES=64", "-fno-strict-aliasing", "-fno-omit-frame-pointer", "-fno-pie"]
 SEEN = ["-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0", "--param", "tsan-distinguish-volatile=1"]
 LINK = ["gcc", "-no-pie", "-Wl," + ",".join(f"--wrap={f}" for f in ("malloc", "calloc", "aligned_alloc", "free"))]
 

@@ -64,6 +64,7 @@ struct explorer {
 	struct memory_range ranges[RANGES_MAX];
 	unsigned n_ranges;
 	char saved[SAVED_BYTES];
+	char crash_stack[64 << 10];
 	uint64_t table[1u << TABLE_BITS]; /* signature, with the preemptions left in the low bits */
 };
 
@@ -305,8 +306,7 @@ static void crashed(int number)
 static void catch_crashes(void)
 {
 	static const int numbers[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
-	static char stack[64 << 10];
-	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	stack_t alternate = { .ss_sp = x->crash_stack, .ss_size = sizeof(x->crash_stack) };
 	struct sigaction action = { .sa_handler = crashed, .sa_flags = SA_ONSTACK };
 
 	sigaltstack(&alternate, NULL);
