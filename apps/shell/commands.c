@@ -42,7 +42,8 @@ const struct command commands[] = {
 	{ "taskset", "[-p] [-c] [MASK|LIST] TID",
 	  "shows or sets the CPUs of a thread; -c: as a list", run_taskset },
 	{ "policy",
-	  "list | load NAME [SETTING=VALUE...] | swap NAME [SETTING=VALUE...] | unload | stats | dump",
+	  "list | load NAME [SETTING=VALUE...] | swap NAME [SETTING=VALUE...] | unload | stats | dump | "
+	  "shadow [off | NAME [SETTING=VALUE...]]",
 	  "schedulers that are built in", run_policy },
 	{ "cpu", "[on|off N]", "CPUs; takes one off, or back", run_cpu },
 	{ "log", "[LINES | clear | console on|off]",

@@ -7,6 +7,7 @@
 
 #include "sched/ext/ext.h"
 #include "sched/ext/policy.h"
+#include "sched/ext/shadow.h"
 #include "shell.h"
 
 static bool is_loaded(const struct sched_ext_ops *ops)
@@ -66,11 +67,21 @@ static int give_settings(struct sched_ext_ops *ops, int n, char **words)
 }
 
 /* What the framework has not said already. */
-static const char *reason(int err)
+static const char *reason(int err, int (*how)(struct sched_ext_ops *ops))
 {
-	return err == -ENOMEM ? ": out of memory" :
-	       err == -ENOENT ? ": there is none that it could replace" :
-				"";
+	switch (err) {
+	case -ENOMEM:
+		return ": out of memory";
+	case -ENOENT:
+		return how == ext_swap   ? ": there is none that it could replace" :
+		       how == ext_shadow ? ": none is loaded" :
+					   "";
+	case -EBUSY:
+		return how == ext_shadow ? ": there is a shadow, see policy shadow off" : "";
+	case -ECANCELED:
+		return ": an error came in between";
+	}
+	return "";
 }
 
 static int begin(int argc, char **argv, int (*how)(struct sched_ext_ops *ops))
@@ -91,7 +102,7 @@ static int begin(int argc, char **argv, int (*how)(struct sched_ext_ops *ops))
 	if (err)
 		ext_settings_forget(ops);
 	if (err < 0)
-		return complain("policy", "%s is not loaded%s", ops->name, reason(err));
+		return complain("policy", "%s is not loaded%s", ops->name, reason(err, how));
 	return err;
 }
 
@@ -149,10 +160,33 @@ static int dump(int argc, char **argv)
 	return 0;
 }
 
+static int shadow_stats(void)
+{
+	struct ext_shadow_counts c;
+	const char *name = ext_shadow_counts(&c);
+
+	if (!name)
+		return complain("policy", "there was no shadow yet: policy shadow NAME");
+	say("shadow: %s%s\n", name, ext_shadow_is_on() ? "" : ", ended");
+	for (unsigned i = 0; i < EXT_SHADOW_COUNTS; i++)
+		say("%12llu %s\n", (unsigned long long)((uint64_t *)&c)[i],
+		    ext_shadow_count_name(i));
+	return 0;
+}
+
+static int shadow(int argc, char **argv)
+{
+	if (argc == 1)
+		return shadow_stats();
+	if (strcmp(argv[1], "off"))
+		return begin(argc, argv, ext_shadow);
+	return ext_shadow_end() ? complain("policy", "there is no shadow") : 0;
+}
+
 static const struct command verbs[] = {
 	{ "list", "", "", list },     { "load", "", "", load },   { "swap", "", "", swap },
 	{ "unload", "", "", unload }, { "stats", "", "", stats }, { "dump", "", "", dump },
-	{ NULL, NULL, NULL, NULL },
+	{ "shadow", "", "", shadow }, { NULL, NULL, NULL, NULL },
 };
 
 int run_policy(int argc, char **argv)

@@ -5,6 +5,7 @@
  */
 #include "core/thread.h"
 #include "sched/ext/ext.h"
+#include "sched/ext/shadow.h"
 
 struct task_struct *bpf_task_from_pid(s32 pid);
 struct task_struct *bpf_get_current_task_btf(void);
@@ -13,7 +14,10 @@ static void to_task(struct thread *t, void *p)
 {
 	struct ext_task *e = atomic_load_acquire(&t->sched.ext);
 
-	*(struct task_struct **)p = e ? &e->p : NULL;
+	if (e && ext_in_shadow())
+		*(struct task_struct **)p = ext_shadow_task(e);
+	else
+		*(struct task_struct **)p = e ? &e->p : NULL;
 }
 
 struct task_struct *bpf_task_from_pid(s32 pid)

@@ -11,6 +11,7 @@
 #include "sched/ext/ext.h"
 #include "sched/ext/include/scx/maps.bpf.h"
 #include "sched/ext/policy.h"
+#include "sched/ext/shadow.h"
 
 #define LATER_NS NSEC_PER_MSEC
 #define SOON_NS  (20 * NSEC_PER_USEC)
@@ -26,6 +27,11 @@ static LOCK_UNCHECKED void fire(struct timer *t)
 	u32 key;
 
 	(spin_lock)(&lock);
+	if (timer->fn && ext_shadow_is_on() && ext_map_side(timer->map) != ext.side) {
+		timer->due = true;
+		spin_unlock(&lock);
+		return;
+	}
 	wait = !timer->fn || busy || atomic_load_relaxed(&ext.bypass) ||
 	       ext_map_side(timer->map) != ext.side;
 	if (wait && timer->fn)
@@ -107,6 +113,23 @@ LOCK_UNCHECKED long bpf_timer_cancel(struct bpf_timer *timer)
 	return there ? armed : -EINVAL;
 }
 
+LOCK_UNCHECKED struct bpf_timer *ext_timer_due(unsigned side)
+{
+	unsigned long irq = spin_lock_irqsave(&lock);
+	struct bpf_timer *found = NULL;
+
+	for (struct list_head *pos = all.next; pos && pos != &all && !found; pos = pos->next) {
+		struct bpf_timer *timer = container_of(pos, struct bpf_timer, all);
+
+		if (timer->due && ext_map_side(timer->map) == side)
+			found = timer;
+	}
+	if (found)
+		found->due = false;
+	spin_unlock_irqrestore(&lock, irq);
+	return found;
+}
+
 LOCK_UNCHECKED void ext_timers_end(unsigned side)
 {
 	unsigned long irq = spin_lock_irqsave(&lock);
@@ -122,6 +145,7 @@ LOCK_UNCHECKED void ext_timers_end(unsigned side)
 		timer_cancel(&timer->timer);
 		timer->map = NULL;
 		timer->fn = NULL;
+		timer->due = false;
 	}
 	spin_unlock_irqrestore(&lock, irq);
 }

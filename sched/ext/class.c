@@ -11,6 +11,7 @@
  */
 #include "sched/balance.h"
 #include "sched/ext/ext.h"
+#include "sched/ext/shadow.h"
 #include "sched/ext/watch.h"
 #include "core/irq.h"
 #include "core/panic.h"
@@ -141,6 +142,7 @@ static void ext_dequeue(struct runqueue *rq, struct thread *t)
 	e->where = EXT_OUT;
 	e->seq++;
 	e->runnable_ns = 0;
+	EXT_SHADOW(EXT_SHADOW_OUT, e, cpu_of_rq(rq)->index, 0, 0);
 }
 
 static void ext_charge(struct runqueue *rq, struct thread *t, uint64_t delta_ns)
@@ -166,6 +168,7 @@ static void give_way(struct runqueue *rq, struct ext_cpu *x, struct ext_task *e)
 {
 	bool slice_left = e->p.scx.slice != 0;
 
+	EXT_SHADOW(slice_left ? EXT_SHADOW_PREEMPT : EXT_SHADOW_HOLD, e, ext_index(x), 0, 0);
 	e->where = slice_left ? EXT_LOCAL : EXT_INBOX;
 	e->runnable_ns = rq->since_ns;
 	rq->nr_ready++;
@@ -185,6 +188,7 @@ static void stop_for_good(struct runqueue *rq, struct thread *t)
 
 	e->where = EXT_OUT;
 	e->seq++;
+	EXT_SHADOW(moves ? EXT_SHADOW_HOLD : EXT_SHADOW_SLEEP, e, cpu_of_rq(rq)->index, 0, 0);
 	if (!moves) {
 		e->slept = true;
 		if (unlikely(atomic_load_acquire(&ext_watching)))
@@ -193,6 +197,7 @@ static void stop_for_good(struct runqueue *rq, struct thread *t)
 	ext_post(e, cpu_of_rq(rq)->index,
 		 moves ? EXT_EV_STOPPING : EXT_EV_STOPPING | EXT_EV_QUIESCENT | EXT_EV_SLEEP, 0);
 	if (t->sched.state == THREAD_DEAD) {
+		EXT_SHADOW(EXT_SHADOW_EXIT, e, cpu_of_rq(rq)->index, 0, 0);
 		ext_forget(e);
 		ext_post(e, cpu_of_rq(rq)->index, EXT_EV_DISABLE | EXT_EV_EXIT, 0);
 	}
@@ -277,6 +282,7 @@ static void ext_start(struct runqueue *rq, struct thread *t)
 	x->staged = NULL;
 	x->idle_seen = false;
 	e->where = EXT_RUNNING;
+	EXT_SHADOW(EXT_SHADOW_RUN, e, ext_index(x), 0, 0);
 	if (unlikely(atomic_load_acquire(&ext_watching)) && e->woken)
 		ext_watch_runs(x, rq->since_ns - MIN(e->runnable_ns, rq->since_ns));
 	e->woken = false;
@@ -366,6 +372,7 @@ void ext_changed(struct runqueue *rq, struct thread *t, uint16_t old_rank)
 	bool was = old_rank == RANK_EXT, is = t->sched.rank == RANK_EXT;
 
 	if (was && !is) {
+		EXT_SHADOW(EXT_SHADOW_LEAVE, e, cpu, 0, 0);
 		if (e->where == EXT_RUNNING) {
 			e->where = EXT_OUT;
 			e->seq++;

@@ -12,6 +12,7 @@
 #include "core/inherit.h"
 #include "core/mem/page.h"
 #include "sched/ext/ext.h"
+#include "sched/ext/shadow.h"
 
 #define HASH 64
 
@@ -476,6 +477,10 @@ static LOCK_UNCHECKED bool move(struct bpf_iter_scx_dsq *it, struct task_struct 
 		.by_vtime = by_vtime,
 	};
 	w->set_slice = w->set_vtime = false;
+	if (ext_in_shadow()) {
+		ext_shadow_commit(e);
+		return true;
+	}
 	ext_commit(x, e, seq, EXT_QUEUED);
 	inherit_unpin(t);
 	if (!x->in_step) /* a timer: nobody else would look into the local queue */
@@ -500,16 +505,19 @@ bool scx_bpf_dsq_move_vtime(struct bpf_iter_scx_dsq *it, struct task_struct *p, 
 s32 scx_bpf_dsq_nr_queued(u64 id)
 {
 	EXT_HELPER;
-	u64 cpu = arch_cpu_self()->index;
+	bool shadow = ext_in_shadow();
+	u64 cpu = shadow ? ext_shadow_cpu() : arch_cpu_self()->index;
 	struct ext_dsq *q;
 
 	if (id == SCX_DSQ_GLOBAL)
-		return (s32)atomic_load_relaxed(&ext.global.nr);
+		return (s32)atomic_load_relaxed(&(shadow ? ext_shadow_global() : &ext.global)->nr);
 	if (id == SCX_DSQ_LOCAL || (id & SCX_DSQ_LOCAL_ON) == SCX_DSQ_LOCAL_ON) {
 		if (id != SCX_DSQ_LOCAL)
 			cpu = id & SCX_DSQ_LOCAL_CPU_MASK;
 		if (cpu >= cpu_count)
 			return -ENOENT;
+		if (shadow)
+			return (s32)ext_shadow_nr_local((unsigned)cpu);
 		return (s32)(atomic_load_relaxed(&ext_cpus[cpu].nr_local) +
 			     atomic_load_relaxed(&ext_cpus[cpu].arriving.nr));
 	}

@@ -158,6 +158,7 @@ struct ext_cpu {
 	bool again;              /* [o] this step leaves the rest to one that follows at once */
 	bool in_step;            /* [o] */
 	bool in_timer;           /* [o] in the function of a bpf_timer */
+	bool in_shadow;          /* [o] in a callback of the candidate: shadow.h */
 	/* [o] of a callback: guard.c */
 	const char *callback;   /* its name; NULL: none is called */
 	uint64_t callback_ns;   /* when it was called */
@@ -349,6 +350,16 @@ int ext_ops_check(const struct sched_ext_ops *ops);
 /* Each thread that has none gets its struct ext_task. -ENOMEM. */
 int ext_attach_all(void);
 int ext_init_task(const struct sched_ext_ops *ops, struct ext_task *e, bool fork);
+/* A callback of the next one, in this thread: @call. What it does wrong is an error of that one. */
+#define EXT_AS_LOADER(call)                                               \
+	({                                                                \
+		int err_;                                                 \
+		ext.refused = false;                                      \
+		atomic_store_release(&ext.loader, thread_current());      \
+		err_ = (call);                                            \
+		atomic_store_release(&ext.loader, (struct thread *)NULL); \
+		err_ ? err_ : ext.refused ? -ECANCELED : 0;               \
+	})
 /* The task behind @e in the list of all, NULL: none. In bypass, else they may be freed. */
 struct ext_task *ext_task_after(struct ext_task *e);
 /* Out of its inbox, with nothing owed, when the step that may have it is done; what was owed. */

@@ -47,7 +47,7 @@ static void forget_walks(struct ext_cpu *x)
 /* In an interrupt that may have come after the step, too. */
 static void budget_again(struct ext_cpu *x, uint64_t at_ns)
 {
-	if (x->in_step)
+	if (x->in_step || x->in_shadow)
 		timer_add(&x->budget, at_ns);
 }
 

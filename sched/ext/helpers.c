@@ -7,6 +7,11 @@
 #include "core/irq.h"
 #include "core/topology.h"
 #include "sched/ext/ext.h"
+#include "sched/ext/shadow.h"
+
+u64 bpf_ktime_get_ns(void);
+u32 bpf_get_smp_processor_id(void);
+u32 bpf_get_prandom_u32(void);
 
 static struct ext_cpu *self(void)
 {
@@ -118,7 +123,8 @@ s32 scx_bpf_create_dsq(u64 dsq_id, s32 node)
 
 u32 scx_bpf_dispatch_nr_slots(void)
 {
-	u32 max = ext.ops && ext.ops->dispatch_max_batch ? ext.ops->dispatch_max_batch : 32;
+	const struct sched_ext_ops *ops = ext_in_shadow() ? ext_shadow_ops() : ext.ops;
+	u32 max = ops && ops->dispatch_max_batch ? ops->dispatch_max_batch : 32;
 
 	return max - self()->nr_buffered;
 }
@@ -144,6 +150,10 @@ bool scx_bpf_dsq_move_to_local(u64 dsq_id)
 			 q ? "not from dispatch" : "there is no such user queue");
 		return false;
 	}
+	if (ext_in_shadow()) {
+		ext_shadow_flush(x);
+		return ext_shadow_consume(q);
+	}
 	ext_flush(x);
 	if (!q->nr || !ext_dsq_consume(q, x))
 		return false;
@@ -166,6 +176,8 @@ bool scx_bpf_test_and_clear_cpu_idle(s32 cpu)
 	EXT_HELPER;
 	if (!cpu_valid(cpu, "scx_bpf_test_and_clear_cpu_idle"))
 		return false;
+	if (ext_in_shadow())
+		return ext_shadow_claim((unsigned)cpu);
 	return atomic_swap_acq_rel(&ext_cpus[cpu].claimable, 0u) &&
 	       atomic_load_relaxed(&cpu_at((unsigned)cpu)->rq.curr) ==
 		       cpu_at((unsigned)cpu)->rq.idle;
@@ -173,10 +185,12 @@ bool scx_bpf_test_and_clear_cpu_idle(s32 cpu)
 
 static s32 pick_idle(const struct cpumask *among, const struct cpumask *allowed)
 {
+	bool shadow = ext_in_shadow();
+
 	for (unsigned i = 0; i < cpu_count; i++)
 		if (cpumask_test(among, i) && cpumask_test(allowed, i) &&
 		    cpumask_atomic_test(&cpu_online_mask, i) &&
-		    atomic_load_relaxed(&ext_cpus[i].claimable) &&
+		    (shadow || atomic_load_relaxed(&ext_cpus[i].claimable)) &&
 		    scx_bpf_test_and_clear_cpu_idle((s32)i))
 			return (s32)i;
 	return -EBUSY;
@@ -239,6 +253,10 @@ const struct cpumask *scx_bpf_get_idle_cpumask(void)
 {
 	struct cpumask *copy = &idle_copy[arch_cpu_self()->index];
 
+	if (ext_in_shadow()) {
+		ext_shadow_idle_mask(copy);
+		return copy;
+	}
 	cpumask_clear(copy);
 	for (unsigned i = 0; i < cpu_count; i++)
 		if (atomic_load_relaxed(&ext_cpus[i].claimable))
@@ -260,12 +278,14 @@ LOCK_UNCHECKED void scx_bpf_kick_cpu(s32 cpu, u64 flags)
 {
 	EXT_HELPER;
 	unsigned long irq = arch_irq_save();
+	bool shadow = ext_in_shadow(), act = false;
 	struct runqueue *rq;
-	bool act = false;
 
+	if (shadow)
+		ext_shadow_kick();
 	if (flags & SCX_KICK_IDLE && flags & (SCX_KICK_PREEMPT | SCX_KICK_WAIT))
 		ext_exit(SCX_EXIT_ERROR, 0, "scx_bpf_kick_cpu(): IDLE with another flag");
-	if (!cpu_valid(cpu, "scx_bpf_kick_cpu") ||
+	if (!cpu_valid(cpu, "scx_bpf_kick_cpu") || shadow ||
 	    !cpumask_atomic_test(&cpu_online_mask, (unsigned)cpu)) {
 		arch_irq_restore(irq);
 		return;
@@ -334,7 +354,7 @@ u64 scx_bpf_now(void)
 	struct ext_cpu *x = self();
 
 	if (!x->in_step)
-		return (time_now_ns)();
+		return bpf_ktime_get_ns();
 	if (!x->now_ns)
 		x->now_ns = (time_now_ns)();
 	return x->now_ns;
@@ -360,18 +380,14 @@ bool scx_bpf_task_set_dsq_vtime(struct task_struct *p, u64 vtime)
 	return e;
 }
 
-u64 bpf_ktime_get_ns(void);
-u32 bpf_get_smp_processor_id(void);
-u32 bpf_get_prandom_u32(void);
-
 u64 bpf_ktime_get_ns(void)
 {
-	return (time_now_ns)();
+	return ext_in_shadow() ? ext_shadow_now_ns() : (time_now_ns)();
 }
 
 u32 bpf_get_smp_processor_id(void)
 {
-	return arch_cpu_self()->index;
+	return ext_in_shadow() ? ext_shadow_cpu() : arch_cpu_self()->index;
 }
 
 /* Marsaglia's xorshift; the same numbers in every run. */

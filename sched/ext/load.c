@@ -23,6 +23,7 @@
 #include "core/string.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/policy.h"
+#include "sched/ext/shadow.h"
 #include "sched/ext/watch.h"
 
 #define TIMEOUT_MAX_MS 30000
@@ -165,6 +166,7 @@ static LOCK_UNCHECKED void ends(struct thread *self)
 	if (e)
 		e->p.flags |= PF_EXITING;
 	if (e && self->sched.rank != RANK_EXT) {
+		EXT_SHADOW(EXT_SHADOW_EXIT, e, cpu_of_rq(rq)->index, 0, 0);
 		ext_forget(e);
 		self->sched.ext = NULL;
 		ext_post(e, cpu_of_rq(rq)->index, EXT_EV_DISABLE | EXT_EV_EXIT, 0);
@@ -180,6 +182,7 @@ static void cpu_changes(unsigned cpu, bool online)
 
 	mutex_lock(&ext.mutex);
 	atomic_fetch_add_relaxed(&ext.hotplug_seq, 1u);
+	ext_shadow_stop(); /* its model has the CPUs that were there */
 	if (ext.ops && !atomic_load_acquire(&ext.exit_kind)) {
 		tell = online ? ext.ops->cpu_online : ext.ops->cpu_offline;
 		ends = !tell;
@@ -527,7 +530,7 @@ static void refuse(const char *fmt, va_list ap)
 	char text[SCX_EXIT_MSG_LEN];
 
 	fmt_vbuf(text, sizeof(text), fmt, ap);
-	printk("scx: refused: %s\n", text);
+	printk("scx: %s: %s\n", ext_shadow_is_on() ? "shadow ends" : "refused", text);
 	ext.refused = true;
 }
 
@@ -592,6 +595,7 @@ static struct sched_ext_ops *unload(void)
 	ext.info.reason = reason_of(ext.exit_kind);
 	irq_synchronize();
 	ext_dump_end();
+	ext_shadow_stop();
 	clear();
 	if (ops->exit)
 		ops->exit(&ext.info);

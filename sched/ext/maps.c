@@ -13,6 +13,7 @@
 #include "sched/ext/ext.h"
 #include "sched/ext/include/scx/maps.bpf.h"
 #include "sched/ext/policy.h"
+#include "sched/ext/shadow.h"
 
 /* Where a map's variable leads; an error of the policy if that is no map. */
 static struct ext_map *map_of(void *var, const char *call)
@@ -72,7 +73,8 @@ static void *array_lookup(const struct ext_map *map, const void *key)
 	if (map->type == BPF_MAP_TYPE_ARRAY_OF_MAPS)
 		return ((void **)map->data)[i];
 	if (map->type == BPF_MAP_TYPE_PERCPU_ARRAY)
-		return percpu_value(map, i, arch_cpu_self()->index);
+		return percpu_value(map, i,
+				    ext_in_shadow() ? ext_shadow_cpu() : arch_cpu_self()->index);
 	return (char *)map->data + EXT_ROUND8(map->value_size) * i;
 }
 

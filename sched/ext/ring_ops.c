@@ -245,12 +245,16 @@ static bool give(struct thread_sched *s, s32 cpu) LOCK_REQUIRES(s->lock)
 static __noinline LOCK_UNCHECKED bool drain_and_give(struct thread_sched *s, s32 cpu)
 {
 	struct cpumask kick = { 0 }, preempt = { 0 };
+	uint32_t drained = 0, before;
 	bool given = false;
 
 	spin_lock(&s->lock);
-	for (int i = 0; i < DRAIN_ROUNDS && !given; i++)
-		if (rings_drain(s, DRAIN, &kick, &preempt))
+	for (int i = 0; i < DRAIN_ROUNDS && !given; i++) {
+		before = drained;
+		drained += rings_drain(s, DRAIN, &kick, &preempt);
+		if (drained != before)
 			given = give(s, cpu);
+	}
 	spin_unlock(&s->lock);
 	cpumask_reset(&kick, (unsigned)cpu);
 	cpumask_reset(&preempt, (unsigned)cpu);
@@ -258,6 +262,9 @@ static __noinline LOCK_UNCHECKED bool drain_and_give(struct thread_sched *s, s32
 		scx_bpf_kick_cpu((s32)other, 0);
 	cpumask_for_each(other, &preempt)
 		scx_bpf_kick_cpu((s32)other, SCX_KICK_PREEMPT);
+	/* the scheduling thread finds nothing left to tell of */
+	if (drained > given)
+		rings_kick_idle(s, drained - given);
 	return given;
 }
 

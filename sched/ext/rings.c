@@ -172,6 +172,16 @@ void rings_wake(struct thread_sched *s, bool activated)
 		semaphore_post(&s->more);
 }
 
+static LOCK_UNCHECKED bool higher_runs(unsigned cpu)
+{
+	struct runqueue *rq = &cpu_at(cpu)->rq;
+	unsigned long flags = spin_lock_irqsave(&rq->lock);
+	bool higher = rq->curr->sched.rank > RANK_EXT;
+
+	spin_unlock_irqrestore(&rq->lock, flags);
+	return higher;
+}
+
 void rings_kick_idle(struct thread_sched *s, uint32_t n)
 {
 	cpumask_for_each(cpu, &s->cpus) {
@@ -184,7 +194,8 @@ void rings_kick_idle(struct thread_sched *s, uint32_t n)
 	}
 	/* those that a higher class has look when it is done */
 	cpumask_for_each(cpu, &s->cpus)
-		if (cpu < cpu_count && cpumask_atomic_test(&cpu_online_mask, cpu))
+		if (cpu < cpu_count && cpumask_atomic_test(&cpu_online_mask, cpu) &&
+		    higher_runs(cpu))
 			scx_bpf_kick_cpu((s32)cpu, 0);
 }
 

@@ -20,6 +20,7 @@
 #include "core/irq.h"
 #include "core/string.h"
 #include "sched/ext/ext.h"
+#include "sched/ext/shadow.h"
 
 #define DISPATCH_LOOPS 32
 #define TICK_NS        (4 * NSEC_PER_MSEC)
@@ -514,6 +515,7 @@ static LOCK_UNCHECKED void hand_over(struct ext_cpu *x, struct ext_task *e, uint
 	u64 flags = owed & EXT_EV_SELECT ? SCX_ENQ_WAKEUP : 0;
 	struct thread *t = e->thread;
 	struct runqueue *rq;
+	unsigned before;
 	uint32_t seq;
 
 	if (!t)
@@ -524,7 +526,8 @@ static LOCK_UNCHECKED void hand_over(struct ext_cpu *x, struct ext_task *e, uint
 		return;
 	}
 	e->where = EXT_QUEUEING;
-	atomic_store_relaxed(&e->cpu, (uint16_t)cpu_of_rq(rq)->index);
+	before = cpu_of_rq(rq)->index;
+	atomic_store_relaxed(&e->cpu, (uint16_t)before);
 	seq = e->seq;
 	rq->nr_ready--;
 	spin_unlock(&rq->lock);
@@ -538,6 +541,8 @@ static LOCK_UNCHECKED void hand_over(struct ext_cpu *x, struct ext_task *e, uint
 	tell_runnable(x, e, flags);
 	if (e->insert.dsq_id == SCX_DSQ_INVALID)
 		call_enqueue(x, e, flags);
+	EXT_SHADOW(EXT_SHADOW_ENQUEUE, e, ext_index(x), before,
+		   flags | (owed & EXT_EV_FORK ? EXT_SHADOW_FORK : 0));
 	ext_commit(x, e, seq, EXT_QUEUEING);
 }
 
@@ -718,14 +723,18 @@ static void tell_idle(struct ext_cpu *x, bool idle)
 	if (x->told_idle == idle)
 		return;
 	x->told_idle = idle;
+	if (idle && !better_waits(&cpu_at(ext_index(x))->rq))
+		EXT_SHADOW(EXT_SHADOW_IDLE, NULL, ext_index(x), 0, 0);
 	CALL(x, EXT_OP_OTHER, update_idle, ARG((s32)ext_index(x)), ARG(idle), 0);
 }
 
 /* Who ran here is the policy's again. */
-static void give_back(struct ext_cpu *x, struct ext_task *prev, u64 flags)
+static void give_back(struct ext_cpu *x, struct ext_task *prev, u64 flags, enum stop_reason why)
 {
 	if (!busy_begin(prev))
 		return keep(x, prev);
+	EXT_SHADOW(why == STOP_YIELDED ? EXT_SHADOW_YIELD : EXT_SHADOW_BACK, prev, ext_index(x), 0,
+		   flags);
 	introduce(x, prev);
 	tell_stopping(x, prev, true);
 	refresh(x, prev);
@@ -735,10 +744,10 @@ static void give_back(struct ext_cpu *x, struct ext_task *prev, u64 flags)
 }
 
 /* Nobody else is there: goes on, but if the policy wants to hear of it. */
-static void last_one(struct ext_cpu *x, struct ext_task *prev)
+static void last_one(struct ext_cpu *x, struct ext_task *prev, enum stop_reason why)
 {
 	if (!bypassing(x) && ext.ops->flags & SCX_OPS_ENQ_LAST)
-		return give_back(x, prev, SCX_ENQ_LAST);
+		return give_back(x, prev, SCX_ENQ_LAST, why);
 	prev->p.scx.slice = bypassing(x) ? EXT_BYPASS_SLICE_NS : SCX_SLICE_DFL;
 	x->stats.SCX_EV_DISPATCH_KEEP_LAST++;
 	keep(x, prev);
@@ -803,8 +812,8 @@ static void step_from(struct ext_cpu *x, struct ext_task *prev, enum stop_reason
 	if (!next && (prev->p.scx.slice || x->again))
 		return keep(x, prev);
 	if (!next)
-		return last_one(x, prev);
-	give_back(x, prev, 0);
+		return last_one(x, prev, why);
+	give_back(x, prev, 0, why);
 	tell_next(x, next);
 }
 

@@ -26,6 +26,7 @@
 #include "core/topology.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/policy.h"
+#include "sched/ext/shadow.h"
 #include "sched/ext/watch.h"
 
 /* ---- bypass ---------------------------------------------------------------------------------- */
@@ -105,17 +106,6 @@ static void bypass_begin(void)
 
 /* ---- the next one gets ready ----------------------------------------------------------------- */
 
-/* A callback of the next one, in this thread: @call. What it does wrong is an error of that one. */
-#define AS_LOADER(call)                                                   \
-	({                                                                \
-		int err_;                                                 \
-		ext.refused = false;                                      \
-		atomic_store_release(&ext.loader, thread_current());      \
-		err_ = (call);                                            \
-		atomic_store_release(&ext.loader, (struct thread *)NULL); \
-		err_ ? err_ : ext.refused ? -ECANCELED : 0;               \
-	})
-
 static int init_task(const struct sched_ext_ops *ops, struct ext_task *e)
 {
 	struct sched_ext_entity scx = e->p.scx;
@@ -126,7 +116,7 @@ static int init_task(const struct sched_ext_ops *ops, struct ext_task *e)
 	e->p.scx.dsq_vtime = 0;
 	e->p.scx.disallow = false;
 	e->told = 0;
-	err = AS_LOADER(ext_init_task(ops, e, false));
+	err = EXT_AS_LOADER(ext_init_task(ops, e, false));
 	e->next_scx = e->p.scx;
 	e->next_told = e->told;
 	e->p.scx = scx;
@@ -137,7 +127,7 @@ static int init_task(const struct sched_ext_ops *ops, struct ext_task *e)
 	return err;
 }
 
-/* 0, for AS_LOADER(). */
+/* 0, for EXT_AS_LOADER(). */
 static int exit_task(const struct sched_ext_ops *ops, struct ext_task *e, uint32_t told)
 {
 	struct scx_exit_task_args args = { .cancelled = !(told & EXT_TOLD_ENABLED) };
@@ -158,7 +148,7 @@ static int init_tasks(const struct sched_ext_ops *ops)
 			err = init_task(ops, e);
 	}
 	for (struct ext_task *e = ext_task_after(NULL); err && e; e = ext_task_after(e)) {
-		AS_LOADER(exit_task(ops, e, e->next_told));
+		EXT_AS_LOADER(exit_task(ops, e, e->next_told));
 		ext_storage_free(e, !ext.side);
 	}
 	return err;
@@ -194,7 +184,7 @@ static void take_over(struct ext_task *e, const struct sched_ext_ops *ops)
 		old->disable(&e->p);
 	exit_task(old, e, e->told);
 	if (ended) {
-		AS_LOADER(exit_task(ops, e, e->next_told));
+		EXT_AS_LOADER(exit_task(ops, e, e->next_told));
 		return ext_task_free(e);
 	}
 	ext_storage_free(e, ext.side);
@@ -317,12 +307,14 @@ int ext_swap_locked(struct sched_ext_ops *ops)
 {
 	struct scx_exit_info info = { .kind = SCX_EXIT_UNREG, .reason = "replaced", .msg = "" };
 	struct sched_ext_ops *old = ext.ops;
-	int err = ext_policy_begin(ops, !ext.side), unattached;
+	int err, unattached;
 
+	ext_shadow_stop(); /* it has the other side */
+	err = ext_policy_begin(ops, !ext.side);
 	if (err)
 		return err;
 	if (ops->init)
-		err = AS_LOADER(ops->init());
+		err = EXT_AS_LOADER(ops->init());
 	bypass_begin();
 	unattached = ext_attach_all(); /* those that init() has made */
 	if (!err)

@@ -16,6 +16,7 @@
 #include "core/string.h"
 #include "core/topology.h"
 #include "sched/ext/rings.h"
+#include "sched/ext/shadow.h"
 
 #define FAULTS_MAX 100000 /* of one thread, before the interrupt that ends it */
 
@@ -330,6 +331,10 @@ s32 thread_sched_begin(const struct thread_sched_options *options)
 	if (why) {
 		printk("scx: scheduling thread: %s\n", why);
 		return -EINVAL;
+	}
+	if (ext_shadow_begins()) {
+		printk("scx: scheduling thread: not in shadow mode, it decides too late\n");
+		return -EOPNOTSUPP;
 	}
 	end(); /* of a policy whose loading failed behind its init() */
 	if (nr_deciders) {

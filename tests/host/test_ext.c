@@ -20,6 +20,7 @@
 #include "core/sync.h"
 #include "core/timer.h"
 #include "sched/ext/ext.h"
+#include "sched/ext/shadow.h"
 #include "sched/ext/watch.h"
 #include "tests/host/host_ext.h"
 #include "tests/host/host_seeds.h"
@@ -336,7 +337,6 @@ static void make_workers(void)
 {
 	stop = false;
 	semaphore_init(&sem, 0);
-	memset(told, 0, sizeof(told));
 	for (uintptr_t i = 0; i < THREADS; i++) {
 		struct thread_attr attr = { .name = "worker", .nice = (int8_t)((int)draw(8) - 4) };
 
@@ -545,6 +545,140 @@ static void making_first(void *arg)
 	everybody_goes_on();
 	CHECK(ext.ops == &ops && !ext_unload());
 	join_workers();
+}
+
+/* ---- shadow mode ----------------------------------------------------------------------------- */
+
+static struct sched_ext_ops shadow_ops;
+
+static void becomes(const struct sched_ext_ops *ops, const char *name)
+{
+	shadow_ops = *ops;
+	strcpy(shadow_ops.name, name);
+}
+
+/* What is decided the same is counted as the same, from the first thread on. */
+static void twin(void)
+{
+	struct ext_shadow_counts c;
+
+	CHECK(!ext_load(&nothing_ops));
+	becomes(&nothing_ops, "twin");
+	CHECK(!ext_shadow(&shadow_ops));
+	CHECK(ext_shadow(&shadow_ops) == -EBUSY && ext_shadow_is_on());
+	make_workers();
+	live_for_a_while();
+	everybody_goes_on();
+	join_workers();
+	CHECK(!strcmp(ext_shadow_counts(&c), "twin"));
+	CHECK(!ext_shadow_end() && ext_shadow_end() == -ENOENT && !ext_shadow_is_on());
+	CHECK(!strcmp(ext_shadow_counts(&c), "twin"));
+	CHECK(c.events > 100 && !c.lost && c.next_same > 20);
+	CHECK(cpu_count > 1 || !(c.cpu_other + c.next_other + c.next_none + c.next_some +
+				 c.slice_shorter + c.slice_longer));
+	CHECK(c.next_same > 5 * (c.next_other + c.next_none + c.next_some));
+	CHECK(c.cpu_same >= 5 * c.cpu_other);
+	CHECK(!ext_unload());
+}
+
+static void last_first_enqueue(struct task_struct *p, u64 flags)
+{
+	scx_bpf_dsq_insert(p, SHARED, MS, flags | SCX_ENQ_HEAD);
+}
+
+static const struct sched_ext_ops last_first_ops = { .name = "last_first",
+						     TOLD,
+						     .init = vtime_init,
+						     .enqueue = last_first_enqueue,
+						     .dispatch = vtime_dispatch };
+
+/* Another order is seen, and changes nothing. */
+static void another_order(void)
+{
+	struct ext_shadow_counts c;
+
+	make_workers();
+	CHECK(!ext_load(&nothing_ops));
+	becomes(&last_first_ops, "last_first");
+	CHECK(!ext_shadow(&shadow_ops));
+	live_for_a_while();
+	everybody_goes_on();
+	ext_shadow_counts(&c);
+	CHECK(c.next_other + c.slice_shorter > 0);
+	CHECK(ext.ops == &nothing_ops && !ext.exit_kind);
+	CHECK(!ext_swap(&vtime_ops) && !ext_shadow_is_on());
+	CHECK(!ext_shadow(&nothing_ops));
+	live_for_a_while();
+	CHECK(!ext_unload() && !ext_shadow_is_on());
+	CHECK(ext_shadow(&nothing_ops) == -ENOENT);
+	join_workers();
+}
+
+static s32 nowhere_select_cpu(struct task_struct *p, s32 prev, u64 flags)
+{
+	(void)p;
+	(void)prev;
+	(void)flags;
+	return 99;
+}
+
+static void to_nowhere_enqueue(struct task_struct *p, u64 flags)
+{
+	scx_bpf_dsq_insert(p, 4711, MS, flags);
+}
+
+static void ends_by_itself(void)
+{
+	for (unsigned i = 0; i < 100 && ext_shadow_is_on(); i++)
+		sleep_for(MS);
+	CHECK(!ext_shadow_is_on() && ext.ops == &nothing_ops && !ext.exit_kind);
+}
+
+/* Errors of a candidate are its own. */
+static void erring_shadow(void)
+{
+	make_workers();
+	CHECK(!ext_load(&nothing_ops));
+	CHECK(ext_shadow(&nothing_ops) == -EEXIST);
+	shadow_ops = (struct sched_ext_ops){ .name = "init", .init = failing_init };
+	CHECK(ext_shadow(&shadow_ops) == -ENODEV);
+	shadow_ops = (struct sched_ext_ops){ .name = "erring", .init = erring_init };
+	CHECK(ext_shadow(&shadow_ops) == -ECANCELED);
+	shadow_ops = (struct sched_ext_ops){ .name = "init_task", .init_task = failing_init_task };
+	CHECK(!ext_shadow(&shadow_ops));
+	ends_by_itself();
+	shadow_ops = (struct sched_ext_ops){ .name = "queue", .enqueue = to_nowhere_enqueue };
+	CHECK(!ext_shadow(&shadow_ops));
+	ends_by_itself();
+	if (cpu_count > 1) {
+		shadow_ops =
+			(struct sched_ext_ops){ .name = "cpu", .select_cpu = nowhere_select_cpu };
+		CHECK(!ext_shadow(&shadow_ops));
+		ends_by_itself();
+	}
+	everybody_goes_on();
+	CHECK(!ext_unload());
+	join_workers();
+}
+
+static void shadow_first(void *arg)
+{
+	(void)arg;
+	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 50, 0));
+	switch (draw(3)) {
+	case 0:
+		return twin();
+	case 1:
+		return another_order();
+	case 2:
+		return erring_shadow();
+	}
+}
+
+static void in_the_shadow(void **state)
+{
+	(void)state;
+	run(shadow_first, 1, 4, 40);
 }
 
 static void one_for_another(void **state)
@@ -1079,6 +1213,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(threads_kept_by_the_policy),
 		cmocka_unit_test(sent_to_other_cpus),
 		cmocka_unit_test(one_for_another),
+		cmocka_unit_test(in_the_shadow),
 		cmocka_unit_test(cpus_leave_and_come),
 		cmocka_unit_test(worse_is_rolled_back),
 		cmocka_unit_test(mistakes_end_it),

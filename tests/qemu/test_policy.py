@@ -26,9 +26,7 @@ def run(board, policies, cpus, boot, args=""):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False, stdin=subprocess.DEVNULL)
 
 
-def ms(cpus):
-    """For each policy: on one CPU a round of 20 ms slices takes a while."""
-    return "800" if cpus == 1 else "400"
+MS = "800"  # for each policy: a round of 20 ms slices takes a while, and in virtual time CPUs take turns of 100 ms
 
 
 def check_all(done, names):
@@ -39,7 +37,7 @@ def check_all(done, names):
 @both_boards
 @pytest.mark.parametrize("cpus", [1, 2, 4])
 def test_samples(board, cpus):
-    check_all(run(board, SAMPLES, cpus, "policy=none", ms(cpus)), SAMPLES)
+    check_all(run(board, SAMPLES, cpus, "policy=none", MS), SAMPLES)
 
 
 @both_boards
@@ -49,7 +47,7 @@ def test_sched_ext_unmodified(board, cpus):
     files = [os.path.join(os.path.abspath(SCX_SRC), f"{name}.bpf.c") for name in SCX]
     if cpus == 1:
         files.pop(1)  # scx_central never preempts the central CPU, whose slices have no end
-    check_all(run(board, files, cpus, "policy=none", ms(cpus)), [os.path.basename(name).split(".")[0].removeprefix("scx_") for name in files])
+    check_all(run(board, files, cpus, "policy=none", MS), [os.path.basename(name).split(".")[0].removeprefix("scx_") for name in files])
 
 
 @pytest.mark.parametrize("boot, says", [
@@ -96,3 +94,74 @@ def test_program_of_ones_own(board, tmp_path):
                               capture_output=True, text=True, timeout=400, check=False, stdin=subprocess.DEVNULL)
         assert last_line(done) == "exit status 7" and "done" in done.stdout, said(done)
         assert ("policy simple loaded" in done.stdout) == (policy == "simple"), said(done)
+
+
+HOGS_AND_SLEEPERS = """
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile int stop;
+
+static void *hog(void *arg)
+{
+	while (!stop)
+		;
+	return arg;
+}
+
+static void *sleeper(void *arg)
+{
+	struct timespec t = { 0, 3000000 };
+
+	while (!stop) {
+		for (volatile int i = 0; i < 20000; i++)
+			;
+		nanosleep(&t, 0);
+	}
+	return arg;
+}
+
+int main(void)
+{
+	pthread_t t[8];
+
+	for (int i = 0; i < 8; i++)
+		pthread_create(&t[i], 0, i % 2 ? hog : sleeper, 0);
+	sleep(1);
+	stop = 1;
+	for (int i = 0; i < 8; i++)
+		pthread_join(t[i], 0);
+	return 3;
+}
+"""
+
+
+@pytest.mark.parametrize("board, loaded, candidate", [
+    ("virt-arm64", "simple", "qmap"),
+    ("virt-arm64", "latcrit", "central"),
+    ("virt-riscv64", "qmap", "simple"),
+    ("virt-riscv64", "layers", "latcrit"),
+])
+def test_shadow(board, loaded, candidate, tmp_path):
+    """What a candidate decides is counted, and has no effect."""
+    folder = tmp_path / "shadowed"
+    folder.mkdir()
+    (folder / "main.c").write_text(HOGS_AND_SLEEPERS)
+    done = subprocess.run(["make", "run", f"BOARD={board}", f"APP={folder}", f"POLICY={loaded},{candidate}", "CPUS=2", "ICOUNT=1",
+                           f"BOOT=ext_shadow={candidate}", "TIMEOUT=100"], cwd=ROOT, capture_output=True, text=True, timeout=400,
+                          check=False, stdin=subprocess.DEVNULL)
+    assert last_line(done) == "exit status 3" and f"scx: shadow {candidate}: ended" in done.stdout, said(done)
+    counts = {name: int(n) for name, n in re.findall(r"^  ([a-z_]+) +(\d+)$", done.stdout, re.M)}
+    assert counts["lost"] == 0 and counts["events"] > 500 and counts["cpu_same"] > 20, counts
+    assert counts["next_same"] > 100 and counts["next_other"] + counts["slice_longer"] + counts["slice_shorter"] > 0, counts
+
+
+@pytest.mark.parametrize("candidate, says", [
+    ("thread", "scx: scheduling thread: not in shadow mode"),
+    ("simple", "scx: ext_shadow=simple: it is the one that is loaded"),
+    ("nobody", "scx: no policy nobody is built in"),
+])
+def test_bad_shadow(candidate, says):
+    done = run("virt-arm64", SAMPLES, 2, f"ext_shadow={candidate}")
+    assert done.returncode != 0 and says in done.stdout, said(done)

@@ -139,6 +139,20 @@ def swaps(shell):
     shell.do("policy unload", UNLOADED.format("qmap"))
 
 
+def shadows(shell):
+    shell.do("policy shadow", r"policy: there was no shadow yet: policy shadow NAME$")
+    shell.do("policy shadow qmap", r"policy: qmap is not loaded: none is loaded$")
+    shell.do("policy load simple", LOADED.format("simple"))
+    shell.do("policy shadow qmap slice_ns=3000000")
+    shell.do("policy shadow qmap", r"policy: qmap is not loaded: there is a shadow, see policy shadow off$")
+    shell.do("policy list", r"^simple \(loaded\)$", r"^qmap slice_ns=3000000 ")
+    shell.do("policy shadow", r"shadow: qmap$", r"^ +\d+ events$", r"^ +\d+ next_same$", r"^ +\d+ kicks$")
+    shell.do("policy shadow off", r"scx: shadow qmap: ended$", r"^  events +\d+$")
+    shell.do("policy shadow", r"shadow: qmap, ended$")
+    shell.do("policy shadow off", r"policy: there is no shadow$")
+    shell.do("policy unload", UNLOADED.format("simple"))
+
+
 def attributes(shell):
     tid = shell.do("ps", r"^ +(\d+) busy ").group(1)
     shell.do(f"chrt -f -p 50 {tid}")
@@ -206,7 +220,7 @@ def magic_key(shell):
 def test_beside_an_application(board):
     build(board)
     with Shell(board, 4) as shell:
-        for part in (policies, swaps, attributes, others, magic_key):
+        for part in (policies, swaps, shadows, attributes, others, magic_key):
             part(shell)
         shell.type("exit 7\r")
         assert shell.end() == 7
@@ -254,7 +268,8 @@ def test_beside_a_posix_program(tmp_path):
     command = ["make", "run", "BOARD=virt-riscv64", f"APP={tmp_path}", "WITH=shell", "CPUS=2", "TIMEOUT=100"]
     said_so_far, status = talk(command, b"a second thread waits", b"ps\nexit 5\n")
     assert status == 2 and b"\nexit status 5" in said_so_far, said_so_far.decode()
-    assert re.search(rb"^ +\d+ shell +other +fair .*(\n.*)*^ +\d+ pthread +other +fair ", said_so_far, re.M), said_so_far.decode()
+    for name in (b"shell", b"main", b"pthread"):
+        assert re.search(rb"^ +\d+ " + name + rb" +other +fair ", said_so_far, re.M), said_so_far.decode()
 
 
 def test_refused():

@@ -4,6 +4,7 @@
  */
 #include "core/string.h"
 #include "sched/ext/ext.h"
+#include "sched/ext/shadow.h"
 #include "tests/target/test.h"
 
 #define MS NSEC_PER_MSEC
@@ -299,6 +300,48 @@ TEST(ext_one_for_another)
 		CHECK_EQ(ext_swap(&ops[(round + 1) % 2]), 0);
 	}
 	CHECK_EQ(ext_unload(), 0);
+	atomic_store_relaxed(&stop, 1u);
+	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
+		CHECK_EQ(thread_join(t[i], NULL), 0);
+}
+
+/* What a candidate does wrong ends its shadow, and nothing else. */
+TEST(ext_shadow_of_bad_ones)
+{
+	static struct sched_ext_ops good = { .name = "good" };
+	static struct sched_ext_ops bad[] = {
+		{ .name = "endless", .enqueue = endless_enqueue },
+		{ .name = "endless_helpers", .running = helpers_running },
+		{ .name = "unmapped", .running = unmapped_running },
+		{ .name = "undefined", .stopping = undefined_stopping },
+		{ .name = "deep", .running = deep_running },
+		{ .name = "assert", .stopping = assert_stopping },
+		{ .name = "wild", .running = wild_running },
+	};
+	struct thread_attr attr = { .name = "busy", .affinity = &cpu_online_mask };
+	struct thread *t[2];
+	uint32_t stop = 0;
+
+	ext_budget_us = test_time_is_virtual() ? 10 : 300000;
+	nowhere = (volatile uint64_t *)16;
+	good.exit = note_exit;
+	kind = SCX_EXIT_NONE;
+	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
+		CHECK_EQ(thread_create(&t[i], &attr, busy, &stop), 0);
+	CHECK_EQ(ext_load(&good), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+		uint32_t before = atomic_load_relaxed(&rounds);
+
+		CHECK_EQ(ext_shadow(&bad[i]), 0);
+		while (ext_shadow_is_on())
+			thread_sleep_until((time_now_ns)() + MS);
+		CHECK_EQ(ext_shadow_end(), 0);
+		while (atomic_load_relaxed(&rounds) - before < 10)
+			thread_sleep_until((time_now_ns)() + MS);
+		CHECK_EQ(kind, SCX_EXIT_NONE);
+	}
+	CHECK_EQ(ext_unload(), 0);
+	CHECK_EQ(kind, SCX_EXIT_UNREG);
 	atomic_store_relaxed(&stop, 1u);
 	for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
 		CHECK_EQ(thread_join(t[i], NULL), 0);

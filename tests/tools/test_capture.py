@@ -37,7 +37,7 @@ class Cable:
         self.name = str(name or self.name)
         self.board, port = pty.openpty()
         os.symlink(os.ttyname(port), self.name)
-        self.port = port  # held until the capture has it, or what is written early would be lost
+        self.port = port  # held until a capture is to have it
 
     def say(self, data):
         while data:
@@ -99,9 +99,9 @@ def capturing(tmp_path, cable):
     started = []
 
     def start(*options, port=None, **more):
+        cable.release()  # a capture refuses a port that somebody has open
         capture = Capture(tmp_path, port or cable.name, *options, **more)
         started.append(capture.process)
-        cable.release()
         capture.wait_for("Ctrl-C ends")
         return capture
 

@@ -5,13 +5,18 @@
  */
 #include "core/main.h"
 #include "sched/ext/ext.h"
+#include "sched/ext/shadow.h"
 
 int __real_main(int argc, char **argv);
 int __wrap_main(int argc, char **argv);
 
 int __wrap_main(int argc, char **argv)
 {
+	int status;
+
 	if (ext_boot_load())
 		system_exit(2);
-	return __real_main(argc, argv);
+	status = __real_main(argc, argv);
+	ext_shadow_end(); /* says what it has counted, if there is one */
+	return status;
 }

@@ -9,6 +9,7 @@
 #include "core/string.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/policy.h"
+#include "sched/ext/shadow.h"
 #include "sched/ext/watch.h"
 
 static char policy[SCX_OPS_NAME_LEN];
@@ -27,6 +28,10 @@ BOOT_PARAM(ext_watch_percent, BOOT_U64, &ext_watch_percent,
 BOOT_PARAM(ext_watch_miss_us, BOOT_U64, &ext_watch_miss_us,
 	   "a wake-up that takes longer, in microseconds, counts as a miss");
 
+static char candidate[SCX_OPS_NAME_LEN];
+BOOT_PARAM(ext_shadow, BOOT_STRING, &candidate,
+	   "this one decides beside the policy that is loaded, without effect, and is compared");
+
 static int watch(void)
 {
 	struct ext_watch w = { .window_ns = ext_watch_ms * NSEC_PER_MSEC,
@@ -41,18 +46,41 @@ static int watch(void)
 	return err;
 }
 
+static struct sched_ext_ops *find(const char *name)
+{
+	struct sched_ext_ops *ops = ext_policy_find(name);
+
+	if (ops)
+		return ops;
+	printk("scx: no policy %s is built in; there are:\n", name);
+	for (unsigned i = 0; ext_policy_at(i); i++)
+		printk("  %s\n", ext_policy_at(i)->name);
+	return NULL;
+}
+
+static int shadow(void)
+{
+	struct sched_ext_ops *ops = find(candidate);
+	int err = ops ? ext_load_in_place(ops, ext_shadow) : -ENOENT;
+
+	if (err)
+		printk("scx: ext_shadow=%s: %s\n", candidate,
+		       err == -EEXIST ? "it is the one that is loaded" : "refused");
+	return err;
+}
+
 int ext_boot_load(void)
 {
-	struct sched_ext_ops *ops = policy[0] ? ext_policy_find(policy) : ext_policy_at(0);
+	struct sched_ext_ops *ops;
+	int err;
 
 	if (watch())
 		return -EINVAL;
 	if (!strcmp(policy, "none"))
 		return 0;
-	if (!ops) {
-		printk("scx: no policy %s is built in; there are:\n", policy);
-		for (unsigned i = 0; ext_policy_at(i); i++)
-			printk("  %s\n", ext_policy_at(i)->name);
-	}
-	return ops ? ext_load_in_place(ops, ext_load) : -ENOENT;
+	ops = policy[0] ? find(policy) : ext_policy_at(0);
+	if (!ops)
+		return -ENOENT;
+	err = ext_load_in_place(ops, ext_load);
+	return err || !candidate[0] ? err : shadow();
 }

@@ -59,6 +59,7 @@ struct bpf_timer {
 	void *map; /* NULL: not initialized */
 	int (*fn)(void *map, void *key, struct bpf_timer *timer);
 	struct list_head all;
+	bool due; /* its time has come, in shadow mode */
 };
 
 /* -EBUSY: it is already; -EINVAL: another clock than the monotonic one, not in a value of @map */
