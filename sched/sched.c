@@ -551,20 +551,25 @@ LOCK_UNCHECKED void sched_wake(struct thread *t, unsigned long flags)
 	switch_to(rq, curr, t, STOP_PREEMPTED, flags);
 }
 
-LOCK_UNCHECKED int sched_start(struct thread *t)
+LOCK_UNCHECKED void sched_start_placed(struct thread *t, unsigned long flags)
 {
-	struct cpu *cpu;
-	unsigned long flags;
-	int err;
-
-	if (unlikely(ext_hooks) && (err = ext_hooks->start(t)))
-		return err;
-	flags = arch_irq_save();
-	cpu = balance_select(t, arch_cpu_self(), true);
+	struct cpu *cpu = balance_select(t, arch_cpu_self(), true);
 
 	t->sched.cpu = cpu;
 	spin_lock(&cpu->rq.lock);
 	place(&cpu->rq, t, EEVDF_PLACE_NEW, flags);
+}
+
+/* Masked from the look at the hooks on: whoever installs them waits for those who saw none. */
+int sched_start(struct thread *t)
+{
+	unsigned long flags = arch_irq_save();
+
+	if (unlikely(ext_hooks)) {
+		arch_irq_restore(flags);
+		return ext_hooks->start(t);
+	}
+	sched_start_placed(t, flags);
 	return 0;
 }
 

@@ -198,6 +198,7 @@ struct ext_hooks {
 	uint16_t (*rank)(const struct sched_entity *s, uint32_t policy);
 	/* rq->lock held: @t had @old_rank until now */
 	void (*changed)(struct runqueue *rq, struct thread *t, uint16_t old_rank);
+	/* of a new thread: places it by sched_start_placed(), unless it fails. Context: thread */
 	int (*start)(struct thread *t);
 	void (*ends)(struct thread *t);
 	/* @cpu has nothing to run. True: look again. No lock held, irqs masked */
@@ -206,6 +207,8 @@ struct ext_hooks {
 	void (*cpu_changes)(unsigned cpu, bool online);
 };
 extern const struct ext_hooks *ext_hooks; /* [a] */
+/* @t, which is new, waits for a CPU. Irqs masked, @flags as they were: restores them. */
+void sched_start_placed(struct thread *t, unsigned long flags);
 /* attr.c: the rank that @t has by itself may be another. Any context, no lock of sched/ held. */
 void sched_rank_refresh(struct thread *t);
 /* Of whoever puts other functions into rt_class. */

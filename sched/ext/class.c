@@ -356,6 +356,16 @@ LOCK_UNCHECKED bool ext_idle(struct cpu *cpu)
 	return again;
 }
 
+void ext_ends(struct runqueue *rq, struct thread *t)
+{
+	struct ext_task *e = t->sched.ext;
+
+	EXT_SHADOW(EXT_SHADOW_EXIT, e, cpu_of_rq(rq)->index, 0, 0);
+	ext_forget(e);
+	t->sched.ext = NULL;
+	ext_post(e, cpu_of_rq(rq)->index, EXT_EV_DISABLE | EXT_EV_EXIT, 0);
+}
+
 /* ---- attributes ------------------------------------------------------------------------------ */
 
 uint16_t ext_rank(const struct sched_entity *s, uint32_t policy)
@@ -380,11 +390,14 @@ void ext_changed(struct runqueue *rq, struct thread *t, uint16_t old_rank)
 		ext_post(e, cpu, EXT_EV_STOPPING | EXT_EV_QUIESCENT | EXT_EV_DISABLE,
 			 EXT_EV_RUNNABLE | EXT_EV_ENQUEUE | EXT_EV_SELECT | EXT_EV_RUNNING |
 				 EXT_EV_ENABLE);
+		if (e->p.flags & PF_EXITING) /* the class it ends in has no part in this */
+			ext_ends(rq, t);
 	} else if (!was && is) {
 		ext_post(e, cpu, EXT_EV_ENABLE, 0);
 		if (rq->curr == t) {
 			e->where = EXT_RUNNING;
 			e->p.scx.slice = SCX_SLICE_DFL;
+			EXT_SHADOW(EXT_SHADOW_ENTER, e, cpu, 0, 0);
 			ext_post(e, cpu, EXT_EV_RUNNABLE | EXT_EV_RUNNING, 0);
 		}
 	}

@@ -19,12 +19,13 @@
 #include "core/console.h"
 #include "sched/ext/ext.h"
 
-#define TASKS_MAX     128
-#define DUMP_LEN      32768u     /* exit_dump_len 0 */
-#define DUMP_LEN_MAX  (1u << 20) /* of what a policy may ask for */
-#define PRINT_BYTES   2048
-#define BACKTRACE_MAX 16 /* with interrupts masked */
-#define LIVE_NS       (10 * NSEC_PER_MSEC)
+#define LINE_MAX_BYTES 512 /* what scx_bpf_dump() says at a time */
+#define TASKS_MAX      128
+#define DUMP_LEN       32768u     /* exit_dump_len 0 */
+#define DUMP_LEN_MAX   (1u << 20) /* of what a policy may ask for */
+#define PRINT_BYTES    2048
+#define BACKTRACE_MAX  16 /* with interrupts masked */
+#define LIVE_NS        (10 * NSEC_PER_MSEC)
 
 struct cpu_view {
 	char curr[THREAD_NAME_BYTES];
@@ -213,22 +214,31 @@ static void text_end(void)
 		dump.text[dump.n] = '\0';
 }
 
-void scx_bpf_dump(const char *fmt, ...)
+static void line(const char *text)
 {
 	EXT_HELPER;
-	va_list ap;
 	u64 now_ns;
 
 	if (!dump.in_callback) {
 		ext_exit(SCX_EXIT_ERROR, 0, "scx_bpf_dump(): not from dump, dump_cpu or dump_task");
 		return;
 	}
-	va_start(ap, fmt);
-	fmt_write(put, NULL, fmt, &ap);
-	va_end(ap);
+	put(NULL, text, strlen(text));
 	now_ns = (time_now_ns)();
 	if (helper_.x && !dump.ended && now_ns - dump.callback_ns < LIVE_NS)
 		helper_.x->callback_ns = now_ns;
+}
+
+/* The text is made before the helper begins: a wild pointer in it is the callback's fault. */
+void scx_bpf_dump(const char *fmt, ...)
+{
+	char text[LINE_MAX_BYTES];
+	va_list ap;
+
+	va_start(ap, fmt);
+	fmt_vbuf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	line(text);
 }
 
 /* ---- the policy's own words ------------------------------------------------------------------ */
@@ -244,10 +254,10 @@ static struct scx_dump_ctx context(void)
 	};
 }
 
+/* Irqs masked; sched_reschedule_self() has to follow. */
 static void call(const char *name, void *fn, long b, long c)
 {
 	struct scx_dump_ctx ctx = context();
-	unsigned long flags = arch_irq_save();
 	struct ext_cpu *x = &ext_cpus[arch_cpu_self()->index];
 
 	x->now_ns = 0;
@@ -259,23 +269,23 @@ static void call(const char *name, void *fn, long b, long c)
 	ext_budget_end(x);
 	dump.in_callback = false;
 	x->in_step = false;
-	sched_reschedule_self(flags);
 	if (!dump.at_start)
 		say("\n");
 }
 #define CALL(cb, b, c)                                          \
 	do {                                                    \
+		unsigned long flags_ = arch_irq_save();         \
 		if (ext.ops->cb)                                \
 			call(#cb, (void *)ext.ops->cb, (b), c); \
+		sched_reschedule_self(flags_);                  \
 	} while (0)
 
 /*
  * While a policy is alive: no step is to tell it of @e, nor free it, meanwhile. False: one is at it,
- * or the thread has ended.
+ * or the thread has ended. Irqs masked until release().
  */
 static LOCK_UNCHECKED bool hold(struct ext_task *e)
 {
-	unsigned long flags = arch_irq_save();
 	struct ext_cpu *home = ext_inbox_lock(e);
 	bool mine = e->thread && ext_task_valid(e) && !atomic_swap_acq_rel(&e->busy, 1u);
 
@@ -286,30 +296,32 @@ static LOCK_UNCHECKED bool hold(struct ext_task *e)
 		e->pinned = NULL;
 	}
 	spin_unlock(&home->lock);
-	arch_irq_restore(flags);
 	return mine;
 }
 
 static LOCK_UNCHECKED void release(struct ext_task *e)
 {
-	unsigned long flags = arch_irq_save();
-
 	ext_busy_end(e);
-	arch_irq_restore(flags);
 	/* it may have looked meanwhile */
 	scx_bpf_kick_cpu((s32)atomic_load_relaxed(&e->home), 0);
 }
 
 static void call_for_task(struct ext_task *e)
 {
+	unsigned long flags;
+
 	if (!ext.ops->dump_task || !(e->told & EXT_TOLD_INIT))
 		return;
 	if (dump.ended) {
 		CALL(dump_task, (long)&e->p, 0);
-	} else if (hold(e)) {
-		CALL(dump_task, (long)&e->p, 0);
+		return;
+	}
+	flags = arch_irq_save(); /* to the end: steps of other CPUs may wait for the thread */
+	if (hold(e)) {
+		call("dump_task", (void *)ext.ops->dump_task, (long)&e->p, 0);
 		release(e);
 	}
+	sched_reschedule_self(flags);
 }
 
 /* ---- its parts ------------------------------------------------------------------------------- */

@@ -201,7 +201,7 @@ struct ext {
 	struct ext_dsq global;
 	uint64_t exit_ns;     /* when exit_kind was set */
 	uint64_t hotplug_seq; /* [a] */
-	uint64_t nr_rejected; /* [a] threads that the policy disallowed */
+	uint64_t nr_rejected; /* [m] threads that the policy disallowed */
 	struct scx_exit_info info;
 	char reason_msg[SCX_EXIT_MSG_LEN];
 };
@@ -252,6 +252,8 @@ bool ext_idle(struct cpu *cpu);
 struct ext_cpu *ext_inbox_lock(struct ext_task *e);
 /* Its thread has ended, or is not the policy's any more. rq->lock held. */
 void ext_forget(struct ext_task *e);
+/* @t has exited, and is of another class: the policy is told of its end. rq->lock held. */
+void ext_ends(struct runqueue *rq, struct thread *t);
 
 /* ---- step.c ---------------------------------------------------------------------------------- */
 

@@ -127,14 +127,20 @@ int ext_init_task(const struct sched_ext_ops *ops, struct ext_task *e, bool fork
 	return err;
 }
 
-/* A new thread, which is in no queue yet. */
+/*
+ * A new thread, which is in no queue yet. It is in one before the mutex is given up: until then
+ * nobody who loads or unloads can see what it belongs to.
+ */
 static int start(struct thread *t)
 {
+	bool loads = mutex_is_mine(&ext.mutex); /* init() made it: ext_attach_all() finds it */
 	struct ext_task *e;
 	int err = 0;
 
-	if (mutex_is_mine(&ext.mutex))
-		return 0; /* init() made it: ext_attach_all() finds it */
+	if (loads) {
+		sched_start_placed(t, arch_irq_save());
+		return 0;
+	}
 	mutex_lock(&ext.mutex);
 	if (ext.ops && !atomic_load_relaxed(&ext.exit_kind)) {
 		e = ext_task_alloc();
@@ -152,6 +158,8 @@ static int start(struct thread *t)
 			sched_rank_follows(t);
 		}
 	}
+	if (!err)
+		sched_start_placed(t, arch_irq_save());
 	mutex_unlock(&ext.mutex);
 	return err;
 }
@@ -160,17 +168,14 @@ static int start(struct thread *t)
 static LOCK_UNCHECKED void ends(struct thread *self)
 {
 	struct runqueue *rq = &arch_cpu_self()->rq;
-	struct ext_task *e = self->sched.ext;
+	struct ext_task *e;
 
 	(spin_lock)(&rq->lock);
+	e = self->sched.ext;
 	if (e)
 		e->p.flags |= PF_EXITING;
-	if (e && self->sched.rank != RANK_EXT) {
-		EXT_SHADOW(EXT_SHADOW_EXIT, e, cpu_of_rq(rq)->index, 0, 0);
-		ext_forget(e);
-		self->sched.ext = NULL;
-		ext_post(e, cpu_of_rq(rq)->index, EXT_EV_DISABLE | EXT_EV_EXIT, 0);
-	}
+	if (e && self->sched.rank != RANK_EXT)
+		ext_ends(rq, self);
 	spin_unlock(&rq->lock);
 }
 
@@ -418,8 +423,9 @@ static int install(void)
 		err = thread_create(NULL, &attr, ejector, NULL);
 	if (err)
 		return err;
-	atomic_store_release(&ext_hooks, &hooks);
 	ext_class_install();
+	atomic_store_release(&ext_hooks, &hooks);
+	irq_synchronize(); /* threads whose makers saw none are in a queue */
 	installed = true;
 	return 0;
 }
@@ -445,6 +451,7 @@ static int load(struct sched_ext_ops *ops)
 	ext.info = (struct scx_exit_info){ .msg = ext.reason_msg };
 	ext.reason_msg[0] = '\0';
 	ext.exit_kind = SCX_EXIT_NONE;
+	ext.nr_rejected = 0;
 	ext.partial = ops->flags & SCX_OPS_SWITCH_PARTIAL;
 	atomic_store_release(&ext.bypass, 1u);
 	atomic_store_release(&ext.ops, ops);
@@ -461,6 +468,10 @@ static int load(struct sched_ext_ops *ops)
 		clear();
 		if (ext.exit_kind)
 			printk("scx: policy %s: %s\n", ops->name, ext.reason_msg);
+		ext.info.kind = SCX_EXIT_ERROR;
+		ext.info.reason = "refused";
+		if (ops->exit)
+			ops->exit(&ext.info);
 		ext.exit_kind = SCX_EXIT_NONE;
 		atomic_store_release(&ext.bypass, 0u);
 		return err;

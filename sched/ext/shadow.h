@@ -61,6 +61,7 @@ struct ext_task;
 enum ext_shadow_event {
 	EXT_SHADOW_ENQUEUE, /* select_cpu() and enqueue(): @flags has SCX_ENQ_WAKEUP if it was woken */
 	EXT_SHADOW_RUN,     /* runs on @cpu, or goes on there */
+	EXT_SHADOW_ENTER,   /* runs on @cpu, and comes from another class */
 	EXT_SHADOW_BACK,    /* gave way and is the policy's again: enqueue() */
 	EXT_SHADOW_PREEMPT, /* gave way to a higher class, with some slice left: keeps its place */
 	EXT_SHADOW_HOLD,    /* the same without slice: ENQUEUE follows */

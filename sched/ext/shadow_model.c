@@ -521,20 +521,9 @@ static void goes_on(struct shadow_cpu *c, struct shadow_task *s)
 		s->e.p.scx.slice = SCX_SLICE_DFL;
 }
 
-static void runs(struct shadow_cpu *c, struct shadow_task *s)
+/* Whatever was decided: it runs. */
+static void begins(struct shadow_cpu *c, struct shadow_task *s)
 {
-	struct shadow_task *last = c->runs;
-
-	if (last == s)
-		return goes_on(c, s);
-	if (last) { /* what happened to it was lost */
-		stopped(c, last, true);
-		last->e.insert.dsq_id = SCX_DSQ_INVALID;
-		ask_enqueue(last, 0);
-		ext_shadow_commit(&last->e);
-	}
-	compare(c->next ? c->next : who_next(c, NULL), s);
-	c->next = NULL;
 	for (unsigned i = 0; i < cpu_count; i++)
 		stopped(&model.cpus[i], s, true); /* the same, elsewhere */
 	runnable(s, 0);
@@ -544,9 +533,42 @@ static void runs(struct shadow_cpu *c, struct shadow_task *s)
 	s->e.where = EXT_RUNNING;
 	s->e.cpu = (uint16_t)model.cpu;
 	c->runs = s;
+	c->next = NULL;
 	tell_idle(c, false);
 	TELL(running, &s->e.p, 0);
 	s->e.told |= EXT_TOLD_RUNNING;
+}
+
+/* What happened to the one that ran was lost. */
+static void was_lost(struct shadow_cpu *c)
+{
+	struct shadow_task *last = c->runs;
+
+	if (!last)
+		return;
+	stopped(c, last, true);
+	last->e.insert.dsq_id = SCX_DSQ_INVALID;
+	ask_enqueue(last, 0);
+	ext_shadow_commit(&last->e);
+}
+
+static void runs(struct shadow_cpu *c, struct shadow_task *s)
+{
+	if (c->runs == s)
+		return goes_on(c, s);
+	was_lost(c);
+	compare(c->next ? c->next : who_next(c, NULL), s);
+	begins(c, s);
+}
+
+/* It came from another class, and runs. */
+static void enters(struct shadow_cpu *c, struct shadow_task *s)
+{
+	if (c->runs == s)
+		return;
+	was_lost(c);
+	s->e.p.scx.slice = SCX_SLICE_DFL;
+	begins(c, s);
 }
 
 static void idles(struct shadow_cpu *c)
@@ -586,6 +608,8 @@ static void happens(struct shadow_cpu *c, struct shadow_task *s, const struct ex
 		return enqueued(s, r);
 	case EXT_SHADOW_RUN:
 		return runs(c, s);
+	case EXT_SHADOW_ENTER:
+		return enters(c, s);
 	case EXT_SHADOW_BACK:
 	case EXT_SHADOW_PREEMPT:
 	case EXT_SHADOW_HOLD:

@@ -190,6 +190,7 @@ static void take_over(struct ext_task *e, const struct sched_ext_ops *ops)
 	ext_storage_free(e, ext.side);
 	e->told = e->next_told;
 	e->p.scx = e->next_scx;
+	ext.nr_rejected += e->p.scx.disallow;
 	e->p.scx.weight = e->weight;
 }
 
@@ -197,6 +198,7 @@ static void take_over_all(const struct sched_ext_ops *ops)
 {
 	struct ext_task *next = ext_task_after(NULL);
 
+	ext.nr_rejected = 0;
 	while (next) {
 		struct ext_task *e = next;
 

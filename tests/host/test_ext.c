@@ -547,6 +547,133 @@ static void making_first(void *arg)
 	join_workers();
 }
 
+/* ---- threads that come at the same time ------------------------------------------------------ */
+
+static void *maker(void *arg)
+{
+	struct thread *t;
+
+	while (!stop) {
+		CHECK(!thread_create(&t, NULL, short_lived, NULL));
+		CHECK(!thread_join(t, NULL));
+	}
+	return arg;
+}
+
+/* Of those that have a CPU, and are no thread of the framework. */
+static void has_a_policy(struct thread *t, void *arg)
+{
+	(void)arg;
+	if (t->tid && t->sched.cpu && t->sched.policy == SCHED_OTHER && !t->exited)
+		CHECK(t->sched.ext && t->sched.rank != RANK_FAIR); /* it may have borrowed one */
+}
+
+/* What they are told is not checked: a new thread may have the number of one that is told of later. */
+static void coming_first(void *arg)
+{
+	static struct sched_ext_ops plain_ops = { .name = "plain" };
+	static struct sched_ext_ops keeping_ops = { .name = "keeping",
+						    .init = keeper_init,
+						    .enqueue = keeper_enqueue,
+						    .dequeue = keeper_dequeue,
+						    .dispatch = keeper_dispatch };
+	struct thread *makers[3];
+
+	(void)arg;
+	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 50, 0));
+	stop = false;
+	for (unsigned i = 0; i < ARRAY_SIZE(makers); i++)
+		CHECK(!thread_create(&makers[i], NULL, maker, NULL));
+	for (unsigned round = 0; round < 6; round++) {
+		host_compute(draw(300 * US));
+		if (draw(2))
+			sleep_for(draw(300 * US));
+		CHECK(!ext_load(draw(2) ? &plain_ops : &keeping_ops));
+		host_each_thread(has_a_policy, NULL);
+		host_compute(draw(300 * US));
+		sleep_for(draw(300 * US));
+		CHECK(!ext_unload());
+	}
+	stop = true;
+	for (unsigned i = 0; i < ARRAY_SIZE(makers); i++)
+		CHECK(!thread_join(makers[i], NULL));
+}
+
+static s32 disallowing_init_task(struct task_struct *p, struct scx_init_task_args *args)
+{
+	p->scx.disallow = args->fork;
+	return 0;
+}
+
+/* The policy ends while the thread is being made. */
+static void disallowed_first(void *arg)
+{
+	static struct sched_ext_ops ops = { .name = "disallows",
+					    .init_task = disallowing_init_task };
+	struct thread *t;
+
+	(void)arg;
+	for (unsigned i = 0; i < 5; i++) {
+		CHECK(!ext_load(&ops));
+		CHECK(!thread_create(&t, NULL, short_lived, NULL));
+		CHECK(!thread_join(t, NULL));
+		ext_wait_unloaded();
+	}
+}
+
+static void threads_come(void **state)
+{
+	(void)state;
+	run(coming_first, 1, 4, 60);
+	run(disallowed_first, 1, 2, 10);
+}
+
+/* ---- dumps of a policy that goes on ----------------------------------------------------------- */
+
+static void saying_dump_task(struct scx_dump_ctx *ctx, struct task_struct *p)
+{
+	(void)ctx;
+	for (unsigned i = (unsigned)draw(200); i; i--)
+		arch_cpu_relax();
+	scx_bpf_dump("%s is kept\n", p->comm);
+}
+
+static void *dumper(void *arg)
+{
+	struct ext_dump_text text;
+
+	for (unsigned i = 0; i < 10; i++) {
+		CHECK(!ext_dump_now(&text));
+		ext_dump_free(&text);
+		sleep_for(draw(MS));
+	}
+	return arg;
+}
+
+/* The one that has a thread for the dump is a thread of the policy itself. */
+static void dumping_first(void *arg)
+{
+	struct sched_ext_ops ops = keeper_ops;
+	struct thread *t;
+
+	(void)arg;
+	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 50, 0));
+	make_workers();
+	ops.dump_task = saying_dump_task;
+	CHECK(!ext_load(&ops));
+	CHECK(!thread_create(&t, NULL, dumper, NULL));
+	CHECK(!thread_join(t, NULL));
+	everybody_goes_on();
+	CHECK(!ext.exit_kind && !ext_unload());
+	join_workers();
+}
+
+static void dumped_while_it_goes_on(void **state)
+{
+	(void)state;
+	run(dumping_first, 1, 3, 5);
+}
+
 /* ---- shadow mode ----------------------------------------------------------------------------- */
 
 static struct sched_ext_ops shadow_ops;
@@ -1214,6 +1341,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(sent_to_other_cpus),
 		cmocka_unit_test(one_for_another),
 		cmocka_unit_test(in_the_shadow),
+		cmocka_unit_test(threads_come),
+		cmocka_unit_test(dumped_while_it_goes_on),
 		cmocka_unit_test(cpus_leave_and_come),
 		cmocka_unit_test(worse_is_rolled_back),
 		cmocka_unit_test(mistakes_end_it),
