@@ -23,19 +23,21 @@ static LOCK_UNCHECKED void fire(struct timer *t)
 {
 	struct bpf_timer *timer = container_of(t, struct bpf_timer, timer);
 	struct ext_cpu *x = &ext_cpus[arch_cpu_self()->index];
-	bool busy = x->callback, wait;
+	bool busy = x->callback, other, wait;
 	u32 key;
 
 	(spin_lock)(&lock);
-	if (timer->fn && ext_shadow_is_on() && ext_map_side(timer->map) != ext.side) {
-		timer->due = true;
+	if (!timer->on || t->armed) { /* cancelled meanwhile, or started again */
 		spin_unlock(&lock);
 		return;
 	}
-	wait = !timer->fn || busy || atomic_load_relaxed(&ext.bypass) ||
-	       ext_map_side(timer->map) != ext.side;
-	if (wait && timer->fn)
+	other = ext_map_side(timer->map) != ext.side;
+	timer->due = other && ext_shadow_is_on();
+	wait = !timer->due && (busy || other || atomic_load_relaxed(&ext.bypass));
+	timer->on = wait;
+	if (wait)
 		timer_add(t, (time_now_ns)() + (busy ? SOON_NS : LATER_NS));
+	wait |= timer->due;
 	spin_unlock(&lock);
 	if (wait)
 		return;
@@ -44,16 +46,27 @@ static LOCK_UNCHECKED void fire(struct timer *t)
 	x->in_timer = false;
 }
 
+/* A pointer that a policy gave. lock held. */
+static bool known(const struct bpf_timer *timer)
+{
+	for (struct list_head *pos = all.next; pos && pos != &all; pos = pos->next)
+		if (container_of(pos, struct bpf_timer, all) == timer)
+			return true;
+	return false;
+}
+
 LOCK_UNCHECKED long bpf_timer_init(struct bpf_timer *timer, void *map, u64 clock)
 {
+	u32 key;
+	/* a wild pointer faults here, where the callback is to blame */
+	bool inside = ext_map_key_of(map, timer, &key);
 	EXT_HELPER;
 	unsigned long irq;
 	long err = 0;
-	u32 key;
 
 	if (clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME)
 		return -EINVAL;
-	if (!ext_map_key_of(map, timer, &key)) {
+	if (!inside) {
 		ext_exit(SCX_EXIT_ERROR, 0, "bpf_timer_init(): %p is not in a value of the map",
 			 (void *)timer);
 		return -EINVAL;
@@ -61,11 +74,13 @@ LOCK_UNCHECKED long bpf_timer_init(struct bpf_timer *timer, void *map, u64 clock
 	irq = spin_lock_irqsave(&lock);
 	if (!all.next)
 		list_init(&all);
-	if (timer->map) {
+	if (known(timer)) {
 		err = -EBUSY;
 	} else {
 		timer_init(&timer->timer, fire);
 		timer->map = map;
+		timer->fn = NULL;
+		timer->on = timer->due = false;
 		list_add_tail(&timer->all, &all);
 	}
 	spin_unlock_irqrestore(&lock, irq);
@@ -77,7 +92,7 @@ LOCK_UNCHECKED long(bpf_timer_set_callback)(struct bpf_timer *timer,
 {
 	EXT_HELPER;
 	unsigned long irq = spin_lock_irqsave(&lock);
-	bool there = timer->map;
+	bool there = known(timer);
 
 	if (there)
 		timer->fn = fn;
@@ -94,9 +109,10 @@ LOCK_UNCHECKED long bpf_timer_start(struct bpf_timer *timer, u64 ns, u64 flags)
 	if (flags & ~(u64)(BPF_F_TIMER_ABS | BPF_F_TIMER_CPU_PIN))
 		return -EINVAL;
 	irq = spin_lock_irqsave(&lock);
-	there = timer->map && timer->fn;
+	there = known(timer) && timer->fn;
 	if (there) {
 		timer_cancel(&timer->timer);
+		timer->on = true;
 		timer_add(&timer->timer, flags & BPF_F_TIMER_ABS ? ns : (time_now_ns)() + ns);
 	}
 	spin_unlock_irqrestore(&lock, irq);
@@ -107,10 +123,14 @@ LOCK_UNCHECKED long bpf_timer_cancel(struct bpf_timer *timer)
 {
 	EXT_HELPER;
 	unsigned long irq = spin_lock_irqsave(&lock);
-	bool there = timer->map, armed = there && timer_cancel(&timer->timer);
+	bool there = known(timer), was = there && timer->on;
 
+	if (was) {
+		timer_cancel(&timer->timer);
+		timer->on = false;
+	}
 	spin_unlock_irqrestore(&lock, irq);
-	return there ? armed : -EINVAL;
+	return there ? was : -EINVAL;
 }
 
 LOCK_UNCHECKED struct bpf_timer *ext_timer_due(unsigned side)
@@ -145,7 +165,7 @@ LOCK_UNCHECKED void ext_timers_end(unsigned side)
 		timer_cancel(&timer->timer);
 		timer->map = NULL;
 		timer->fn = NULL;
-		timer->due = false;
+		timer->on = timer->due = false;
 	}
 	spin_unlock_irqrestore(&lock, irq);
 }

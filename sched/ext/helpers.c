@@ -5,6 +5,7 @@
  * the call does nothing.
  */
 #include "core/irq.h"
+#include "core/print.h"
 #include "core/topology.h"
 #include "sched/ext/ext.h"
 #include "sched/ext/shadow.h"
@@ -421,24 +422,35 @@ void scx_bpf_cpuperf_set(s32 cpu, u32 perf)
 	cpu_valid(cpu, "scx_bpf_cpuperf_set");
 }
 
-void scx_bpf_exit(s64 exit_code, const char *fmt, ...)
+/* The text is made before the helper begins: a wild pointer in it is the callback's fault. */
+#define TEXT(text, fmt)                                 \
+	do {                                            \
+		va_list ap_;                            \
+		va_start(ap_, fmt);                     \
+		fmt_vbuf(text, sizeof(text), fmt, ap_); \
+		va_end(ap_);                            \
+	} while (0)
+
+static void end(enum scx_exit_kind kind, s64 code, const char *text)
 {
 	EXT_HELPER;
-	va_list ap;
+	ext_exit(kind, code, "%s", text);
+}
 
-	va_start(ap, fmt);
-	ext_exit_v(SCX_EXIT_UNREG_BPF, exit_code, fmt, ap);
-	va_end(ap);
+void scx_bpf_exit(s64 exit_code, const char *fmt, ...)
+{
+	char text[SCX_EXIT_MSG_LEN / 2];
+
+	TEXT(text, fmt);
+	end(SCX_EXIT_UNREG_BPF, exit_code, text);
 }
 
 void scx_bpf_error(const char *fmt, ...)
 {
-	EXT_HELPER;
-	va_list ap;
+	char text[SCX_EXIT_MSG_LEN / 2];
 
-	va_start(ap, fmt);
-	ext_exit_v(SCX_EXIT_ERROR_BPF, 0, fmt, ap);
-	va_end(ap);
+	TEXT(text, fmt);
+	end(SCX_EXIT_ERROR_BPF, 0, text);
 }
 
 void scx_bpf_events(struct scx_event_stats *events, size_t size)

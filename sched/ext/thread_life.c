@@ -117,11 +117,17 @@ static void add(struct thread_sched_counters *sum, const struct thread_sched *s)
 
 void thread_sched_counters(struct thread_sched_counters *sum)
 {
+	bool mine = mutex_is_mine(&ext.mutex); /* exit() has it, and init() */
+
+	if (!mine)
+		mutex_lock(&ext.mutex);
 	*sum = (struct thread_sched_counters){ 0 };
 	if (!nr_deciders)
 		*sum = ended;
 	for (unsigned i = 0; i < nr_deciders; i++)
 		add(sum, &deciders[i]);
+	if (!mine)
+		mutex_unlock(&ext.mutex);
 }
 
 static bool any_alive(void)

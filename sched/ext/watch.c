@@ -7,6 +7,7 @@
 #include "core/console.h"
 #include "core/mem/page.h"
 #include "sched/ext/ext.h"
+#include "sched/ext/policy.h"
 
 #define STEPS    4 /* of the histogram in a power of two */
 #define BUCKETS  (40 * STEPS)
@@ -174,7 +175,7 @@ static void judge(void)
 	printk("scx: policy %s is worse in %s: %s comes back\n", ext.ops->name, why, back->name);
 	say("measure", &measure);
 	say("window", &now);
-	ext_swap_locked(back);
+	ext_load_in_place(back, ext_swap_locked);
 	before = NULL;
 }
 

@@ -328,6 +328,81 @@ static void all_of_it(void **state)
 	run(maps_first, 1, 4, 5);
 }
 
+static unsigned fired;
+static bool restarted;
+
+static int short_beat(void *map, int *key, struct bpf_timer *timer)
+{
+	(void)map;
+	(void)key;
+	(void)timer;
+	atomic_fetch_add_relaxed(&fired, 1u);
+	return 0;
+}
+
+static s32 restarting_init(void)
+{
+	u32 key = 1;
+	struct beat *b = bpf_map_lookup_elem(&array, &key);
+
+	CHECK(!bpf_timer_init(&b->timer, &array, CLOCK_MONOTONIC));
+	CHECK(!bpf_timer_set_callback(&b->timer, short_beat));
+	return 0;
+}
+
+/* Every CPU starts and cancels the one timer, and is often in a callback when it comes. */
+static void restarting_running(struct task_struct *p)
+{
+	u32 key = 1;
+	struct beat *b = bpf_map_lookup_elem(&array, &key);
+
+	(void)p;
+	if (draw(3))
+		CHECK(!bpf_timer_start(&b->timer, draw(20 * NSEC_PER_USEC), 0));
+	else
+		CHECK(bpf_timer_cancel(&b->timer) >= 0);
+	for (unsigned i = (unsigned)draw(60); i; i--)
+		arch_cpu_relax();
+	restarted = true;
+}
+
+static struct sched_ext_ops restarting_ops = {
+	.name = "restarting",
+	.data = &data,
+	.init = restarting_init,
+	.running = restarting_running,
+};
+
+static void restarting_first(void *arg)
+{
+	struct thread *threads[6];
+	unsigned n;
+
+	(void)arg;
+	CHECK(!sched_set_policy(thread_current(), SCHED_FIFO, 50, 0));
+	ext_budget_us = 500;
+	stop = restarted = false;
+	fired = 0;
+	CHECK(!ext_load(&restarting_ops));
+	for (unsigned i = 0; i < 6; i++)
+		CHECK(!thread_create(&threads[i], NULL, worker, NULL));
+	thread_sleep_until(time_now_ns() + 20 * MS);
+	CHECK(restarted && fired);
+	stop = true;
+	for (unsigned i = 0; i < 6; i++)
+		CHECK(!thread_join(threads[i], NULL));
+	CHECK(!ext.exit_kind && !ext_unload());
+	n = fired;
+	thread_sleep_until(time_now_ns() + 5 * MS);
+	CHECK(fired == n);
+}
+
+static void one_timer_of_many_cpus(void **state)
+{
+	(void)state;
+	run(restarting_first, 2, 4, 100);
+}
+
 static unsigned asked, refuses_after;
 
 static s32 refusing_init_task(struct task_struct *p, struct scx_init_task_args *args)
@@ -497,9 +572,9 @@ static void expressions(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(all_of_it),       cmocka_unit_test(a_refused_one_leaves_nothing),
-		cmocka_unit_test(mistakes_end_it), cmocka_unit_test(settings_of_one_load),
-		cmocka_unit_test(expressions),
+		cmocka_unit_test(one_timer_of_many_cpus),       cmocka_unit_test(all_of_it),
+		cmocka_unit_test(a_refused_one_leaves_nothing), cmocka_unit_test(mistakes_end_it),
+		cmocka_unit_test(settings_of_one_load),         cmocka_unit_test(expressions),
 	};
 
 	if (argc > 1)

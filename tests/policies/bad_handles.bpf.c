@@ -110,3 +110,42 @@ void BPF_STRUCT_OPS(queues_late_running, struct task_struct *p)
 }
 
 SCX_OPS_DEFINE(bad_queues_late_ops, .running = queues_late_running, .name = "bad_queues_late");
+
+/*
+ * Crime: a wild pointer for a timer.
+ * Ends: ERROR: running()
+ */
+void BPF_STRUCT_OPS(timer_wild_running, struct task_struct *p)
+{
+	bpf_timer_init((struct bpf_timer *)(uintptr_t)0x123450, (void *)(uintptr_t)0x123450,
+		       CLOCK_MONOTONIC);
+}
+
+SCX_OPS_DEFINE(bad_timer_wild_ops, .running = timer_wild_running, .name = "bad_timer_wild");
+
+/*
+ * Crime: a timer that was never made, and does not look like it.
+ * Ends: LIVES
+ */
+static struct bpf_timer timer_unmade;
+
+void BPF_STRUCT_OPS(timer_unmade_running, struct task_struct *p)
+{
+	timer_unmade.map = &timer_unmade;
+	if (bpf_timer_start(&timer_unmade, 1000, 0) != -EINVAL ||
+	    bpf_timer_cancel(&timer_unmade) != -EINVAL)
+		scx_bpf_error("a timer that nobody made was started");
+}
+
+SCX_OPS_DEFINE(bad_timer_unmade_ops, .running = timer_unmade_running, .name = "bad_timer_unmade");
+
+/*
+ * Crime: a wild pointer in a message.
+ * Ends: ERROR: running()
+ */
+void BPF_STRUCT_OPS(text_wild_running, struct task_struct *p)
+{
+	scx_bpf_error("%s", (const char *)(uintptr_t)0x123450);
+}
+
+SCX_OPS_DEFINE(bad_text_wild_ops, .running = text_wild_running, .name = "bad_text_wild");

@@ -59,6 +59,7 @@ struct bpf_timer {
 	void *map; /* NULL: not initialized */
 	int (*fn)(void *map, void *key, struct bpf_timer *timer);
 	struct list_head all;
+	bool on;  /* started, and its function was not called yet */
 	bool due; /* its time has come, in shadow mode */
 };
 
