@@ -174,11 +174,21 @@ static void forget(struct sched_ext_ops *ops, unsigned side, struct scx_exit_inf
 
 /* ---- the old one ends ------------------------------------------------------------------------ */
 
+/* Its CPU counts on it, and would look for it with interrupts masked for as long as the swap takes. */
+static void waits_again(struct ext_task *e)
+{
+	unsigned long flags = arch_irq_save();
+
+	ext_post(e, atomic_load_relaxed(&e->home), EXT_EV_ENQUEUE, 0);
+	arch_irq_restore(flags);
+}
+
 /* To @ops, unless the thread has ended: then both forget it. */
 static void take_over(struct ext_task *e, const struct sched_ext_ops *ops)
 {
 	const struct sched_ext_ops *old = ext.ops;
-	bool ended = ext_unlist(e) & EXT_EV_EXIT || e->orphan;
+	uint32_t owed = ext_unlist(e);
+	bool ended = owed & EXT_EV_EXIT || e->orphan;
 
 	if (e->told & EXT_TOLD_ENABLED && old->disable)
 		old->disable(&e->p);
@@ -192,6 +202,8 @@ static void take_over(struct ext_task *e, const struct sched_ext_ops *ops)
 	e->p.scx = e->next_scx;
 	ext.nr_rejected += e->p.scx.disallow;
 	e->p.scx.weight = e->weight;
+	if (owed & EXT_EV_ENQUEUE)
+		waits_again(e);
 }
 
 static void take_over_all(const struct sched_ext_ops *ops)
