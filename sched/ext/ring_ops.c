@@ -4,9 +4,9 @@
  * helper: nothing is given up in the middle.
  *
  * A CPU takes what was decided for it alone, or for all, whichever has the smaller virtual time; what
- * was promoted goes first. Verdicts move from the ring to the trees in thread_sched_complete(), or
- * here if somebody comes by earlier: at most DRAIN at a time, so that no gap between two threads
- * depends on how many there are.
+ * was promoted goes before that if it has waited for longer, so that neither starves the other.
+ * Verdicts move from the ring to the trees in thread_sched_complete(), or here if somebody comes by
+ * earlier: at most DRAIN at a time, so that no gap between two threads depends on how many there are.
  */
 #include "sched/ext/rings.h"
 
@@ -193,15 +193,15 @@ static struct ring_slot *first_of(const struct rb_root *tree, s32 cpu)
 /* The next for @cpu; NULL: nobody is decided who may run here. */
 static struct ring_slot *next_for(struct thread_sched *s, s32 cpu) LOCK_REQUIRES(s->lock)
 {
-	struct ring_slot *own, *shared;
+	struct ring_slot *own = first_of(&ring_cpus[cpu].tree, cpu),
+			 *shared = first_of(&s->shared, cpu), *promoted;
 
-	if (unlikely(!list_empty(&s->promoted)))
-		return list_first(&s->promoted, struct ring_slot, order);
-	own = first_of(&ring_cpus[cpu].tree, cpu);
-	shared = first_of(&s->shared, cpu);
-	if (!own || !shared)
-		return own ? own : shared;
-	return rings_before(&shared->node, &own->node) ? shared : own;
+	if (!own || (shared && rings_before(&shared->node, &own->node)))
+		own = shared;
+	if (likely(list_empty(&s->promoted)))
+		return own;
+	promoted = list_first(&s->promoted, struct ring_slot, order);
+	return own && own->since_ns < promoted->since_ns ? own : promoted;
 }
 
 /*
