@@ -18,7 +18,7 @@
 #include "sched/ext/policy.h"
 #include "sched/ext/shadow_model.h"
 
-#define RING_ORDER 6 /* of its pages: 4096 events */
+#define RING_ORDER 6 /* of its pages: some 4600 events */
 #define LOOK_NS    NSEC_PER_MSEC
 
 uint32_t ext_shadowing;
@@ -145,13 +145,13 @@ static void *plays(void *unused)
 		semaphore_wait_until(&shadow.look, (time_now_ns)() + LOOK_NS);
 		play();
 	}
-	atomic_store_release(&ext_shadowing, 0u);
 	if (ext.refused)
 		info = (struct scx_exit_info){ .kind = SCX_EXIT_ERROR,
 					       .reason = "shadow",
 					       .msg = "" };
 	shadow_model_end();
 	forget(shadow.ops, &info);
+	atomic_store_release(&ext_shadowing, 0u);
 	atomic_store_release(&ext.loader, (struct thread *)NULL);
 	return NULL;
 }
@@ -166,7 +166,7 @@ struct sched_ext_ops *ext_shadow_ops(void)
 	return shadow.ops;
 }
 
-bool ext_in_shadow(void)
+bool ext_calls_shadow(void)
 {
 	return shadow_model_calls() && thread_current() == atomic_load_relaxed(&ext.loader);
 }

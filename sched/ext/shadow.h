@@ -97,7 +97,11 @@ bool ext_shadow_begins(void);
 /*
  * What helpers do instead when the candidate calls them: ext_in_shadow(). Irqs masked in callbacks.
  */
-bool ext_in_shadow(void);
+bool ext_calls_shadow(void);
+static inline bool ext_in_shadow(void)
+{
+	return unlikely(atomic_load_relaxed(&ext_shadowing)) && ext_calls_shadow();
+}
 struct sched_ext_ops *ext_shadow_ops(void);
 uint64_t ext_shadow_now_ns(void);
 unsigned ext_shadow_cpu(void);

@@ -57,7 +57,8 @@ static struct {
 	struct ext_shadow_counts counts;
 	unsigned cpu;    /* on which it happens */
 	uint64_t now_ns; /* and when */
-	bool calls, moved;
+	bool calls;      /* [a] */
+	bool moved;      /* an insert or a consume has put somebody into a queue */
 } model;
 
 static struct ext_task *at(struct list_head *pos)
@@ -79,7 +80,7 @@ static long call(enum ext_op op, const char *name, void *fn, long a, long b, lon
 	struct ext_cpu *x = &ext_cpus[arch_cpu_self()->index];
 	long result;
 
-	model.calls = true;
+	atomic_store_relaxed(&model.calls, true);
 	x->op = op;
 	x->subject = op == EXT_OP_SELECT || op == EXT_OP_ENQUEUE ? (struct ext_task *)a : NULL;
 	x->in_shadow = true;
@@ -90,7 +91,7 @@ static long call(enum ext_op op, const char *name, void *fn, long a, long b, lon
 	ext_shadow_flush(x);
 	x->op = EXT_OP_NONE;
 	x->subject = NULL;
-	model.calls = false;
+	atomic_store_relaxed(&model.calls, false);
 	sched_reschedule_self(flags);
 	return result;
 }
@@ -106,7 +107,7 @@ static long call(enum ext_op op, const char *name, void *fn, long a, long b, lon
 
 bool shadow_model_calls(void)
 {
-	return model.calls;
+	return atomic_load_relaxed(&model.calls);
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */
@@ -415,9 +416,9 @@ static int ask_cpu(struct shadow_task *s, unsigned prev, u64 flags)
 	if (ops->select_cpu)
 		return (int)call(EXT_OP_SELECT, "select_cpu", (void *)ops->select_cpu, ARG(&s->e.p),
 				 (long)prev, ARG(wake));
-	model.calls = true;
+	atomic_store_relaxed(&model.calls, true);
 	cpu = scx_bpf_select_cpu_dfl(&s->e.p, (s32)prev, wake, &idle);
-	model.calls = false;
+	atomic_store_relaxed(&model.calls, false);
 	if (idle)
 		s->e.insert =
 			(struct ext_insert){ .dsq_id = SCX_DSQ_LOCAL, .slice = SCX_SLICE_DFL };
