@@ -44,10 +44,11 @@ def image(board):
     return os.path.join(ROOT, "build", board, "rings", "Image")
 
 
-def schedule(board, boot="", cut_after=None):
-    """The capture of a run, and the link."""
+def schedule(board, boot="", cut_after=None, noise=b""):
+    """The capture of a run, and the link. @noise: what comes over the line before anything else."""
     machine = qemu.Machine(board, image(board), cpus=1, boot=f"policy=none ext_budget_us=1000000 {boot}", args=f"busy={SECONDS}")
     up, down = Line(), Line()
+    down.put(noise)
     link = remote.Link(remote.Policy(), down.put)
     capture = uart.Capture(on_frame=link.frame)
     end, busy_since = time.monotonic() + 60, None
@@ -91,3 +92,10 @@ def test_a_link_that_is_cut(board):
     verdicts, promoted, _, _, least, _ = busy(capture)
     assert "scx: policy remote: ended by itself: the link is late: no verdict for " in capture.console
     assert verdicts > 0 and promoted > 0 and least > 0, capture.console
+
+
+def test_a_byte_before_the_first_event():
+    """Whoever reads the line goes on."""
+    capture, link = schedule("virt-arm64", "policy.bound_ms=1000", noise=b"x\r")
+    assert busy(capture)[0] >= SECONDS * 15 and link.malformed == 0, capture.console
+    assert "unloaded by the user" in capture.console

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The decisions are made by a program on the other end of the UART: tools/remote.py, in Python. The
+ * The decisions are made by a program on the other end of the UART: tools/fairlead/remote.py, in Python. The
  * scheduling thread only carries: events out, in frames of the channel "policy", verdicts in. While
  * the policy is loaded what comes over the UART is its own.
  *
@@ -55,8 +55,9 @@ static struct seat {
 
 static struct mutex link = MUTEX_INIT;
 static struct thread_sched *decider; /* link; NULL: none decides */
-static bool reader_lives;            /* [a] */
+static bool wanted, reader_lives;    /* link; the policy is loaded; its reader was not told to end */
 static u64 asked_ns;                 /* [a] the first event since the last verdict; 0: none */
+static u64 sent_ns;                  /* the last event */
 static u64 nr_frames_bad, nr_unknown, nr_beyond;
 
 /* From the reader to the scheduling thread: one writes, one reads. */
@@ -99,6 +100,7 @@ static bool send_some(struct thread_sched *s)
 {
 	u8 payload[FRAME_MAX_PAYLOAD] = { EVENTS };
 	struct thread_sched_event e;
+	u64 now_ns = bpf_ktime_get_ns();
 	u32 n = 0;
 
 	while (n < PER_FRAME && thread_sched_dequeue(s, &e)) {
@@ -107,8 +109,10 @@ static bool send_some(struct thread_sched *s)
 		if (!ask(&e, &out))
 			continue;
 		memcpy(payload + 1 + n++ * sizeof(out), &out, sizeof(out));
-		if (!asked_ns)
-			asked_ns = bpf_ktime_get_ns();
+		/* one that was lost long before a pause says nothing about the link */
+		if (!asked_ns || now_ns - sent_ns > link_ms * NSEC_PER_MSEC)
+			asked_ns = now_ns;
+		sent_ns = now_ns;
 	}
 	if (n)
 		console_frame(FRAME_CHANNEL_POLICY, payload, 1 + n * sizeof(struct event));
@@ -176,7 +180,6 @@ static void decide(struct thread_sched *s)
 		look_at_link();
 		thread_sched_complete(s, 0);
 	}
-	link_to(NULL);
 }
 
 /* ---- the reader ------------------------------------------------------------------------------ */
@@ -229,12 +232,11 @@ static void *reader(void *unused)
 		for (size_t i = 0; i < n; i++)
 			take_byte(bytes[i]);
 		mutex_lock(&link);
-		goes_on = decider;
+		goes_on = reader_lives = wanted;
 		if (decider && before != queue_tail)
 			thread_sched_kick(decider);
 		mutex_unlock(&link);
 	} while (goes_on);
-	atomic_store_release(&reader_lives, false);
 	return unused;
 }
 
@@ -250,19 +252,35 @@ s32 BPF_STRUCT_OPS_SLEEPABLE(remote_init)
 				    .priority = 1,
 				    .affinity = &cpu_online_mask,
 				    .detached = true };
+	bool make;
 	s32 err;
 
 	memset(seats, 0, sizeof(seats));
 	queue_head = queue_tail;
 	asked_ns = 0;
 	err = thread_sched_begin(&options);
-	/* one of an earlier time that waits for input still does */
-	if (!err && !reader_lives) {
-		reader_lives = true;
+	if (err)
+		return err;
+	mutex_lock(&link);
+	make = !reader_lives; /* else one of an earlier time still waits for input */
+	wanted = reader_lives = true;
+	mutex_unlock(&link);
+	if (make)
 		err = thread_create(NULL, &attr, reader, NULL);
-		reader_lives = !err;
-	}
+	if (err)
+		reader_lives = false;
 	return err;
 }
 
-SCX_OPS_DEFINE(remote_ops, THREAD_SCHED_OPS, .init = remote_init, .name = "remote");
+/* Before the rings go, however the scheduling thread has ended. */
+void BPF_STRUCT_OPS(remote_exit, struct scx_exit_info *info)
+{
+	mutex_lock(&link);
+	decider = NULL;
+	wanted = false;
+	mutex_unlock(&link);
+	thread_sched_on_exit(info);
+}
+
+SCX_OPS_DEFINE(remote_ops, THREAD_SCHED_OPS, .init = remote_init, .exit = remote_exit,
+	       .name = "remote");
