@@ -36,6 +36,8 @@ def boot(board, rounds):
 def judge(console):
     """Rows for the table, and results: {name: {value, unit, limit, pass}}."""
     rows = [(m[1], *map(int, m.groups()[1:])) for m in LATENCY.finditer(console)]
+    if not rows:
+        sys.exit(f"crimes.py: no line of latencies in the console; its end: {console[-300:]}")
     base = {"fifo": max(row[1] for row in rows), "deadline": max(row[4] for row in rows)}
     results = {}
 

@@ -132,7 +132,7 @@ def run(options, work, cpus, seed, policy):
     return values, "" if ended in ("", "loaded to the end") else ended
 
 
-def fairness(values, weights):
+def fairness(values, weights, cpus):
     """The most that one's part of the CPU time is off its part of the weights, relative to the latter, in %.
 
     What a weight is worth on several CPUs: nobody gets more than one of them.
@@ -140,7 +140,6 @@ def fairness(values, weights):
     total = sum(values[f"{name}.cpu_time"] for name in weights)
     if not total:
         return None
-    cpus = len({name for name in weights}) and values["cpus"]
     share = shares(weights, cpus)
     return max(abs(values[f"{name}.cpu_time"] / total - share[name]) / share[name] for name in weights) * 100
 
@@ -166,8 +165,9 @@ def latency(values, quantile):
     return max(found) if found else None
 
 
-def figures(values, weights):
-    return {"share error": (fairness(values, weights) if weights and values else None, "%"),
+def figures(values, weights, cpus):
+    """Of a run that did not end there are no values."""
+    return {"share error": (fairness(values, weights, cpus) if weights and values else None, "%"),
             "latency p50": (latency(values, "p50"), "ns"), "latency p99": (latency(values, "p99"), "ns"),
             "latency max": (latency(values, "max"), "ns")}
 
@@ -191,8 +191,8 @@ def one(options, work, cpus):
         file.write(text)
     mine, ended = run(options, work, cpus, options.seed, True)
     theirs, _ = run(options, work, cpus, options.seed, False)
-    mine["cpus"] = theirs["cpus"] = cpus
-    return required(mine, ended, options), figures(mine, weights), figures(theirs, weights), ended, required(theirs, "", options)
+    return (required(mine, ended, options), figures(mine, weights, cpus), figures(theirs, weights, cpus), ended,
+            required(theirs, "", options))
 
 
 def text_of(value, unit):
@@ -280,8 +280,9 @@ def main():
         if row[3]:
             print(f"{name} on {cpus}: {row[3]}")
     again = f"make sim POLICY={options.policy}" + (f' BOOT="{options.boot}"' if options.boot else "")
+    first = broken[0][0] if broken else next(iter(rows))
     print(f"\n{sum(len(row[0]) for row in rows.values())} requirements; {options.out}/host.json; replay: {again} "
-          f"SCENARIO={options.out}/hogs-1.scn SEED={options.seed}")
+          f"SCENARIO={options.out}/{first[0]}-{first[1]}.scn SEED={options.seed}")
     if not broken:
         print(f"PASS: {options.policy} keeps all that is required")
         return 0

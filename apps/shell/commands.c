@@ -9,12 +9,16 @@
 
 static int run_help(int argc, char **argv)
 {
+	bool found = false;
+
 	for (const struct command *c = commands; c->name; c++)
-		if (argc == 1 || !strcmp(argv[1], c->name))
+		if (argc == 1 || !strcmp(argv[1], c->name)) {
 			say("%s %s\n    %s\n", c->name, c->usage, c->help);
+			found = true;
+		}
 	if (argc == 1)
 		say("Ctrl-] Ctrl-] S ends the policy that is loaded, even if nothing else runs.\n");
-	return 0;
+	return found ? 0 : complain(argv[0], "no command %s", argv[1]);
 }
 
 static int run_exit(int argc, char **argv)

@@ -15,6 +15,13 @@ static bool is_loaded(const struct sched_ext_ops *ops)
 	return ops && atomic_load_acquire(&ext.ops) == ops;
 }
 
+static int64_t signed_value(const struct ext_setting *s)
+{
+	unsigned unused_bits = 64 - 8 * s->bytes;
+
+	return (int64_t)(ext_setting_get(s) << unused_bits) >> unused_bits;
+}
+
 static int list(int argc, char **argv)
 {
 	struct sched_ext_ops *ops;
@@ -27,7 +34,10 @@ static int list(int argc, char **argv)
 		for (u32 k = 0; ops->data && k < ops->data->nr_settings; k++) {
 			const struct ext_setting *s = &ops->data->settings[k];
 
-			say(" %s=%llu", s->name, (unsigned long long)ext_setting_get(s));
+			if (s->is_signed)
+				say(" %s=%lld", s->name, (long long)signed_value(s));
+			else
+				say(" %s=%llu", s->name, (unsigned long long)ext_setting_get(s));
 		}
 		say("\n");
 	}

@@ -133,6 +133,21 @@ LOCK_UNCHECKED long bpf_timer_cancel(struct bpf_timer *timer)
 	return there ? was : -EINVAL;
 }
 
+LOCK_UNCHECKED bool ext_timer_within(const void *from, size_t bytes)
+{
+	bool found = false;
+	unsigned long irq;
+
+	if (likely(!all.next || list_empty(&all)))
+		return false;
+	irq = spin_lock_irqsave(&lock);
+	for (struct list_head *pos = all.next; pos != &all && !found; pos = pos->next)
+		found = (uintptr_t)container_of(pos, struct bpf_timer, all) - (uintptr_t)from <
+			bytes;
+	spin_unlock_irqrestore(&lock, irq);
+	return found;
+}
+
 LOCK_UNCHECKED struct bpf_timer *ext_timer_due(unsigned side)
 {
 	unsigned long irq = spin_lock_irqsave(&lock);

@@ -227,12 +227,28 @@ void *bpf_map_lookup_percpu_elem(void *var, const void *key, u32 cpu)
 	return i < map->max_entries && cpu < cpu_count ? percpu_value(map, i, cpu) : NULL;
 }
 
+/* A timer that was made is in the value of @key, which can be neither overwritten nor deleted. */
+static bool keeps_a_timer(struct ext_map *map, const void *key)
+{
+	void *value = NULL;
+
+	if (map->type == BPF_MAP_TYPE_HASH)
+		value = hash_lookup(map, key);
+	else if (map->type == BPF_MAP_TYPE_ARRAY)
+		value = array_lookup(map, key);
+	if (!value || !ext_timer_within(value, map->value_size))
+		return false;
+	ext_exit(SCX_EXIT_ERROR, 0, "map %s: the value has a timer, and is to be changed in place",
+		 map->name);
+	return true;
+}
+
 long bpf_map_update_elem(void *var, const void *key, const void *value, u64 flags)
 {
 	struct ext_map *map = map_of(var, "bpf_map_update_elem");
 	void *to;
 
-	if (!map || flags > BPF_EXIST)
+	if (!map || flags > BPF_EXIST || keeps_a_timer(map, key))
 		return -EINVAL;
 	if (map->type == BPF_MAP_TYPE_HASH)
 		return hash_update(map, key, value, flags);
@@ -253,7 +269,7 @@ long bpf_map_delete_elem(void *var, const void *key)
 {
 	struct ext_map *map = map_of(var, "bpf_map_delete_elem");
 
-	if (map && map->type == BPF_MAP_TYPE_HASH)
+	if (map && map->type == BPF_MAP_TYPE_HASH && !keeps_a_timer(map, key))
 		return hash_delete(map, key);
 	return -EINVAL; /* an array has all its entries, always */
 }

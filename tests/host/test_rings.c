@@ -391,6 +391,7 @@ static void void_ones(struct thread_sched *s, struct thread_sched_verdict *v)
 static void wrong_first(void *arg)
 {
 	struct thread_sched_counters c;
+	struct cpumask one = { 0 };
 
 	(void)arg;
 	set_options(THREAD_SCHED_FLOATING);
@@ -399,6 +400,9 @@ static void wrong_first(void *arg)
 	before_each = void_ones;
 	make_workers(THREADS);
 	CHECK(!ext_load(&rings_ops));
+	cpumask_set(&one, 0);
+	for (unsigned i = 0; i < THREADS / 2; i++)
+		CHECK(!thread_set_affinity(threads[i], &one)); /* verdicts name other CPUs */
 	live(1000);
 	everybody_goes_on();
 	CHECK(!ext_unload());

@@ -196,6 +196,7 @@ def others(shell):
     shell.do("log console on")
     shell.do("log 0", r"log: '0': 1\.\.10000 lines")
     shell.do("nothing", r"shell: no nothing; there are: ps top ")
+    shell.do("help nothing", r"help: no command nothing$")
     shell.do('ps "', r"shell: a quote is not closed")
 
 

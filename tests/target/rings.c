@@ -60,16 +60,6 @@ static void *busy(void *arg)
 	return NULL;
 }
 
-static bool contains(const char *text, const char *part)
-{
-	size_t n = strlen(part);
-
-	for (; *text; text++)
-		if (!strncmp(text, part, n))
-			return true;
-	return false;
-}
-
 static void some_rounds(void)
 {
 	uint32_t before = atomic_load_relaxed(&rounds);
@@ -104,9 +94,9 @@ static void ends_with(void (*run)(struct thread_sched *s), enum scx_exit_kind ex
 	CHECK_EQ(ext_load(&ops), 0);
 	ext_wait_unloaded();
 	CHECK_EQ(kind, expected);
-	if (!contains(message, part))
+	if (!strstr(message, part))
 		printk("said: %s\n", message);
-	CHECK(contains(message, part));
+	CHECK(strstr(message, part));
 	some_rounds();
 	atomic_store_relaxed(&let_go, 1u);
 	atomic_store_relaxed(&stop, 1u);
@@ -197,7 +187,7 @@ TEST(rings_order)
 	for (unsigned round = 0; round < 3; round++) {
 		options.placement = round;
 		options.cpu = test_cpus() - 1;
-		options.stall_ns = 0;
+		options.stall_ns = 30 * NSEC_PER_SEC; /* the host may stop a CPU for long */
 		CHECK_EQ(ext_load(&ops), 0);
 		some_rounds();
 		CHECK_EQ(ext_unload(), 0);

@@ -5,7 +5,7 @@
  *
  * Linked in with a policy or the shell; console_bind() and console_irq() of the console come by here
  * then (the linker's --wrap), and no other image has anything of it. On a UART without an interrupt
- * nobody looks at its bytes until a program reads.
+ * (the SBI console) the sequence is swallowed, and does nothing.
  */
 #include "core/atomic.h"
 #include "core/console.h"

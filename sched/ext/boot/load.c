@@ -12,6 +12,8 @@
 #include "sched/ext/shadow.h"
 #include "sched/ext/watch.h"
 
+#define DAY_MS 86400000ull
+
 static char policy[SCX_OPS_NAME_LEN];
 BOOT_PARAM(policy, BOOT_STRING, &policy,
 	   "load this one of the policies that are built in; none: the fair class alone");
@@ -38,11 +40,14 @@ static int watch(void)
 			       .percent = (uint32_t)MIN(ext_watch_percent, (uint64_t)UINT32_MAX),
 			       .what = EXT_WATCH_ALL,
 			       .miss_ns = ext_watch_miss_us * NSEC_PER_USEC };
-	int err = ext_watch_ms ? ext_watch(&w) : 0;
+	int err = ext_watch_ms > DAY_MS ? -EINVAL : ext_watch_ms ? ext_watch(&w) : 0;
 
-	if (err)
-		printk("scx: ext_watch_percent=%llu: 101 or more expected\n",
-		       (unsigned long long)ext_watch_percent);
+	if (err == -ENOMEM)
+		printk("scx: ext_watch_ms=: out of memory\n");
+	else if (err)
+		printk("scx: ext_watch_ms=%llu ext_watch_percent=%llu: 1..86400000, and 101 or more, "
+		       "expected\n",
+		       (unsigned long long)ext_watch_ms, (unsigned long long)ext_watch_percent);
 	return err;
 }
 
