@@ -168,10 +168,10 @@ s32 thread_sched_on_init_task(struct task_struct *p, struct scx_init_task_args *
 void thread_sched_on_exit_task(struct task_struct *p, struct scx_exit_task_args *args);
 void thread_sched_on_exit(struct scx_exit_info *info);
 
-/* One with an exit() of its own names these itself, and calls thread_sched_on_exit() there. */
-#define THREAD_SCHED_OPS                                                              \
+#define THREAD_SCHED_OPS THREAD_SCHED_OPS_BUT_EXIT, .exit = thread_sched_on_exit
+/* For an exit() of one's own, which calls that. */
+#define THREAD_SCHED_OPS_BUT_EXIT                                                     \
 	.select_cpu = thread_sched_on_select_cpu, .enqueue = thread_sched_on_enqueue, \
 	.dequeue = thread_sched_on_dequeue, .dispatch = thread_sched_on_dispatch,     \
 	.enable = thread_sched_on_enable, .init_task = thread_sched_on_init_task,     \
-	.exit_task = thread_sched_on_exit_task, .exit = thread_sched_on_exit,         \
-	.flags = SCX_OPS_ENQ_LAST, .timeout_ms = 5000
+	.exit_task = thread_sched_on_exit_task, .flags = SCX_OPS_ENQ_LAST, .timeout_ms = 5000

@@ -282,5 +282,5 @@ void BPF_STRUCT_OPS(remote_exit, struct scx_exit_info *info)
 	thread_sched_on_exit(info);
 }
 
-SCX_OPS_DEFINE(remote_ops, THREAD_SCHED_OPS, .init = remote_init, .exit = remote_exit,
+SCX_OPS_DEFINE(remote_ops, THREAD_SCHED_OPS_BUT_EXIT, .init = remote_init, .exit = remote_exit,
 	       .name = "remote");
