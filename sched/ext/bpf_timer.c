@@ -133,15 +133,19 @@ LOCK_UNCHECKED long bpf_timer_cancel(struct bpf_timer *timer)
 	return there ? was : -EINVAL;
 }
 
+bool ext_timers_any(void)
+{
+	struct list_head *first = atomic_load_relaxed(&all.next);
+
+	return first && first != &all;
+}
+
 LOCK_UNCHECKED bool ext_timer_within(const void *from, size_t bytes)
 {
+	unsigned long irq = spin_lock_irqsave(&lock);
 	bool found = false;
-	unsigned long irq;
 
-	if (likely(!all.next || list_empty(&all)))
-		return false;
-	irq = spin_lock_irqsave(&lock);
-	for (struct list_head *pos = all.next; pos != &all && !found; pos = pos->next)
+	for (struct list_head *pos = all.next; pos && pos != &all && !found; pos = pos->next)
 		found = (uintptr_t)container_of(pos, struct bpf_timer, all) - (uintptr_t)from <
 			bytes;
 	spin_unlock_irqrestore(&lock, irq);

@@ -130,7 +130,9 @@ struct ext_task {
 	void *thread_sched;          /* [s] of the policy, if a thread decides for it: rings.h */
 };
 
-#define EXT_BATCH_MAX 64
+#define EXT_BATCH_MAX      64
+#define EXT_DISPATCH_LOOPS 32 /* calls of dispatch() in one decision */
+#define EXT_TICK_NS        (4 * NSEC_PER_MSEC)
 
 /* An insert that dispatch() made, until it returns. */
 struct ext_buffered {

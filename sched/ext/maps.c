@@ -232,6 +232,8 @@ static bool keeps_a_timer(struct ext_map *map, const void *key)
 {
 	void *value = NULL;
 
+	if (likely(!ext_timers_any()))
+		return false;
 	if (map->type == BPF_MAP_TYPE_HASH)
 		value = hash_lookup(map, key);
 	else if (map->type == BPF_MAP_TYPE_ARRAY)
@@ -248,7 +250,7 @@ long bpf_map_update_elem(void *var, const void *key, const void *value, u64 flag
 	struct ext_map *map = map_of(var, "bpf_map_update_elem");
 	void *to;
 
-	if (!map || flags > BPF_EXIST || keeps_a_timer(map, key))
+	if (!map || flags > BPF_EXIST || (flags != BPF_NOEXIST && keeps_a_timer(map, key)))
 		return -EINVAL;
 	if (map->type == BPF_MAP_TYPE_HASH)
 		return hash_update(map, key, value, flags);

@@ -109,7 +109,8 @@ void *ext_map_key_of(void *map, void *value, u32 *array_key);
 void ext_storage_free(struct ext_task *e, unsigned side);
 /* bpf_timer.c, bpf_cpumask.c */
 void ext_timers_end(unsigned side);
-/* A timer that was made lies in there. */
+/* A policy has made one; one that was made lies in there. */
+bool ext_timers_any(void);
 bool ext_timer_within(const void *from, size_t bytes);
 /* In shadow mode: one whose time has come, which does not come again by itself; NULL: none. */
 struct bpf_timer;

@@ -22,9 +22,7 @@
 #include "sched/ext/include/scx/maps.bpf.h"
 #include "sched/ext/policy.h"
 
-#define HASH           64
-#define DISPATCH_LOOPS 32
-#define TICK_NS        (4 * NSEC_PER_MSEC)
+#define HASH 64
 
 struct shadow_task {
 	struct ext_task e; /* first */
@@ -372,14 +370,15 @@ static void charge(struct shadow_cpu *c, uint64_t now_ns)
 		p->scx.slice -= MIN(p->scx.slice, ns);
 	if (now_ns < c->tick_ns)
 		return;
-	c->tick_ns = now_ns + TICK_NS;
-	TELL(tick, p, 0);
+	if (c->tick_ns)
+		TELL(tick, p, 0);
+	c->tick_ns = now_ns + EXT_TICK_NS;
 }
 
 /* The first of the local queue; @prev, which ran until now, if nobody else is there. */
 static struct shadow_task *who_next(struct shadow_cpu *c, struct shadow_task *prev)
 {
-	for (int i = 0; i < DISPATCH_LOOPS; i++) {
+	for (int i = 0; i < EXT_DISPATCH_LOOPS; i++) {
 		if (!list_empty(&c->local))
 			return shadow_of(at(c->local.next));
 		if (ext_shadow_consume(&model.global))
@@ -469,7 +468,7 @@ static void stopped(struct shadow_cpu *c, struct shadow_task *s, bool runs_on)
 /* It gave way, to whomever the policy that schedules has chosen. */
 static void gave_way(struct shadow_cpu *c, struct shadow_task *s, const struct ext_shadow_record *r)
 {
-	bool yields = r->what == EXT_SHADOW_YIELD, asked = r->what != EXT_SHADOW_PREEMPT;
+	bool yields = r->what == EXT_SHADOW_YIELD, decides = yields || r->what == EXT_SHADOW_BACK;
 
 	if (c->runs != s)
 		return;
@@ -477,13 +476,13 @@ static void gave_way(struct shadow_cpu *c, struct shadow_task *s, const struct e
 		TELL(yield, &s->e.p, NULL);
 	else if (yields)
 		s->e.p.scx.slice = 0;
-	if (asked && s->e.p.scx.slice && !yields)
+	if (decides && s->e.p.scx.slice && !yields)
 		model.counts.slice_longer++;
-	if (asked)
+	if (decides)
 		c->next = s->e.p.scx.slice ? s : who_next(c, s);
 	stopped(c, s, true);
 	s->e.insert.dsq_id = SCX_DSQ_INVALID;
-	if (!asked && s->e.p.scx.slice)
+	if (r->what == EXT_SHADOW_PREEMPT && s->e.p.scx.slice)
 		return put_local(&s->e, model.cpu, SCX_ENQ_HEAD);
 	if (r->what == EXT_SHADOW_HOLD)
 		return;

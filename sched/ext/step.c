@@ -22,9 +22,6 @@
 #include "sched/ext/ext.h"
 #include "sched/ext/shadow.h"
 
-#define DISPATCH_LOOPS 32
-#define TICK_NS        (4 * NSEC_PER_MSEC)
-
 /*
  * Calls the policy's callback @cb, if it has one. False: the policy is not trusted, not any more or
  * not since this step began, and was told nothing.
@@ -667,7 +664,7 @@ static struct ext_task *find_next(struct ext_cpu *x, struct ext_task *prev)
 	for (int i = 0;; i++) {
 		struct ext_task *next;
 
-		if (i == DISPATCH_LOOPS || (i && ext_step_is_long(x))) {
+		if (i == EXT_DISPATCH_LOOPS || (i && ext_step_is_long(x))) {
 			x->again = true;
 			break;
 		}
@@ -693,9 +690,9 @@ static void tick(struct ext_cpu *x, struct ext_task *prev)
 	if (!HAS(tick)) {
 		x->tick_ns = 0;
 	} else if (!x->tick_ns) {
-		x->tick_ns = rq->since_ns + TICK_NS;
+		x->tick_ns = rq->since_ns + EXT_TICK_NS;
 	} else if (rq->since_ns >= x->tick_ns) {
-		x->tick_ns = rq->since_ns + TICK_NS;
+		x->tick_ns = rq->since_ns + EXT_TICK_NS;
 		CALL(x, EXT_OP_OTHER, tick, ARG(&prev->p), 0, 0);
 	}
 }

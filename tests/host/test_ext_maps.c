@@ -445,6 +445,19 @@ static void a_refused_one_leaves_nothing(void **state)
 static const char *wrong;
 static char said[SCX_EXIT_MSG_LEN];
 
+/* Beside it the map is written to as ever. */
+static void overwrite_a_timer(void)
+{
+	u32 with = 1, without = 2;
+	struct beat one = { .before = 7 }, *b = bpf_map_lookup_elem(&array, &with);
+
+	CHECK(!bpf_timer_init(&b->timer, &array, CLOCK_MONOTONIC));
+	CHECK(!bpf_map_update_elem(&array, &without, &one, BPF_ANY) && !ext.exit_kind);
+	CHECK(bpf_map_update_elem(&array, &with, &one, BPF_NOEXIST) == -EEXIST && !ext.exit_kind);
+	CHECK(bpf_map_update_elem(&array, &with, &one, BPF_ANY) == -EINVAL);
+	CHECK(b->timer.map == &array);
+}
+
 static s32 wrong_init(void)
 {
 	static u64 none[2];
@@ -456,6 +469,8 @@ static s32 wrong_init(void)
 		CHECK(!bpf_map_lookup_elem(&queue, &key));
 	else if (!strcmp(wrong, "not in a value"))
 		CHECK(bpf_timer_init((struct bpf_timer *)none, &array, CLOCK_MONOTONIC) == -EINVAL);
+	else if (!strcmp(wrong, "the value has a timer"))
+		overwrite_a_timer();
 	else
 		bpf_cpumask_release((struct bpf_cpumask *)none);
 	memcpy(said, ext.reason_msg, sizeof(said));
@@ -474,7 +489,7 @@ static void wrong_first(void *arg)
 static void mistakes_end_it(void **state)
 {
 	const char *all[] = { "is no map", "not for map queue", "not in a value",
-			      "is none, or released" };
+			      "the value has a timer", "is none, or released" };
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
