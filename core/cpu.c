@@ -85,11 +85,7 @@ void cpu_init_boot(struct cpu *cpu, struct thread *idle, const struct dt *dt, ui
 
 static struct cpu *cpu_alloc(void)
 {
-	unsigned order = 0;
-
-	while ((PAGE_SIZE << order) < sizeof(struct cpu))
-		order++;
-	return page_alloc_zero(order);
+	return page_alloc_zero(page_order(sizeof(struct cpu)));
 }
 
 int cpu_enumerate(const struct dt *dt)

@@ -643,12 +643,8 @@ static void take_class(void)
 
 int deadline_install(void)
 {
-	struct deadline_queue *queues;
-	unsigned order = 0;
+	struct deadline_queue *queues = page_alloc_zero(page_order(cpu_count * sizeof(*queues)));
 
-	while ((PAGE_SIZE << order) < cpu_count * sizeof(*queues))
-		order++;
-	queues = page_alloc_zero(order);
 	if (!queues)
 		return -ENOMEM;
 	for (unsigned i = 0; i < cpu_count; i++) {

@@ -475,10 +475,8 @@ uint64_t deadline_in_use(void)
 
 static int install(void)
 {
-	unsigned order = 0;
+	unsigned order = page_order(cpu_count * sizeof(*admit.room));
 
-	while ((PAGE_SIZE << order) < cpu_count * sizeof(*admit.room))
-		order++;
 	admit.room = page_alloc(order);
 	if (!admit.room)
 		return -ENOMEM;

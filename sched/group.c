@@ -808,10 +808,8 @@ static struct thread_group *group_alloc(struct thread_group *parent, const struc
 {
 	size_t bytes = sizeof(struct thread_group) + cpu_count * sizeof(struct group_cpu);
 	struct thread_group *g;
-	unsigned order = 0;
+	unsigned order = page_order(bytes);
 
-	while (((size_t)PAGE_SIZE << order) < bytes)
-		order++;
 	g = page_alloc_zero(order);
 	if (!g)
 		return NULL;

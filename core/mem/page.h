@@ -32,6 +32,16 @@ int page_add_range(pa_t start, pa_t end) __must_check;
 /* 2^order pages, not cleared; NULL when out of memory or @order > PAGE_MAX_ORDER. */
 void *page_alloc(unsigned order) __must_check;
 void *page_alloc_zero(unsigned order) __must_check;
+/* Of the smallest block that holds @bytes; above PAGE_MAX_ORDER: none does. */
+static inline unsigned page_order(size_t bytes)
+{
+	unsigned order = 0;
+
+	while (((size_t)PAGE_SIZE << order) < bytes)
+		order++;
+	return order;
+}
+
 /*
  * @va and @order as given and got. A double free, another order or a foreign pointer is a broken
  * invariant: panic.

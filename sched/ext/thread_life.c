@@ -246,22 +246,13 @@ static struct thread_sched_options with_defaults(const struct thread_sched_optio
 	return all;
 }
 
-static unsigned order_of(size_t bytes)
-{
-	unsigned order = 0;
-
-	while ((PAGE_SIZE << order) < bytes)
-		order++;
-	return order;
-}
-
 /* Everything but the thread. */
 static int make(struct thread_sched *s, unsigned index)
 {
 	spin_init(&s->lock, LOCK_EXT);
 	s->index = index;
 	s->entries = ring_options.entries;
-	s->ring_order = order_of(s->entries * sizeof(*s->events));
+	s->ring_order = page_order(s->entries * sizeof(*s->events));
 	s->events = page_alloc_zero(s->ring_order);
 	s->verdicts = page_alloc_zero(s->ring_order);
 	list_init(&s->waiting);
@@ -311,7 +302,7 @@ static int make_all(unsigned n)
 {
 	int err = 0;
 
-	deciders_order = order_of(n * sizeof(*deciders));
+	deciders_order = page_order(n * sizeof(*deciders));
 	deciders = page_alloc_zero(deciders_order);
 	if (!deciders)
 		return -ENOMEM;

@@ -215,15 +215,6 @@ void ext_watch_swapped(struct sched_ext_ops *old)
 
 /* ---- from outside ---------------------------------------------------------------------------- */
 
-static struct counts *counts_make(void)
-{
-	unsigned order = 0;
-
-	while ((PAGE_SIZE << order) < cpu_count * sizeof(struct counts))
-		order++;
-	return page_alloc_zero(order);
-}
-
 int ext_watch(const struct ext_watch *w)
 {
 	if (w->window_ns && (w->window_ns < NSEC_PER_MSEC || w->percent <= 100 || !w->what ||
@@ -231,7 +222,7 @@ int ext_watch(const struct ext_watch *w)
 		return -EINVAL;
 	mutex_lock(&ext.mutex);
 	if (w->window_ns && !counts)
-		counts = counts_make();
+		counts = page_alloc_zero(page_order(cpu_count * sizeof(*counts)));
 	if (w->window_ns && !counts) {
 		mutex_unlock(&ext.mutex);
 		return -ENOMEM;
